@@ -1,0 +1,120 @@
+//! What a session is to carry: plain values that negotiation writes and a shard carries out.
+//!
+//! A [`SessionPlan`] is the whole desired state of one session, not a change to it: the shard compares it with
+//! what it has and does the difference, so a plan may be given any number of times. Nothing here refers to a
+//! table of either side.
+
+use crate::ids::{IceCredentials, PublicationId, ShardId};
+use crate::rtp::{Codec, ExtensionKind, MediaKind};
+
+/// Everything one session sends and receives, and the transport that carries it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionPlan {
+    /// The ICE and DTLS transport.
+    pub transport: TransportPlan,
+    /// Sections in which the client sends, in m-line order.
+    pub ingress: Vec<IngressPlan>,
+    /// Sections in which the client receives a publication, in m-line order.
+    pub egress: Vec<EgressPlan>,
+}
+
+/// One ICE and DTLS transport of a session. A session may outlive several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransportPlan {
+    /// Rises by one whenever the client moves to a new DTLS association (another BUNDLE tag). The shard then
+    /// keeps the old transport until the new one has its keys.
+    pub generation: u32,
+    /// Our credentials of this transport; they change at an ICE restart and with the generation.
+    pub local: IceCredentials,
+    /// The description of the client's sending sections alone that feeds the ingress engine, as SDP.
+    pub ingress_offer: String,
+}
+
+/// One section in which the client sends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IngressPlan {
+    /// Media identification tag of the section (RFC 5888).
+    pub mid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The publication that this section feeds; `None` while no track names the section.
+    pub publication: Option<PublicationId>,
+    /// What the client may send, by payload type.
+    pub codecs: Vec<PayloadPlan>,
+    /// Simulcast layers in the order of the client's `a=simulcast` line; empty without simulcast.
+    pub rids: Vec<String>,
+    /// Header extensions that are passed on, by their id on this transport.
+    pub extensions: Vec<(u8, ExtensionKind)>,
+}
+
+/// One payload type of an ingress section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadPlan {
+    /// Payload type on the wire.
+    pub payload_type: u8,
+    /// Its codec.
+    pub codec: Codec,
+    /// RTP clock rate, Hz.
+    pub clock_rate: u32,
+}
+
+/// One section in which the client receives a publication.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EgressPlan {
+    /// Media identification tag of the section.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The publication to forward.
+    pub publication: PublicationId,
+    /// The shard on which that publication is fed.
+    pub origin: ShardId,
+    /// SSRC under which it leaves; never used for anything else in the life of the session.
+    pub ssrc: u32,
+    /// SSRC of its retransmissions (RFC 4588), when the client negotiated them.
+    pub rtx_ssrc: Option<u32>,
+    /// CNAME of its reports: the same for all tracks of one publisher, so that they play in sync.
+    pub cname: String,
+    /// Publisher's payload type to the client's.
+    pub payload_types: Vec<PayloadMap>,
+    /// Header extensions that the client takes, with their id on its transport.
+    pub extensions: Vec<(u8, ExtensionKind)>,
+    /// Which simulcast layer to forward.
+    pub preference: LayerPreference,
+}
+
+/// How one payload type of a publication is written for one client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadMap {
+    /// Payload type that the publisher sends.
+    pub from: u8,
+    /// Payload type that the client expects.
+    pub to: u8,
+    /// Payload type of retransmissions, when negotiated.
+    pub rtx: Option<u8>,
+    /// The codec of both.
+    pub codec: Codec,
+    /// RTP clock rate, Hz.
+    pub clock_rate: u32,
+}
+
+/// Layer preference of one subscription (API `simulcast` object).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LayerPreference {
+    /// The wanted layer; `None` or empty leaves the choice to us.
+    pub preferred_rid: Option<String>,
+    /// What to do when the client's bandwidth is short.
+    pub priority_ordering: Ordering,
+    /// What to do while the wanted layer is not being sent.
+    pub rid_not_available: Ordering,
+}
+
+/// Whether another layer may stand in for the wanted one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// Stay with the wanted layer.
+    #[default]
+    None,
+    /// Take the next layer by the ASCII order of names, first being best.
+    Asciibetical,
+}
