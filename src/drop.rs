@@ -1,1 +1,91 @@
-//! To be written.
+//! Every reason for which a datagram or packet ends here, each with its counter.
+
+/// Why a datagram or packet was not carried further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DropReason {
+    /// Empty, too short or larger than any packet that we take.
+    Size,
+    /// First byte belongs to no protocol of ours (RFC 7983).
+    UnknownProtocol,
+    /// From an address that no session has proven.
+    UnknownSource,
+    /// STUN that cannot be parsed or is no binding request.
+    BadStun,
+    /// STUN user name that is not ours: wrong shard, node, incarnation or code.
+    ForeignUfrag,
+    /// STUN for a session that has ended.
+    UnknownUfrag,
+    /// STUN whose integrity does not hold.
+    BadIntegrity,
+    /// The session's engine refused the datagram.
+    Refused,
+    /// SRTP or SRTCP before keys are there.
+    NoKeys,
+    /// SRTCP that does not authenticate, or was seen before.
+    BadRtcp,
+    /// RTP that carries no section or layer that the session negotiated.
+    UnknownStream,
+    /// RTP of a section that no track names.
+    Unpublished,
+    /// Padding alone, no media.
+    PaddingOnly,
+    /// RTP with a payload type that a subscriber cannot take.
+    PayloadType,
+    /// Subscriber without keys or address yet.
+    SubscriberNotReady,
+    /// A lane to another shard was full.
+    LaneFull,
+    /// The kernel did not take it.
+    SendFailed,
+    /// Too many sessions.
+    Overload,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 18] = [
+        Self::Size,
+        Self::UnknownProtocol,
+        Self::UnknownSource,
+        Self::BadStun,
+        Self::ForeignUfrag,
+        Self::UnknownUfrag,
+        Self::BadIntegrity,
+        Self::Refused,
+        Self::NoKeys,
+        Self::BadRtcp,
+        Self::UnknownStream,
+        Self::Unpublished,
+        Self::PaddingOnly,
+        Self::PayloadType,
+        Self::SubscriberNotReady,
+        Self::LaneFull,
+        Self::SendFailed,
+        Self::Overload,
+    ];
+
+    /// The value of the metric label `reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::UnknownProtocol => "unknown_protocol",
+            Self::UnknownSource => "unknown_source",
+            Self::BadStun => "bad_stun",
+            Self::ForeignUfrag => "foreign_ufrag",
+            Self::UnknownUfrag => "unknown_ufrag",
+            Self::BadIntegrity => "bad_integrity",
+            Self::Refused => "refused",
+            Self::NoKeys => "no_keys",
+            Self::BadRtcp => "bad_rtcp",
+            Self::UnknownStream => "unknown_stream",
+            Self::Unpublished => "unpublished",
+            Self::PaddingOnly => "padding_only",
+            Self::PayloadType => "payload_type",
+            Self::SubscriberNotReady => "subscriber_not_ready",
+            Self::LaneFull => "lane_full",
+            Self::SendFailed => "send_failed",
+            Self::Overload => "overload",
+        }
+    }
+}

@@ -1,1 +1,3 @@
-//! To be written.
+//! Metrics: the catalogue, a shard's plain counters, and their export.
+
+pub mod shard;

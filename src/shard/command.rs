@@ -1,0 +1,188 @@
+//! The whole vocabulary between control and a shard: values only, never a handle into a shard's tables.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+use crate::ids::{PublicationId, SessionId, ShardId};
+use crate::metrics::shard::ShardCounters;
+use crate::plan::SessionPlan;
+
+/// What control asks of a shard. Delivered in order, never lost.
+#[derive(Debug)]
+pub enum Command {
+    /// Makes a session known; it waits for its first plan.
+    Open {
+        /// Its id, whose shard is this one.
+        session: SessionId,
+    },
+    /// Brings a session to the given plan.
+    Configure {
+        /// The session.
+        session: SessionId,
+        /// Its whole desired state.
+        plan: Box<SessionPlan>,
+        /// Answered when the plan is in force.
+        reply: oneshot::Sender<Result<(), ConfigureError>>,
+    },
+    /// Ends a session: its media stops, its publications end.
+    Close {
+        /// The session.
+        session: SessionId,
+    },
+    /// Asks for the figures of one session; `None` when it is gone.
+    Statistics {
+        /// The session.
+        session: SessionId,
+        /// Receives the figures.
+        reply: oneshot::Sender<Option<SessionStatistics>>,
+    },
+}
+
+/// Why a plan could not be put into force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigureError {
+    /// The session has ended.
+    #[error("the session has ended")]
+    SessionGone,
+    /// The ingress engine refused the description.
+    #[error("the description was refused: {0}")]
+    Refused(String),
+    /// The session failed inside and was ended.
+    #[error("the session failed and was ended")]
+    Failed,
+}
+
+/// What a shard tells control.
+#[derive(Debug)]
+pub enum Event {
+    /// ICE and DTLS of a session are up (again).
+    Connected(SessionId),
+    /// A session has ended by itself; it is already gone from the shard.
+    Ended(SessionId, EndReason),
+    /// RTP of a publication has begun (again).
+    PublicationLive(PublicationId),
+    /// No RTP came for the publication timeout.
+    PublicationIdle(PublicationId),
+    /// Counters of one shard, absolute, once a second.
+    Report(ShardId, Box<ShardCounters>),
+}
+
+/// Why a session ended without being asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// It never connected within its time.
+    NeverConnected,
+    /// Nothing authenticated came from the client for the idle time.
+    TimedOut,
+    /// The client ended DTLS and did not come back.
+    ClosedByClient,
+    /// Its code failed; no other session is touched.
+    Failed,
+}
+
+/// Figures of one session (API `ext/sessions/{id}/stats`).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStatistics {
+    /// Shard that owns the session.
+    pub shard: u8,
+    /// Whether ICE and DTLS are up.
+    pub connected: bool,
+    /// The client's address in use.
+    #[schema(value_type = Option<String>)]
+    pub remote_address: Option<SocketAddr>,
+    /// Our address in use.
+    #[schema(value_type = Option<String>)]
+    pub local_address: Option<SocketAddr>,
+    /// SRTP protection profile in use.
+    pub srtp_profile: Option<String>,
+    /// Age of the session, milliseconds.
+    pub age_ms: u64,
+    /// Transports that the session has had.
+    pub transports: u32,
+    /// Tracks that the client publishes.
+    pub local: Vec<IngressStatistics>,
+    /// Tracks that the client receives.
+    pub remote: Vec<EgressStatistics>,
+}
+
+/// Figures of one published layer.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressStatistics {
+    /// Section.
+    pub mid: String,
+    /// Simulcast layer; absent without simulcast.
+    pub rid: Option<String>,
+    /// SSRC in use.
+    pub ssrc: u32,
+    /// Codec of the newest packet.
+    pub codec: Option<String>,
+    /// Packets received.
+    pub packets: u64,
+    /// Payload bytes received.
+    pub bytes: u64,
+    /// Bits per second over the last second.
+    pub bitrate_bps: u64,
+    /// Packets missing for good so far.
+    pub lost: u64,
+    /// Interarrival jitter, milliseconds (RFC 3550 6.4.1).
+    pub jitter_ms: f64,
+    /// Keyframes seen.
+    pub keyframes: u64,
+    /// Keyframe requests sent to the publisher.
+    pub keyframe_requests: u64,
+    /// Milliseconds since the newest packet; absent before the first.
+    pub idle_ms: Option<u64>,
+}
+
+/// Figures of one subscription.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressStatistics {
+    /// Section.
+    pub mid: String,
+    /// Our SSRC.
+    pub ssrc: u32,
+    /// Packets sent.
+    pub packets: u64,
+    /// Payload bytes sent.
+    pub bytes: u64,
+    /// Bits per second over the last second.
+    pub bitrate_bps: u64,
+    /// Layer being forwarded; absent without simulcast or when nothing is forwarded.
+    pub rid: Option<String>,
+    /// Why this layer: `only`, `best`, `pinned`, `fallback`, `switching`, `waiting`.
+    pub layer_reason: String,
+    /// Share of packets that the client reported lost in its newest report, 0 to 1.
+    pub fraction_lost: f64,
+    /// Packets that the client reported lost in all.
+    pub lost: i64,
+    /// Round-trip time by the client's newest report, milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Jitter that the client reported, milliseconds.
+    pub jitter_ms: f64,
+    /// Packets that the client asked for again.
+    pub nacks: u64,
+    /// Of these, sent again.
+    pub retransmissions: u64,
+    /// Keyframe requests of the client.
+    pub keyframe_requests: u64,
+}
+
+/// Life-cycle times and bounds of a shard (API limits).
+#[derive(Debug, Clone)]
+pub struct ShardLimits {
+    /// A session that never connected ends after this.
+    pub never_connected: Duration,
+    /// A session from which nothing authenticated comes ends after this.
+    pub disconnected: Duration,
+    /// A publication without RTP becomes idle after this.
+    pub publication_idle: Duration,
+    /// Sessions on the shard.
+    pub sessions: usize,
+}
