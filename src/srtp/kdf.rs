@@ -14,7 +14,8 @@ const RTCP_LABELS: [u8; 3] = [3, 4, 5];
 /// AES block length.
 const BLOCK_LEN: usize = 16;
 
-/// Length of a master salt in the derivation. RFC 7714 11 lets shorter salts be filled up with zeros.
+/// Length of a master salt in the derivation. The 96-bit salts of AES-GCM get zeros behind them (RFC 7714 11,
+/// erratum 4938).
 const SALT_LEN: usize = 14;
 
 /// Length of an authentication key of HMAC-SHA1 (RFC 3711 5.2).
