@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::payload::{ntp_from_duration, rtp_ticks};
+use crate::rtp::time::{ntp_from_duration, rtp_ticks};
 
 /// Greatest difference, in time, between what sender reports and what arrival says about one packet. A publisher
 /// whose reports are further off has a broken clock in them, and its arrival is the better guess.
