@@ -318,6 +318,16 @@ fn ice_char_value(character: u8) -> Option<u8> {
     }
 }
 
+/// Draws 16 random bits from the system.
+pub fn random_u16() -> u16 {
+    u16::from_be_bytes(random())
+}
+
+/// Draws 32 random bits from the system.
+pub fn random_u32() -> u32 {
+    u32::from_be_bytes(random())
+}
+
 /// Draws random bytes from the system.
 fn random<const LEN: usize>() -> [u8; LEN] {
     let mut bytes = [0; LEN];
