@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::keyframe::KeyframeRequests;
 use super::numbering::{Numbering, Place};
-use super::payload::starts_keyframe;
-use super::payload::vp8::Vp8Descriptor;
 use super::resend::{CachedPacket, ResendCache};
+use super::segment::Vp8Numbers;
 use super::timing::ReportedTime;
+use crate::rtp::codec::starts_keyframe;
+use crate::rtp::codec::vp8::Vp8Descriptor;
 use crate::rtp::{Codec, MediaKind, Packet};
 
 /// Time without media after which a layer counts as not being sent.
@@ -132,7 +133,7 @@ impl Layer {
     fn look_inside(&mut self, codec: Codec, cached: &mut CachedPacket, newest: bool) {
         let packet = &cached.packet;
         if codec == Codec::Vp8 {
-            cached.vp8 = Vp8Descriptor::parse(&packet.payload);
+            cached.vp8 = Vp8Descriptor::parse(&packet.payload).map(Vp8Numbers::from);
         }
         cached.frame_start = newest
             && self
@@ -141,7 +142,7 @@ impl Layer {
         // A keyframe may begin with several packets that look like its start (parameter sets, slices); a
         // subscription must start at the first of them.
         cached.keyframe = self.keyframe_timestamp != Some(packet.timestamp)
-            && is_video(codec)
+            && codec.kind() == MediaKind::Video
             && starts_keyframe(codec, &packet.payload);
         if cached.keyframe {
             self.keyframe_timestamp = Some(packet.timestamp);
@@ -192,13 +193,6 @@ impl Layer {
 
     pub(crate) fn rank_bps(&self) -> Option<u64> {
         self.rate.smooth_bps
-    }
-}
-
-fn is_video(codec: Codec) -> bool {
-    match codec {
-        Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1 => true,
-        Codec::Opus | Codec::Red | Codec::Pcmu | Codec::Pcma => false,
     }
 }
 

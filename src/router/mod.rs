@@ -30,7 +30,6 @@
 pub mod keyframe;
 pub mod layer;
 pub mod numbering;
-mod payload;
 pub mod publication;
 pub mod resend;
 pub mod segment;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::payload::vp8::Vp8Descriptor;
+use super::segment::Vp8Numbers;
 use crate::rtp::{MediaKind, Packet};
 
 /// Most numbers of a video layer in the cache.
@@ -31,8 +31,8 @@ pub struct CachedPacket {
     pub keyframe: bool,
     /// Whether it is known to be the first packet of a frame.
     pub frame_start: bool,
-    /// The numbers of its VP8 payload descriptor that are rewritten per subscription.
-    pub vp8: Option<Vp8Descriptor>,
+    /// The running numbers of its VP8 payload descriptor.
+    pub vp8: Option<Vp8Numbers>,
 }
 
 /// The cache of one layer.

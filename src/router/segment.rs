@@ -7,13 +7,34 @@
 //! ```
 
 use super::LayerIndex;
-use super::payload::vp8::{Vp8Descriptor, Vp8Patch};
+use crate::rtp::codec::vp8::{Vp8Descriptor, Vp8Patch};
 
 /// How many past segments a subscription remembers for late packets and NACKs.
 pub const HISTORY: usize = 16;
 
 const PICTURE_ID_MASK: u16 = 0x7fff;
 const PICTURE_ID_NARROW_MASK: u16 = 0x7f;
+
+/// The running numbers of a VP8 payload descriptor (RFC 7741 4.2), which go on in each subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vp8Numbers {
+    /// Picture id.
+    pub picture_id: Option<u16>,
+    /// Whether it has 15 bits, not 7.
+    pub picture_id_wide: bool,
+    /// Running index of the frames of the lowest temporal layer.
+    pub tl0: Option<u8>,
+}
+
+impl From<Vp8Descriptor> for Vp8Numbers {
+    fn from(descriptor: Vp8Descriptor) -> Self {
+        Self {
+            picture_id: descriptor.picture_id,
+            picture_id_wide: descriptor.picture_id_bits == 15,
+            tl0: descriptor.tl0,
+        }
+    }
+}
 
 /// One stretch of a layer, from its first number on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,21 +72,21 @@ impl Segment {
     }
 
     /// Returns what is to be written into the payload; `None` when it goes out as it is.
-    pub fn patch(&self, descriptor: Option<&Vp8Descriptor>) -> Option<Vp8Patch> {
+    pub fn patch(&self, numbers: Option<&Vp8Numbers>) -> Option<Vp8Patch> {
         if self.picture_id_offset == 0 && self.tl0_offset == 0 {
             return None;
         }
-        let descriptor = descriptor?;
+        let numbers = numbers?;
         Some(Vp8Patch {
-            picture_id: self.picture_id(descriptor),
-            tl0: descriptor.tl0.map(|tl0| tl0.wrapping_add(self.tl0_offset)),
+            picture_id: self.picture_id(numbers),
+            tl0: numbers.tl0.map(|tl0| tl0.wrapping_add(self.tl0_offset)),
         })
     }
 
     /// Returns the picture id as sent, in the width of the publisher (RFC 7741 4.2: 7 or 15 bits).
-    pub fn picture_id(&self, descriptor: &Vp8Descriptor) -> Option<u16> {
-        let mask = if descriptor.picture_id_wide { PICTURE_ID_MASK } else { PICTURE_ID_NARROW_MASK };
-        descriptor.picture_id.map(|id| id.wrapping_add(self.picture_id_offset) & mask)
+    pub fn picture_id(&self, numbers: &Vp8Numbers) -> Option<u16> {
+        let mask = if numbers.picture_id_wide { PICTURE_ID_MASK } else { PICTURE_ID_NARROW_MASK };
+        numbers.picture_id.map(|id| id.wrapping_add(self.picture_id_offset) & mask)
     }
 }
 
@@ -164,13 +185,12 @@ mod tests {
         let moved = Segment { picture_id_offset: 0x7ffe, tl0_offset: 2, ..segment(0, 0, 0) };
         for (picture_id, wide, expected) in [(1, true, 0x7fff), (2, true, 0), (1, false, 0x7f), (2, false, 0)]
         {
-            let descriptor =
-                Vp8Descriptor { picture_id: Some(picture_id), picture_id_wide: wide, tl0: Some(255) };
-            let patch = moved.patch(Some(&descriptor)).unwrap();
+            let numbers = Vp8Numbers { picture_id: Some(picture_id), picture_id_wide: wide, tl0: Some(255) };
+            let patch = moved.patch(Some(&numbers)).unwrap();
             assert_eq!((patch.picture_id, patch.tl0), (Some(expected), Some(1)));
         }
         assert_eq!(moved.patch(None), None);
-        let descriptor = Vp8Descriptor { picture_id: Some(5), picture_id_wide: true, tl0: None };
-        assert_eq!(segment(0, 0, 0).patch(Some(&descriptor)), None, "nothing to change");
+        let numbers = Vp8Numbers { picture_id: Some(5), picture_id_wide: true, tl0: None };
+        assert_eq!(segment(0, 0, 0).patch(Some(&numbers)), None, "nothing to change");
     }
 }

@@ -11,7 +11,6 @@
 use std::time::{Duration, Instant};
 
 use super::LayerIndex;
-use super::payload::vp8::Vp8Patch;
 use super::publication::{BatchEntry, Publication};
 use super::resend::CachedPacket;
 use super::segment::{History, Segment};
@@ -20,6 +19,7 @@ use super::timing::{Reports, Seam, is_later};
 use crate::drop::DropReason;
 use crate::plan::{LayerPreference, PayloadMap};
 use crate::rtp::MediaKind;
+use crate::rtp::codec::vp8::Vp8Patch;
 
 /// How long a subscription that forwards nothing waits for a keyframe after it was asked for. After that it starts
 /// at any frame: keyframes that are encrypted end to end cannot be seen.
@@ -72,13 +72,12 @@ pub struct Subscription {
     current: Option<Segment>,
     /// The first index that is neither handed out nor kept back.
     next_index: u64,
-    /// The newest frame sent.
-    seam: Seam,
-    /// Since when nothing of the target has been forwarded.
-    waiting_since: Option<Instant>,
+    /// The newest frame sent; `None` before the first.
+    seam: Option<Seam>,
     packets: u64,
     octets: u64,
     cold: Box<Cold>,
+    first_timestamp: u32,
     /// As sent with the newest frame.
     picture_id: Option<u16>,
     tl0: Option<u8>,
@@ -90,7 +89,6 @@ pub struct Subscription {
     target_live: bool,
     /// Whether a keyframe of the layer being forwarded is wanted, though it goes on meanwhile.
     refresh: bool,
-    started: bool,
     video: bool,
 }
 
@@ -103,6 +101,8 @@ struct Cold {
     history: History,
     /// First index that may be sent again: what lies before it left with another key or payload type.
     resend_start: u64,
+    /// Since when the target has been waited for.
+    waiting_since: Option<Instant>,
 }
 
 impl Subscription {
@@ -113,14 +113,12 @@ impl Subscription {
         preference: LayerPreference,
         first_seq: u16,
         first_timestamp: u32,
-        now: Instant,
     ) -> Self {
         let next_index = u64::from(first_seq) % INDEX_START_MAX;
         Self {
             current: None,
             next_index,
-            seam: Seam { timestamp: first_timestamp, received_at: now },
-            waiting_since: None,
+            seam: None,
             packets: 0,
             octets: 0,
             cold: Box::new(Cold {
@@ -128,7 +126,9 @@ impl Subscription {
                 payload_types,
                 history: History::default(),
                 resend_start: next_index,
+                waiting_since: None,
             }),
+            first_timestamp,
             picture_id: None,
             tl0: None,
             payload_type: None,
@@ -136,7 +136,6 @@ impl Subscription {
             reason: LayerReason::Best,
             target_live: false,
             refresh: false,
-            started: false,
             video: kind == MediaKind::Video,
         }
     }
@@ -163,7 +162,7 @@ impl Subscription {
         self.cold.resend_start = self.next_index;
         self.target = None;
         self.target_live = false;
-        self.waiting_since = None;
+        self.cold.waiting_since = None;
         self.refresh = false;
     }
 
@@ -186,9 +185,9 @@ impl Subscription {
     /// preference or the publication changes, and a few times a second.
     pub fn choose_layer(&mut self, publication: &Publication, now: Instant) {
         let choice = choose(publication, &self.cold.preference, self.target, self.current.is_some(), now);
-        if self.target != choice.target || self.waiting_since.is_none() {
+        if self.target != choice.target || self.cold.waiting_since.is_none() {
             self.target = choice.target;
-            self.waiting_since = Some(now);
+            self.cold.waiting_since = Some(now);
         }
         self.target_live = choice.live;
         self.reason = choice.reason;
@@ -213,11 +212,11 @@ impl Subscription {
             && segment.layer == entry.layer
         {
             if segment.source == cached.source {
-                return self.go_on(segment, entry);
+                return self.go_on(publication, segment, entry);
             }
             // The layer has another source: nothing more of the old one comes.
             self.end_segment();
-            self.waiting_since = Some(cached.packet.received_at);
+            self.cold.waiting_since = Some(cached.packet.received_at);
         }
         if self.target.is_none() {
             self.choose_layer(publication, cached.packet.received_at);
@@ -286,7 +285,7 @@ impl Subscription {
     fn may_start(&self, publication: &Publication, entry: &BatchEntry) -> bool {
         let cached = &entry.cached;
         if !self.video || cached.keyframe {
-            return true;
+            return !cached.packet.payload.is_empty();
         }
         if !cached.frame_start {
             return false;
@@ -297,7 +296,9 @@ impl Subscription {
         }
         let now = cached.packet.received_at;
         let present_flows = self.current.is_some_and(|segment| publication.is_layer_live(segment.layer, now));
-        let Some(asked_at) = layer.requests.unanswered_since().max(self.waiting_since) else { return false };
+        let Some(asked_at) = layer.requests.unanswered_since().max(self.cold.waiting_since) else {
+            return false;
+        };
         layer.requests.unanswered_since().is_some()
             && !present_flows
             && now.saturating_duration_since(asked_at) >= KEYFRAME_PATIENCE
@@ -311,12 +312,10 @@ impl Subscription {
             return Forwarding::Drop(DropReason::PayloadType);
         };
         let (payload_type, clock_rate) = (map.to, map.clock_rate);
-        let timestamp = if self.started {
+        let timestamp = self.seam.map_or(self.first_timestamp, |seam| {
             let reports = self.reports(publication, entry.layer);
-            self.seam.next(packet.timestamp, packet.received_at, clock_rate, reports)
-        } else {
-            self.seam.timestamp
-        };
+            seam.next(packet.timestamp, packet.received_at, clock_rate, reports)
+        });
         let offsets = cached.vp8.as_ref().map_or((0, 0), |vp8| {
             let next_id = self.picture_id.map(|id| id.wrapping_add(1));
             let next_tl0 = self.tl0.map(|tl0| tl0.wrapping_add(1));
@@ -335,25 +334,25 @@ impl Subscription {
             tl0_offset: offsets.1,
             layer: entry.layer,
         };
-        self.seam = Seam { timestamp, received_at: packet.received_at };
-        self.started = true;
+        self.seam = Some(Seam { timestamp, received_at: packet.received_at });
         self.refresh = false;
         self.current = Some(segment);
         Forwarding::Forward(self.send(segment, self.next_index, payload_type, cached))
     }
 
     /// Forwards one more packet of the layer and source being forwarded.
-    fn go_on(&mut self, segment: Segment, entry: &BatchEntry) -> Forwarding {
+    fn go_on(&mut self, publication: &Publication, segment: Segment, entry: &BatchEntry) -> Forwarding {
         let cached = &entry.cached;
         let number = cached.packet.seq;
         let payload_type = self.payload_type_of(cached.packet.payload_type);
         let Some(mut index) = segment.index_of(number) else {
             // Late, from before this segment: its index was kept in the segment it belonged to, if any.
             return match (self.cold.history.by_number(entry.layer, cached.source, number), payload_type) {
+                (None, _) => Forwarding::Skip,
+                (Some(_), None) => Forwarding::Drop(DropReason::PayloadType),
                 (Some((past, index)), Some(payload_type)) => {
                     Forwarding::Forward(self.send(past, index, payload_type, cached))
                 }
-                _ => Forwarding::Skip,
             };
         };
         let mut segment = segment;
@@ -367,7 +366,11 @@ impl Subscription {
             }
             return Forwarding::Drop(DropReason::PayloadType);
         };
-        self.refresh &= !cached.keyframe;
+        if self.refresh {
+            // Where keyframes cannot be seen, one request is all that can be done.
+            let opaque = publication.layer(entry.layer).is_some_and(|layer| layer.requests.is_opaque());
+            self.refresh = !cached.keyframe && !opaque;
+        }
         Forwarding::Forward(self.send(segment, index, payload_type, cached))
     }
 
@@ -378,8 +381,9 @@ impl Subscription {
         self.octets += cached.packet.payload.len() as u64;
         if index >= self.next_index {
             self.next_index = index + 1;
-            if is_later(rewritten.timestamp, self.seam.timestamp) {
-                self.seam = Seam { timestamp: rewritten.timestamp, received_at: cached.packet.received_at };
+            let received_at = cached.packet.received_at;
+            if self.seam.is_none_or(|seam| is_later(rewritten.timestamp, seam.timestamp)) {
+                self.seam = Some(Seam { timestamp: rewritten.timestamp, received_at });
             }
             if let Some(vp8) = &cached.vp8 {
                 self.picture_id = segment.picture_id(vp8).or(self.picture_id);
@@ -461,3 +465,6 @@ fn rebased(next_index: u64) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;
