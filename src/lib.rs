@@ -4,10 +4,10 @@
 //! ARCHITECTURE.md tells the whole story.
 
 pub mod net;
-pub mod shard;
-pub mod session;
 pub mod router;
 pub mod rtp;
+pub mod session;
+pub mod shard;
 pub mod srtp;
 
 pub mod drop;
