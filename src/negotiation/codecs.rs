@@ -1,7 +1,6 @@
 //! Which payload types are understood, and which of two sides' configurations fit each other.
 
 use super::media::PublishedCodec;
-use super::names;
 use crate::plan::PayloadMap;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{Payload, Section, fmtp_parameter};
@@ -11,7 +10,7 @@ const FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
 
 /// Gives the codec of a payload type, if it is one that we carry in sections of this kind.
 pub(super) fn known(payload: &Payload, kind: MediaKind) -> Option<Codec> {
-    let codec = names::codec_from_name(&payload.name)?;
+    let codec = Codec::from_name(&payload.name)?;
     let fits = match codec {
         Codec::Opus => payload.clock == 48_000 && payload.channels.unwrap_or(2) == 2,
         Codec::Red => payload.clock == 48_000,
@@ -20,7 +19,7 @@ pub(super) fn known(payload: &Payload, kind: MediaKind) -> Option<Codec> {
         Codec::Pcma => payload.pt == 8 && payload.clock == 8_000 && payload.channels.unwrap_or(1) == 1,
         _ => payload.clock == 90_000,
     };
-    (fits && names::codec_kind(codec) == kind).then_some(codec)
+    (fits && codec.kind() == kind).then_some(codec)
 }
 
 /// Gives the primary payload type that a `red` line repeats (RFC 2198 5, `PT/PT`).
@@ -30,34 +29,49 @@ pub(super) fn red_primary(payload: &Payload) -> Option<u8> {
 
 /// Filters a client's section down to what we carry, in the client's order: codecs, their retransmissions, and
 /// redundancy around Opus. Feedback is cut to what both sides speak.
-pub(super) fn acceptable(section: &Section, kind: MediaKind, keep: impl Fn(u8, Codec) -> bool) -> Vec<Payload> {
-    let primary = |payload: &Payload| known(payload, kind).filter(|codec| keep(payload.pt, *codec));
-    let is_primary = |pt: u8, wanted: Option<Codec>| {
-        section.payloads.iter().any(|payload| {
-            payload.pt == pt && primary(payload).is_some_and(|codec| wanted.is_none_or(|wanted| codec == wanted))
-        })
-    };
-    let accepted = section.payloads.iter().filter(|payload| match primary(payload) {
-        Some(Codec::Red) => red_primary(payload).is_some_and(|pt| is_primary(pt, Some(Codec::Opus))),
-        Some(_) => true,
-        None => payload.rtx_for().is_some_and(|pt| is_primary(pt, None)),
-    });
-    let mut accepted: Vec<Payload> = accepted.cloned().collect();
+pub(super) fn acceptable(section: &Section, kind: MediaKind) -> Vec<Payload> {
+    let mut accepted = filtered(&section.payloads, kind, |_, _| true);
     for payload in &mut accepted {
         payload.rtcp_fb.retain(|feedback| FEEDBACK.contains(&feedback.as_str()));
     }
     accepted
 }
 
+/// Filters a payload list by codec; what depends on a dropped payload type goes with it.
+pub(super) fn filtered(
+    payloads: &[Payload],
+    kind: MediaKind,
+    mut keep: impl FnMut(u8, Codec) -> bool,
+) -> Vec<Payload> {
+    let mut kept: Vec<(u8, Codec)> = Vec::new();
+    for payload in payloads {
+        if let Some(codec) = known(payload, kind).filter(|codec| keep(payload.pt, *codec)) {
+            kept.push((payload.pt, codec));
+        }
+    }
+    let has = |pt: u8| kept.iter().any(|(known, _)| *known == pt);
+    let stays = |payload: &&Payload| match known(payload, kind) {
+        Some(Codec::Red) => {
+            let primary = red_primary(payload);
+            has(payload.pt) && primary.is_some_and(|pt| kept.contains(&(pt, Codec::Opus)))
+        }
+        Some(_) => has(payload.pt),
+        None => payload.rtx_for().is_some_and(has),
+    };
+    payloads.iter().filter(stays).cloned().collect()
+}
+
 /// Describes a negotiated list as what a publisher may send.
 pub(super) fn published(payloads: &[Payload], kind: MediaKind) -> Vec<PublishedCodec> {
     let rtx_of = |pt| payloads.iter().find(|payload| payload.rtx_for() == Some(pt)).map(|payload| payload.pt);
     let codec = |payload: &Payload| {
+        let codec = known(payload, kind)?;
         Some(PublishedCodec {
             pt: payload.pt,
-            codec: known(payload, kind)?,
+            codec,
             clock_rate: payload.clock,
-            channels: payload.channels,
+            // RFC 7587 7: the channel count of Opus is always written as two.
+            channels: if codec == Codec::Opus { Some(2) } else { payload.channels },
             fmtp: payload.fmtp.clone(),
             rtcp_fb: payload.rtcp_fb.clone(),
             rtx: rtx_of(payload.pt),
@@ -70,7 +84,11 @@ pub(super) fn published(payloads: &[Payload], kind: MediaKind) -> Vec<PublishedC
 ///
 /// Each payload type of the client is taken once, by exact parameters before compatible ones. What is left over
 /// shares a compatible one: a publisher that changes its codec in mid-track then still reaches the client.
-pub(super) fn payload_map(codecs: &[PublishedCodec], payloads: &[Payload], kind: MediaKind) -> Vec<PayloadMap> {
+pub(super) fn payload_map(
+    codecs: &[PublishedCodec],
+    payloads: &[Payload],
+    kind: MediaKind,
+) -> Vec<PayloadMap> {
     let viewer: Vec<(&Payload, Codec)> =
         payloads.iter().filter_map(|payload| Some((payload, known(payload, kind)?))).collect();
     let mut taken: Vec<(u8, u8)> = Vec::new();
@@ -97,8 +115,11 @@ pub(super) fn payload_map(codecs: &[PublishedCodec], payloads: &[Payload], kind:
         // The payload type of the primary encoding stands inside the payload (RFC 2198 3), which is never
         // rewritten: redundancy passes only where both sides number Opus alike.
         let opus = codec.fmtp.as_deref().and_then(|fmtp| fmtp.split('/').next()?.trim().parse::<u8>().ok());
-        let same = |payload: &Payload| red_primary(payload) == opus && opus.is_some_and(|pt| taken.contains(&(pt, pt)));
-        if let Some((payload, _)) = viewer.iter().find(|(payload, kind)| *kind == Codec::Red && same(payload)) {
+        let same = |payload: &Payload| {
+            red_primary(payload) == opus && opus.is_some_and(|pt| taken.contains(&(pt, pt)))
+        };
+        if let Some((payload, _)) = viewer.iter().find(|(payload, kind)| *kind == Codec::Red && same(payload))
+        {
             taken.push((codec.pt, payload.pt));
         }
     }
@@ -189,7 +210,14 @@ mod tests {
 
     fn payload(pt: u8, name: &str, fmtp: Option<&str>) -> Payload {
         let clock = if name == "opus" || name == "red" { 48_000 } else { 90_000 };
-        Payload { pt, name: name.to_owned(), clock, channels: None, fmtp: fmtp.map(str::to_owned), rtcp_fb: vec![] }
+        Payload {
+            pt,
+            name: name.to_owned(),
+            clock,
+            channels: None,
+            fmtp: fmtp.map(str::to_owned),
+            rtcp_fb: vec![],
+        }
     }
 
     fn h264(pt: u8, mode: u8, profile: &str) -> Payload {

@@ -2,7 +2,6 @@
 //! group (RFC 9143 9.2), and browsers refuse a change.
 
 use super::media::PublishedMedia;
-use super::names;
 use crate::rtp::{ExtensionKind, MediaKind};
 use crate::sdp::{Extmap, Section};
 
@@ -57,7 +56,8 @@ impl ExtensionTable {
     /// Takes over what a section of a client's answer says to the ids that we offered in it.
     pub(super) fn learn_answer(&mut self, offered: &[Extmap], section: &Section) {
         for extmap in offered {
-            let accepted = section.extmap.iter().any(|answer| answer.uri == extmap.uri && answer.id == extmap.id);
+            let accepted =
+                section.extmap.iter().any(|answer| answer.uri == extmap.uri && answer.id == extmap.id);
             if let Some(entry) = self.entries.iter_mut().find(|entry| entry.uri == extmap.uri) {
                 // What it took in one section it knows, even if another section goes without.
                 if accepted {
@@ -72,7 +72,7 @@ impl ExtensionTable {
     /// Gives the lines with which we answer a client's section: those that we use, with its ids.
     pub(super) fn accept(section: &Section, kind: MediaKind) -> Vec<Extmap> {
         let layered = section.direction.sends() && !section.rids.is_empty();
-        let used = |extmap: &&Extmap| match names::extension_from_uri(&extmap.uri) {
+        let used = |extmap: &&Extmap| match ExtensionKind::from_uri(&extmap.uri) {
             Some(extension) => carries(kind, extension),
             None => layered && [STREAM_ID, REPAIRED_STREAM_ID].contains(&extmap.uri.as_str()),
         };
@@ -89,32 +89,23 @@ impl ExtensionTable {
     /// Gives the lines of a section that we offer: mid, transport-wide numbers, and of the passed extensions those
     /// that the publication has (all, if we offer to receive) and that the client has not shown to lack.
     pub(super) fn offer(&mut self, kind: MediaKind, media: Option<&PublishedMedia>) -> Vec<Extmap> {
-        let candidates = [
-            ExtensionKind::Mid,
-            ExtensionKind::TransportCc,
-            ExtensionKind::AudioLevel,
-            ExtensionKind::VideoOrientation,
-            ExtensionKind::PlayoutDelay,
-            ExtensionKind::VideoContentType,
-            ExtensionKind::ColorSpace,
-            ExtensionKind::AbsCaptureTime,
-            ExtensionKind::DependencyDescriptor,
-        ];
         let published = |extension: ExtensionKind| {
-            !names::is_passed(extension) || media.is_none_or(|media| media.extensions.contains(&extension))
+            !extension.is_passed() || media.is_none_or(|media| media.extensions.contains(&extension))
         };
-        let wanted = candidates.into_iter().filter(|extension| carries(kind, *extension) && published(*extension));
+        let wanted = ExtensionKind::ALL
+            .into_iter()
+            .filter(|extension| carries(kind, *extension) && published(*extension));
         let mut lines = Vec::new();
         for extension in wanted {
             if let Some(id) = self.offered_id(kind, extension) {
-                lines.push(Extmap { id, uri: names::extension_uri(extension).to_owned(), direction: None });
+                lines.push(Extmap { id, uri: extension.uri().to_owned(), direction: None });
             }
         }
         lines
     }
 
     fn offered_id(&mut self, kind: MediaKind, extension: ExtensionKind) -> Option<u8> {
-        let uri = names::extension_uri(extension);
+        let uri = extension.uri();
         let shown = match kind {
             MediaKind::Audio => self.audio_shown,
             MediaKind::Video => self.video_shown,
@@ -180,7 +171,7 @@ mod tests {
         let mut section = Section::new(kind, "0");
         section.extmap = lines
             .iter()
-            .map(|(id, kind)| Extmap { id: *id, uri: names::extension_uri(*kind).to_owned(), direction: None })
+            .map(|(id, kind)| Extmap { id: *id, uri: kind.uri().to_owned(), direction: None })
             .collect();
         section
     }
@@ -192,7 +183,8 @@ mod tests {
     #[test]
     fn ids_of_the_client_are_kept() {
         let mut table = ExtensionTable::default();
-        let lines = [(7, ExtensionKind::Mid), (2, ExtensionKind::TransportCc), (3, ExtensionKind::VideoOrientation)];
+        let lines =
+            [(7, ExtensionKind::Mid), (2, ExtensionKind::TransportCc), (3, ExtensionKind::VideoOrientation)];
         table.learn_offer(&section(SectionKind::Video, &lines), MediaKind::Video);
         assert_eq!(ids(&table.offer(MediaKind::Video, None)), [7, 2, 3]);
         // The client has not shown its audio extensions, so what it may know is offered under a free id.
@@ -204,7 +196,8 @@ mod tests {
         let mut table = ExtensionTable::default();
         let offered = table.offer(MediaKind::Video, None);
         assert_eq!(offered.len(), 8);
-        let answer = section(SectionKind::Video, &[(4, ExtensionKind::Mid), (13, ExtensionKind::VideoOrientation)]);
+        let answer =
+            section(SectionKind::Video, &[(4, ExtensionKind::Mid), (13, ExtensionKind::VideoOrientation)]);
         table.learn_answer(&offered, &answer);
         assert_eq!(ids(&table.offer(MediaKind::Video, None)), [4, 13]);
     }

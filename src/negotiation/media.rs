@@ -21,8 +21,10 @@ impl LocalTransport {
     #[must_use]
     pub fn new(fingerprint: impl Into<String>, addresses: &[SocketAddr]) -> Self {
         let preferences = (0..=u16::MAX).rev();
-        let candidates =
-            addresses.iter().zip(preferences).map(|(address, preference)| Candidate::host(*address, preference));
+        let candidates = addresses
+            .iter()
+            .zip(preferences)
+            .map(|(address, preference)| Candidate::host(*address, preference));
         Self { fingerprint: fingerprint.into(), candidates: candidates.collect() }
     }
 }

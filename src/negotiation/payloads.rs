@@ -4,7 +4,6 @@
 use super::codecs;
 use super::error::BindError;
 use super::media::{PublishedCodec, PublishedMedia};
-use super::names;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{Payload, Section};
 
@@ -93,7 +92,7 @@ impl PayloadTable {
         let pt = self.free(Some(codec.pt))?;
         let payload = Payload {
             pt,
-            name: names::codec_name(codec.codec).to_owned(),
+            name: codec.codec.name().to_owned(),
             clock: codec.clock_rate,
             channels: codec.channels,
             fmtp: codec.fmtp.clone(),
@@ -121,7 +120,7 @@ impl PayloadTable {
     /// Appends the lines of one number: itself, and its retransmissions if it is video.
     fn describe(&mut self, pt: u8, codec: &PublishedCodec, payloads: &mut Vec<Payload>) {
         let Some(entry) = self.entries.iter().find(|entry| entry.payload.pt == pt) else { return };
-        let video = names::codec_kind(codec.codec) == MediaKind::Video;
+        let video = codec.codec.kind() == MediaKind::Video;
         let feedback: &[&str] =
             if video { &["nack", "nack pli", "ccm fir", "transport-cc"] } else { &["transport-cc"] };
         let mut payload = entry.payload.clone();
@@ -150,9 +149,7 @@ impl PayloadTable {
     }
 
     fn free(&self, wish: Option<u8>) -> Option<u8> {
-        let used = |pt: u8| {
-            self.entries.iter().any(|entry| entry.payload.pt == pt || entry.rtx == Some(pt))
-        };
+        let used = |pt: u8| self.entries.iter().any(|entry| entry.payload.pt == pt || entry.rtx == Some(pt));
         let assignable = |pt: u8| matches!(pt, 0 | 8) || FREE.iter().any(|range| range.contains(&pt));
         wish.filter(|pt| assignable(*pt) && !used(*pt))
             .or_else(|| FREE.iter().cloned().flatten().find(|pt| !used(*pt)))
@@ -167,7 +164,7 @@ mod tests {
         PublishedCodec {
             pt,
             codec,
-            clock_rate: if names::codec_kind(codec) == MediaKind::Video { 90_000 } else { 48_000 },
+            clock_rate: if codec.kind() == MediaKind::Video { 90_000 } else { 48_000 },
             channels: (codec == Codec::Opus).then_some(2),
             fmtp: fmtp.map(str::to_owned),
             rtcp_fb: Vec::new(),

@@ -1,8 +1,8 @@
 //! Reads the `a=` lines of a section one by one.
 
 use super::{
-    ATTRIBUTES_MAX, Direction, Extmap, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section, SectionKind, Setup,
-    Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    ATTRIBUTES_MAX, Direction, Extmap, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section,
+    SectionKind, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
 /// Most feedback lines that are kept of one payload type.

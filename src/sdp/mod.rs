@@ -11,7 +11,8 @@ mod write;
 
 pub use model::{
     Candidate, Direction, Extmap, Fingerprint, Ice, Msid, Origin, Payload, Rid, RidDirection, Section,
-    SectionKind, SessionDescription, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport, fmtp_parameter,
+    SectionKind, SessionDescription, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    fmtp_parameter,
 };
 
 /// Longest accepted description, bytes.

@@ -5,8 +5,8 @@ use sdp_types::{Attribute, Media, Session};
 
 use super::attribute::{self, AttributeSink};
 use super::{
-    Direction, Origin, PAYLOADS_MAX, Payload, SECTIONS_MAX, SdpError, Section, SectionKind, SessionDescription,
-    Transport, VALUE_BYTES_MAX,
+    Direction, Origin, PAYLOADS_MAX, Payload, SECTIONS_MAX, SdpError, Section, SectionKind,
+    SessionDescription, Transport, VALUE_BYTES_MAX,
 };
 
 impl SessionDescription {
@@ -225,7 +225,8 @@ mod tests {
         assert!(error.contains('2'), "{error}");
         let error = SessionDescription::parse(&MINIMAL.replace("a=mid:b\n", "")).unwrap_err().to_string();
         assert!(error.contains("section 1") && error.contains("a=mid"), "{error}");
-        let error = SessionDescription::parse(&MINIMAL.replace("98 VP8/90000", "98 VP8")).unwrap_err().to_string();
+        let error =
+            SessionDescription::parse(&MINIMAL.replace("98 VP8/90000", "98 VP8")).unwrap_err().to_string();
         assert!(error.contains("\"b\"") && error.contains("rtpmap"), "{error}");
         assert!(SessionDescription::parse("").is_err());
     }
