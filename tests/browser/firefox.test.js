@@ -32,7 +32,6 @@ describe("Firefox", { skip }, () => {
     await seenByFox.expectPicture(37, { ms: 30_000 });
     await heardByBob.expectTone(600, { ms: 30_000 });
     await heardByFox.expectTone(800, { ms: 30_000 });
-    await fox.close();
   });
 
   test("as a viewer only, connects by the server's offer and changes what it pulls", async () => {
@@ -43,6 +42,5 @@ describe("Firefox", { skip }, () => {
     const other = await fox.pull(second.metadata);
     await fox.call("unpull", seen.label);
     await other.expectPicture(39, { frames: 15, ms: 30_000 });
-    await fox.close();
   });
 });

@@ -123,13 +123,13 @@ export class Call extends EventTarget {
       source: trackName.startsWith("screen") ? "screen" : trackName,
       muted: trackName in { camera: 1, microphone: 1 } && !this.#media.isOn(trackName),
     }));
-    return { name: this.#name, sessionId: this.#client.sessionId ?? "", tracks };
+    return { name: this.#name, sessionId: this.#client.sessionId ?? undefined, tracks };
   }
 
   // ---- what we receive ------------------------------------------------------------------------------------
 
   #follow(members) {
-    const present = new Set(members.map((member) => member.id));
+    const present = new Set(members.map((member) => member.memberId));
     for (const [id, person] of this.#people) if (!present.has(id)) this.#removePerson(id, person);
     for (const member of members) this.#updatePerson(member);
     arrange(this.#tiles);
@@ -137,10 +137,10 @@ export class Call extends EventTarget {
   }
 
   #updatePerson(member) {
-    let person = this.#people.get(member.id);
+    let person = this.#people.get(member.memberId);
     if (!person) {
       person = { tile: new Tile({}), screenTile: null, tracks: new Map(), sessionId: member.sessionId };
-      this.#people.set(member.id, person);
+      this.#people.set(member.memberId, person);
       this.#tiles.append(person.tile.element);
     }
     // A member who reconnects has another session: all its tracks are new ones.

@@ -10,7 +10,8 @@ import { LocalMedia, fillDeviceList } from "./demo-media.js";
 
 const $ = (selector) => document.querySelector(selector);
 const query = new URLSearchParams(location.search);
-const room = query.get("room") || "lobby";
+// Names of rooms are made of these characters only; whoever writes others in the address means the same room.
+const room = (query.get("room") ?? "").replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 64) || "lobby";
 const address = { app: query.get("app") ?? "", key: new URLSearchParams(location.hash.slice(1)).get("key") ?? "" };
 const sourceOfKind = { videoinput: "camera", audioinput: "microphone" };
 

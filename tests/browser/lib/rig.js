@@ -34,8 +34,13 @@ export class Rig {
     await this.server?.stop();
   }
 
-  /** A tab with room for another peer. `apart` asks for a tab of its own. */
-  async tab(apart) {
+  /** A tab with room for another peer. `apart` asks for a tab of its own, `page` for that very page. */
+  async tab(apart, page) {
+    if (page) {
+      const known = this.tabs.find((tab) => tab.page === page) ?? { page, peers: new Set(), apart: true };
+      if (!this.tabs.includes(known)) this.tabs.push(known);
+      return known;
+    }
     let tab = apart ? null : this.tabs.find(({ peers, apart: taken }) => !taken && peers.size < MAX_PEERS_PER_TAB);
     if (!tab) {
       tab = { page: await this.browser.tab(this.pages.url), peers: new Set(), apart };
@@ -46,7 +51,7 @@ export class Rig {
 
   /** A new client, partytracks unless `raw`. */
   async peer(name, { raw = false, apart = false, token = this.server.secret, page, extraConfig } = {}) {
-    const tab = page ? { page, peers: new Set() } : await this.tab(apart);
+    const tab = await this.tab(apart, page);
     this.count += 1;
     const peer = new Peer(this, tab, `${name}-${this.count}`);
     await peer.call("open", { base: this.server.base, token, raw, extraConfig });

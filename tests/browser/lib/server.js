@@ -12,10 +12,11 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const binary = process.env.RINGCAST_BIN ?? path.resolve(here, "../../../target/release/ringcast");
 
 /** The command line, in one place. */
-const commandLine = ({ app, secret, host, port, udpPort, shards, extra }) => [
+const commandLine = ({ app, secret, host, port, adminPort, udpPort, shards, extra }) => [
   "--app", `${app}:${secret}`,
-  "--http", `${host}:${port}`,
-  "--udp-port-base", String(udpPort),
+  "--listen", `${host}:${port}`,
+  "--admin", `127.0.0.1:${adminPort}`,
+  "--media-port", String(udpPort),
   "--shards", String(shards),
   ...extra,
 ];
@@ -49,9 +50,9 @@ async function freeUdpPorts(count) {
 export async function startServer({ shards = 1, host = "127.0.0.1", extra = [] } = {}) {
   const app = randomBytes(16).toString("hex");
   const secret = randomBytes(32).toString("hex");
-  const port = await freeTcpPort(host);
+  const [port, adminPort] = [await freeTcpPort(host), await freeTcpPort("127.0.0.1")];
   const udpPort = await freeUdpPorts(shards);
-  const child = spawn(binary, commandLine({ app, secret, host, port, udpPort, shards, extra }), {
+  const child = spawn(binary, commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra }), {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const output = [];
@@ -68,6 +69,7 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [] }
 
   const server = {
     app, secret, origin, output, udpPort, shards,
+    admin: `http://127.0.0.1:${adminPort}`,
     base: `${origin}/v1/apps/${app}`,
     get exit() {
       return exit;
@@ -95,7 +97,7 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [] }
   try {
     await until("the server to be ready", async () => {
       if (exit) throw Object.assign(new Error(`the server ended: ${JSON.stringify(exit)}\n${output.join("\n")}`), { isFinal: true });
-      return fetch(`${origin}/readyz`).then((response) => response.ok).catch(() => false);
+      return fetch(`${server.admin}/readyz`).then((response) => response.ok).catch(() => false);
     });
   } catch (error) {
     await server.stop();

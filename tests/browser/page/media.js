@@ -17,7 +17,10 @@ export class Picture {
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.identity = identity;
     this.ticks = 0;
-    this.track = this.canvas.captureStream(0).getVideoTracks()[0];
+    const stream = this.canvas.captureStream(0);
+    [this.track] = stream.getVideoTracks();
+    // Firefox has it on the stream, where it once stood in the specification.
+    this.outlet = this.track.requestFrame ? this.track : stream;
     this.draw();
     this.timer = setInterval(() => this.draw(), 1000 / fps);
   }
@@ -32,7 +35,7 @@ export class Picture {
     this.context.fillStyle = "#888";
     this.context.fillRect(((this.ticks * 7) % (width - 24)) | 0, height - 30, 24, 24);
     this.ticks += 1;
-    this.track.requestFrame();
+    this.outlet.requestFrame();
   }
 
   stop() {
