@@ -44,6 +44,9 @@ export class Rig {
     let tab = apart ? null : this.tabs.find(({ peers, apart: taken }) => !taken && peers.size < MAX_PEERS_PER_TAB);
     if (!tab) {
       tab = { page: await this.browser.tab(this.pages.url), peers: new Set(), apart };
+      const mine = tab;
+      // A renderer that dies takes the tests of its peers with it, not those that follow.
+      tab.page.on("crash", () => this.tabs.splice(this.tabs.indexOf(mine), 1));
       this.tabs.push(tab);
     }
     return tab;
