@@ -13,6 +13,10 @@ const COMMANDS: [&str; 4] = [".ci/run", "tests/browser/run", "tests/run", "tests
 /// Where the names of all metrics stand.
 const METRIC_NAMES: &str = "src/metrics/names.rs";
 
+/// Where the flags of the server and its variables stand.
+const FLAGS: &str = "src/config/flags.rs";
+const VARIABLES: &str = "src/config/layers.rs";
+
 /// What a name of a metric begins with.
 const METRIC_PREFIX: &str = "ringcast_";
 
@@ -95,6 +99,24 @@ fn links_and_paths_in_documents_lead_somewhere() {
             if !word.contains(['*', '{', '<']) && !root().join(word).exists() {
                 complaints.push(format!("{path}: `{word}` is not there: mend the document"));
             }
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn settings_that_the_readme_names_are_read() {
+    let readme = read("README.md");
+    let (flags, variables) = (read(FLAGS), read(VARIABLES));
+    let known = words_with_prefix(&variables, "RINGCAST_");
+    let mut complaints: Vec<String> = words_with_prefix(&readme, "RINGCAST_")
+        .difference(&known)
+        .map(|name| format!("README.md: nothing reads `{name}`: see {VARIABLES}"))
+        .collect();
+    for flag in readme.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("--")) {
+        let field = flag.split_whitespace().next().unwrap_or_default().replace('-', "_");
+        if !flags.contains(&format!("pub {field}:")) {
+            complaints.push(format!("README.md: there is no flag `--{flag}`: see {FLAGS}"));
         }
     }
     report(&complaints);

@@ -9,7 +9,7 @@ use crate::source::{Source, is_name, sources};
 /// named may be named with all below it.
 const LAYERS: [(&str, &[&str]); 17] = [
     ("main", &["config", "node", "control", "metrics"]),
-    ("node", &["config", "control", "ids", "metrics", "net", "session", "shard::command", "shard::worker"]),
+    ("node", &["config", "control", "ids", "metrics", "negotiation", "net", "shard"]),
     ("config", &["ids", "net::IoKind", "net::probe::IoKind"]),
     ("metrics", &["drop", "ids", "rtp::MediaKind", "shard::command"]),
     (

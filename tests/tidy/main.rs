@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 
 /// Fails with all complaints at once.
 fn report(complaints: &[String]) {
-    let complaints: Vec<&str> = BTreeSet::from_iter(complaints.iter().map(String::as_str)).into_iter().collect();
+    let complaints: Vec<&str> =
+        BTreeSet::from_iter(complaints.iter().map(String::as_str)).into_iter().collect();
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
