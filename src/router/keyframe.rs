@@ -74,7 +74,7 @@ impl KeyframeRequests {
 
     /// Returns when to poll again.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.demanded_at.and(self.due_at())
+        self.demanded_at.and_then(|_| self.due_at())
     }
 
     /// Takes note of a packet of the layer.

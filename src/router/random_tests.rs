@@ -135,22 +135,12 @@ impl World {
             if let Some((rewritten, cached)) =
                 self.subscription.resend(&self.publication, (seq & 0xffff) as u16)
             {
-                // The layer is not part of the answer; the payload tells it, since sources start at random.
-                let layer = RIDS
-                    .iter()
-                    .filter_map(|rid| self.publication.layer_index(Some(rid)))
-                    .find(|layer| {
-                        self.publication
-                            .cached(*layer, cached.packet.seq)
-                            .is_some_and(|found| std::ptr::eq(found, cached))
-                    })
-                    .or_else(|| {
-                        (0..3).filter_map(LayerIndex::at).find(|layer| {
-                            self.publication
-                                .cached(*layer, cached.packet.seq)
-                                .is_some_and(|found| std::ptr::eq(found, cached))
-                        })
-                    });
+                // The answer does not say the layer; the place of the packet does.
+                let layer = (0..RIDS.len()).filter_map(LayerIndex::at).find(|layer| {
+                    self.publication
+                        .cached(*layer, cached.packet.seq)
+                        .is_some_and(|found| std::ptr::eq(found, cached))
+                });
                 let identity =
                     (self.publication.id(), layer.unwrap(), cached.source, cached.packet.seq, rewritten);
                 self.record(identity);

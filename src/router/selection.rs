@@ -140,6 +140,9 @@ mod tests {
     use crate::router::fixture::{at_ms, packet};
     use crate::rtp::{Codec, MediaKind};
 
+    /// What is sent, the wanted name, what to do without it; the expected layer and reason.
+    type Case<'a> = (&'a [(&'a str, usize)], Option<&'a str>, Ordering, Option<&'a str>, LayerReason);
+
     /// Layers f, h, q of which `live` have been sent for two seconds, with that many bytes every 10 ms.
     fn publication(live: &[(&str, usize)]) -> Publication {
         let mut publication = Publication::new(PublicationId(1), MediaKind::Video);
@@ -179,7 +182,7 @@ mod tests {
         use LayerReason::{Best, Fallback, Pinned};
         use Ordering::{Asciibetical, None as Stay};
         let all = [("f", 1000), ("h", 300), ("q", 100)];
-        let cases: &[(&[(&str, usize)], Option<&str>, Ordering, Option<&str>, LayerReason)] = &[
+        let cases: &[Case] = &[
             (&all, None, Stay, Some("f"), Best),
             (&all, Some(""), Stay, Some("f"), Best),
             (&all[1..], None, Stay, Some("h"), Best),
