@@ -164,19 +164,15 @@ impl Source {
         // For each open brace, the name of the module that it opens.
         let mut open: Vec<Option<String>> = Vec::new();
         while let Some(token) = self.tokens.get(position) {
-            let before = position.checked_sub(1).and_then(|before| self.tokens.get(before));
             match token.text.as_str() {
                 "{" => {
-                    let keyword = position.checked_sub(2).and_then(|before| self.tokens.get(before));
-                    let is_module = keyword.is_some_and(|keyword| keyword.text == "mod");
-                    open.push(before.filter(|_| is_module).map(|name| name.text.clone()));
+                    let is_module = self.text_before(position, 2) == "mod";
+                    open.push(is_module.then(|| self.text_before(position, 1).to_owned()));
                 }
                 "}" => {
                     open.pop();
                 }
-                _ if is_name(&token.text)
-                    && before.is_none_or(|before| !["::", "."].contains(&&*before.text)) =>
-                {
+                _ if is_name(&token.text) && self.begins_path(position) => {
                     let mut module = self.module();
                     module.extend(open.iter().flatten().cloned());
                     let start = if token.text == "use" { position + 1 } else { position };
@@ -190,6 +186,18 @@ impl Source {
             position += 1;
         }
         found
+    }
+
+    /// Whether a name stands at the front of a path, and not behind `a::`, `A<B>::` or a dot.
+    fn begins_path(&self, position: usize) -> bool {
+        match (self.text_before(position, 2), self.text_before(position, 1)) {
+            (front, "::") => !is_name(front) && front != ">",
+            (_, before) => before != ".",
+        }
+    }
+
+    fn text_before(&self, position: usize, back: usize) -> &str {
+        position.checked_sub(back).map_or("", |at| self.tokens[at].text.as_str())
     }
 
     /// Reads one path, and in a `use` all that its braces hold. Returns the position after it.
@@ -455,7 +463,7 @@ mod tests {
     fn paths_are_unfolded_and_made_absolute() {
         let source = source(
             "use crate::net::{self, sys, a::{B as C, d::*}};\nuse super::command::E;\n\
-             mod tests { use super::*; fn f() { super::super::g(); std::h::<u8>(); i.j } }",
+             mod tests { use super::*; fn f() { super::super::g(); std::h::<u8>(); i.j; ::k::l(); M<N>::o } }",
         );
         let own: Vec<String> =
             source.paths().iter().filter(|path| path.is_own).map(NamedPath::display).collect();
@@ -463,7 +471,8 @@ mod tests {
             ["net", "net::sys", "net::a::B", "net::a::d", "shard::command::E", "shard::worker", "shard::g"];
         assert_eq!(own, expected);
         assert!(source.paths().iter().any(|path| !path.is_own && path.display() == "std::h"));
-        assert!(!source.paths().iter().any(|path| path.display() == "j"));
+        assert!(source.paths().iter().any(|path| !path.is_own && path.display() == "k::l"));
+        assert!(!source.paths().iter().any(|path| ["j", "l", "o"].contains(&path.display().as_str())));
     }
 
     #[test]
