@@ -19,7 +19,6 @@ fn the_first_offer_begins_with_a_line_that_never_closes() {
     let offer = parse(&text);
     assert_eq!(offer.bundle, ["0", "1"]);
     assert_eq!((offer.sections[0].kind, offer.sections[0].mid.as_str()), (SectionKind::Application, "0"));
-    assert!(text.rfind("a=candidate").unwrap() < text.find("m=video").unwrap());
     let answer = client.answer(&text);
     session.client_answer(&answer).unwrap();
     let plan = session.plan();
