@@ -74,17 +74,19 @@ impl Negotiation {
         };
         slot.describe(section);
         // RFC 3264 6.1: the answer keeps some of our numbers, in the client's order of preference.
-        let answered = codecs::acceptable(section, kind);
-        let offered = |pt: u8| slot.payloads.iter().any(|payload| payload.pt == pt);
-        let mut kept = answered;
-        kept.retain(|payload| offered(payload.pt));
+        let mut kept = codecs::acceptable(section, kind);
+        kept.retain(|answer| slot.payloads.iter().any(|payload| payload.pt == answer.pt));
         let sends = section.direction.sends();
-        slot.payloads = codecs::filtered(&kept, kind, |pt, codec| !sends || ingress.claim(pt, codec));
         if sends {
             payloads.learn(section, kind);
+            kept = ingress.receivable(&kept, kind, |pt| payloads.rtx_of(pt));
         }
+        slot.payloads = kept;
         extensions.learn_answer(&slot.extmap, section);
         accept_extensions(slot, section);
+        if sends {
+            ingress.name(&slot.extmap);
+        }
         let direction = slot.proposed();
         slot.sends = direction.sends() && section.direction.receives() && !slot.payloads.is_empty();
         slot.receives = direction.receives() && sends && !slot.payloads.is_empty();

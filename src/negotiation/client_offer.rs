@@ -1,11 +1,13 @@
 //! Reads a client's offer into the slots.
 
+use std::collections::BTreeSet;
+
 use super::codecs;
 use super::error::NegotiationError;
 use super::extensions::ExtensionTable;
-use super::ingress::DUMMY_MID;
+use super::ingress;
 use super::media::{EndedSlot, OfferSummary, SectionSummary};
-use super::slots::Slot;
+use super::slots::{self, Slot};
 use super::transport::RemoteTransport;
 use super::{Exchange, Negotiation, media_kind};
 use crate::ids::IceCredentials;
@@ -27,7 +29,8 @@ impl Negotiation {
     ) -> Result<OfferSummary, NegotiationError> {
         let offer = SessionDescription::parse(sdp)?;
         let remote = RemoteTransport::of(&offer)?;
-        let mut summary = OfferSummary { ended: self.rollback(), ..OfferSummary::default() };
+        let ended = slots::roll_back(&mut self.slots);
+        let mut summary = OfferSummary { ended, ..OfferSummary::default() };
         self.check_offer(&offer)?;
         self.ingress.begin();
         self.learn(&offer);
@@ -60,11 +63,11 @@ impl Negotiation {
             let problem = format!("the offer has {offered} m-lines, but {agreed} are agreed");
             return Err(NegotiationError::Sections(problem));
         }
-        for (index, section) in sections.iter().enumerate() {
-            check_mid(&section.mid)?;
-            let same = |other: &Section| engine_name(&other.mid) == engine_name(&section.mid);
-            if sections.iter().take(index).any(same) {
-                let problem = format!("mid \"{}\" stands for two sections", section.mid);
+        let mut names = BTreeSet::new();
+        for section in sections {
+            let name = engine_name(&section.mid);
+            if section.mid.len() > MID_BYTES_MAX || ingress::reserved(&name) || !names.insert(name) {
+                let problem = format!("mid \"{}\" is too long, reserved, or stands twice", section.mid);
                 return Err(NegotiationError::Sections(problem));
             }
         }
@@ -109,10 +112,10 @@ impl Negotiation {
                 None => self.slots.push(slot),
             }
         }
-        let bundled = offer.bundle.contains(&section.mid)
-            || (offer.bundle.is_empty()
-                && offer.sections.iter().find(|section| !section.rejected) == Some(section));
-        let Self { slots, ingress, .. } = self;
+        let alone =
+            || offer.bundle.is_empty() && offer.sections.iter().position(|s| !s.rejected) == Some(index);
+        let bundled = offer.bundle.contains(&section.mid) || alone();
+        let Self { slots, ingress, payloads, .. } = self;
         let Some(slot) = slots.get_mut(index) else { return false };
         // A section beside the group would need a transport of its own (RFC 9143 7.3): refused.
         if section.rejected || slot.stopped || !bundled {
@@ -122,11 +125,12 @@ impl Negotiation {
         }
         slot.describe(section);
         if let Some(kind) = media_kind(section.kind) {
-            let sends = section.direction.sends();
             slot.payloads = codecs::acceptable(section, kind);
-            slot.payloads =
-                codecs::filtered(&slot.payloads, kind, |pt, codec| !sends || ingress.claim(pt, codec));
             slot.extmap = ExtensionTable::accept(section, kind);
+            if section.direction.sends() || ingress.contains(&slot.mid) {
+                slot.payloads = ingress.receivable(&slot.payloads, kind, |pt| payloads.rtx_of(pt));
+                ingress.name(&slot.extmap);
+            }
             if slot.payloads.is_empty() {
                 // RFC 3264 6: without a common format the section is refused.
                 ended.extend(slot.stop());
@@ -150,13 +154,6 @@ impl Negotiation {
             local: slot.local,
         });
     }
-}
-
-fn check_mid(mid: &str) -> Result<(), NegotiationError> {
-    if mid.len() > MID_BYTES_MAX || engine_name(mid) == DUMMY_MID {
-        return Err(NegotiationError::Sections(format!("mid \"{mid}\" cannot be used")));
-    }
-    Ok(())
 }
 
 /// The mid as the ingress engine keeps it: what is neither letter nor digit counts the same.

@@ -41,11 +41,11 @@ pub(super) fn acceptable(section: &Section, kind: MediaKind) -> Vec<Payload> {
 pub(super) fn filtered(
     payloads: &[Payload],
     kind: MediaKind,
-    mut keep: impl FnMut(u8, Codec) -> bool,
+    mut keep: impl FnMut(&Payload, Codec) -> bool,
 ) -> Vec<Payload> {
     let mut kept: Vec<(u8, Codec)> = Vec::new();
     for payload in payloads {
-        if let Some(codec) = known(payload, kind).filter(|codec| keep(payload.pt, *codec)) {
+        if let Some(codec) = known(payload, kind).filter(|codec| keep(payload, *codec)) {
             kept.push((payload.pt, codec));
         }
     }

@@ -3,8 +3,8 @@
 use super::slots::Slot;
 use super::{MESSAGE_BYTES_MAX, Negotiation, SCTP_PORT};
 use crate::sdp::{
-    Direction, Fingerprint, Ice, Msid, Rid, RidDirection, Section, SectionKind, SessionDescription, Setup,
-    Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    Direction, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
+    Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
 /// Which side of the exchange we are on.
@@ -74,6 +74,10 @@ fn stopped(slot: &Slot) -> Section {
     if slot.media_kind().is_none() {
         section.formats.clone_from(&slot.formats);
     }
+    // RFC 3264 6: at least one format must stand there; it means nothing.
+    section
+        .payloads
+        .extend(slot.payloads.first().cloned().map(|payload| Payload { rtcp_fb: Vec::new(), ..payload }));
     section
 }
 

@@ -1,22 +1,30 @@
 //! Writes the description that feeds the ingress engine: the client's sending sections alone.
 //!
-//! The engine is an SDP endpoint that only ever answers. It sees an order of m-lines of its own, which grows by
-//! the sections in which the client sends, behind a dummy that never carries anything: so sessions without any
-//! can connect too. Lines never move; a stopped one is taken over by the next new section, but only by a later
-//! description than the one that stopped it.
+//! The engine is an SDP endpoint that only ever answers. It sees an order of m-lines of its own:
+//!
+//! ```text
+//! 0    dummy      inactive audio, so that sessions in which the client sends nothing can connect too
+//! 1    numbers    stopped; carries every payload type and extension id, under a new mid whenever one is added
+//! 2..  sections   in which the client sends; append-only
+//! ```
+//!
+//! Lines never move; a stopped one is taken over by the next new section, but only by a later description than
+//! the one that stopped it. The second line is there because the engine learns numbers from lines that are new to
+//! it and from no others, while a client may add codecs to a section that it has.
 
 use super::codecs;
-use super::payloads::PayloadTable;
 use super::slots::Slot;
 use super::transport::RemoteTransport;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{
-    Direction, Origin, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription, Simulcast,
-    SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    Direction, Extmap, Origin, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
+    Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
 /// Mid of the dummy.
-pub(super) const DUMMY_MID: &str = "__";
+const DUMMY_MID: &str = "__";
+/// How the mids of the line with the numbers begin.
+const NUMBERS_MID: &str = "_n";
 
 /// Video payload types that the engine can tell apart.
 ///
@@ -25,15 +33,41 @@ pub(super) const DUMMY_MID: &str = "__";
 /// `profile-id` of its own, for which the engine has this many configurations.
 pub const VIDEO_DISGUISES: usize = 16;
 
-/// The m-lines and payload types as the engine knows them.
+/// Clock rate of every video payload, Hz.
+const VIDEO_CLOCK: u32 = 90_000;
+
+/// Tells whether a mid, as the engine keeps it, is one of its own lines.
+pub(super) fn reserved(mid: &str) -> bool {
+    mid == DUMMY_MID || mid.starts_with(NUMBERS_MID)
+}
+
+/// The m-lines and numbers as the engine knows them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct IngressLines {
     lines: Vec<Line>,
     /// Client's video payload types; the index is the disguise.
-    video: Vec<u8>,
+    video: Vec<VideoClaim>,
     /// Client's audio payload types: the engine knows one of each codec.
-    audio: Vec<(Codec, u8)>,
+    audio: Vec<AudioClaim>,
+    /// Client's extension ids: the engine keeps the first of each URI.
+    extensions: Vec<Extmap>,
     /// Counts exchanges.
+    epoch: u64,
+}
+
+/// A video payload type. The engine fixes the link to its retransmissions at first sight.
+#[derive(Debug, Clone)]
+struct VideoClaim {
+    pt: u8,
+    rtx: Option<u8>,
+    rtcp_fb: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct AudioClaim {
+    codec: Codec,
+    payload: Payload,
+    /// The exchange that brought it.
     epoch: u64,
 }
 
@@ -51,25 +85,70 @@ impl IngressLines {
         self.epoch += 1;
     }
 
-    /// Claims a payload type of a section in which the client sends; tells whether the engine can take it.
-    pub(super) fn claim(&mut self, pt: u8, codec: Codec) -> bool {
+    /// Claims a payload type of a section in which the client sends; tells whether the engine can take it. What
+    /// means something else already cannot be taken: the engine would renumber it in silence.
+    fn claim(&mut self, payload: &Payload, rtx: Option<u8>, codec: Codec) -> bool {
+        let (pt, epoch) = (payload.pt, self.epoch);
         if codec.kind() == MediaKind::Video {
-            if self.video.contains(&pt) {
+            if self.video.iter().any(|claim| claim.pt == pt) {
                 return true;
             }
-            if self.video.len() == VIDEO_DISGUISES {
+            if self.video.len() == VIDEO_DISGUISES || self.claimed(pt) {
                 return false;
             }
-            self.video.push(pt);
+            let rtx = rtx.filter(|rtx| !self.claimed(*rtx));
+            self.video.push(VideoClaim { pt, rtx, rtcp_fb: payload.rtcp_fb.clone() });
             return true;
         }
-        match self.audio.iter().find(|(known, _)| *known == codec) {
-            Some((_, known)) => *known == pt,
-            None => {
-                self.audio.push((codec, pt));
-                true
+        if let Some(claim) = self.audio.iter().find(|claim| claim.codec == codec) {
+            return claim.payload.pt == pt;
+        }
+        // Redundancy is a property of Opus, which the engine fixes at first sight.
+        let late = self.audio.iter().any(|claim| claim.codec == Codec::Opus && claim.epoch != epoch);
+        if self.claimed(pt) || (codec == Codec::Red && late) {
+            return false;
+        }
+        let channels = matches!(codec, Codec::Opus | Codec::Red).then_some(2);
+        let payload = Payload { name: codec.name().to_owned(), channels, ..payload.clone() };
+        self.audio.push(AudioClaim { codec, payload, epoch });
+        true
+    }
+
+    /// Filters a payload list of a section in which the client sends down to what the engine can take.
+    pub(super) fn receivable(
+        &mut self,
+        payloads: &[Payload],
+        kind: MediaKind,
+        rtx_of: impl Fn(u8) -> Option<u8>,
+    ) -> Vec<Payload> {
+        let mut kept =
+            codecs::filtered(payloads, kind, |payload, codec| self.claim(payload, rtx_of(payload.pt), codec));
+        kept.retain(|payload| payload.rtx_for().is_none_or(|pt| self.rtx_of(pt) == Some(payload.pt)));
+        kept
+    }
+
+    /// Takes over the extension ids of a section in which the client sends.
+    pub(super) fn name(&mut self, extmap: &[Extmap]) {
+        for line in extmap {
+            let known = |known: &Extmap| known.uri == line.uri || known.id == line.id;
+            if !self.extensions.iter().any(known) {
+                self.extensions.push(Extmap { direction: None, ..line.clone() });
             }
         }
+    }
+
+    /// Gives the retransmissions of a video payload type as the engine knows them.
+    pub(super) fn rtx_of(&self, pt: u8) -> Option<u8> {
+        self.video.iter().find(|claim| claim.pt == pt)?.rtx
+    }
+
+    /// Tells whether the engine knows a payload type.
+    pub(super) fn knows(&self, pt: u8) -> bool {
+        self.audio.iter().any(|claim| claim.payload.pt == pt) || self.video.iter().any(|claim| claim.pt == pt)
+    }
+
+    fn claimed(&self, pt: u8) -> bool {
+        self.knows(pt) || self.video.iter().any(|claim| claim.rtx == Some(pt))
     }
 
     /// Makes a section known to the engine, if it is not yet.
@@ -106,20 +185,12 @@ impl IngressLines {
     }
 
     /// Prints the description.
-    pub(super) fn print(
-        &self,
-        id: u64,
-        remote: &RemoteTransport,
-        slots: &[Slot],
-        table: &PayloadTable,
-    ) -> String {
-        let mut sections = vec![dummy()];
+    pub(super) fn print(&self, id: u64, remote: &RemoteTransport, slots: &[Slot]) -> String {
+        let mut sections = vec![dummy(), self.numbers()];
         for line in &self.lines {
             let slot = slots.iter().find(|slot| slot.mid == line.mid && slot.live());
             sections.push(match slot {
-                Some(slot) if line.stopped.is_none() && slot.media_kind().is_some() => {
-                    self.media(slot, table)
-                }
+                Some(slot) if line.stopped.is_none() && slot.media_kind().is_some() => self.media(slot),
                 _ if line.kind == SectionKind::Application => application(&line.mid),
                 _ => stopped(line),
             });
@@ -141,7 +212,7 @@ impl IngressLines {
         description.to_string()
     }
 
-    fn media(&self, slot: &Slot, table: &PayloadTable) -> Section {
+    fn media(&self, slot: &Slot) -> Section {
         let mut section = Section::new(slot.kind, slot.mid.clone());
         section.direction = Direction::SendOnly;
         section.rtcp_mux = true;
@@ -151,7 +222,7 @@ impl IngressLines {
             extmap.direction = None;
         }
         for payload in &slot.payloads {
-            self.payload(payload, slot, table, &mut section.payloads);
+            self.describe(payload.pt, &mut section.payloads);
         }
         section.rids =
             slot.rids.iter().map(|id| Rid { id: id.clone(), direction: RidDirection::Send }).collect();
@@ -165,32 +236,40 @@ impl IngressLines {
         section
     }
 
-    fn payload(&self, payload: &Payload, slot: &Slot, table: &PayloadTable, list: &mut Vec<Payload>) {
-        let Some(kind) = slot.media_kind() else { return };
-        let Some(codec) = codecs::known(payload, kind) else { return };
-        let mut line = payload.clone();
-        if kind == MediaKind::Audio {
-            codec.name().clone_into(&mut line.name);
-            line.channels = matches!(codec, Codec::Opus | Codec::Red).then_some(2);
-            list.push(line);
+    /// Writes the lines of one payload type as the engine is to see it.
+    fn describe(&self, pt: u8, list: &mut Vec<Payload>) {
+        if let Some(claim) = self.audio.iter().find(|claim| claim.payload.pt == pt) {
+            list.push(claim.payload.clone());
+        }
+        let Some((disguise, claim)) = self.video.iter().enumerate().find(|(_, claim)| claim.pt == pt) else {
             return;
+        };
+        let line = |pt: u8, name: &str, fmtp: String, rtcp_fb: Vec<String>| Payload {
+            pt,
+            name: name.to_owned(),
+            clock: VIDEO_CLOCK,
+            channels: None,
+            fmtp: Some(fmtp),
+            rtcp_fb,
+        };
+        list.push(line(pt, Codec::Vp9.name(), format!("profile-id={disguise}"), claim.rtcp_fb.clone()));
+        if let Some(rtx) = claim.rtx {
+            list.push(line(rtx, "rtx", format!("apt={pt}"), Vec::new()));
         }
-        let Some(disguise) = self.video.iter().position(|pt| *pt == payload.pt) else { return };
-        Codec::Vp9.name().clone_into(&mut line.name);
-        line.fmtp = Some(format!("profile-id={disguise}"));
-        list.push(line);
-        // The engine fixes the link at its first sight of the payload type, so it is given wherever the session
-        // knows one, even if this section goes without.
-        if let Some(rtx) = table.rtx_of(payload.pt) {
-            list.push(Payload {
-                pt: rtx,
-                name: "rtx".to_owned(),
-                clock: payload.clock,
-                channels: None,
-                fmtp: Some(format!("apt={}", payload.pt)),
-                rtcp_fb: Vec::new(),
-            });
+    }
+
+    /// The line that teaches the engine all numbers before any section uses them.
+    fn numbers(&self) -> Section {
+        let count = self.audio.len() + self.video.len() + self.extensions.len();
+        let mut section = Section::new(SectionKind::Video, format!("{NUMBERS_MID}{count}"));
+        section.rejected = true;
+        section.direction = Direction::Inactive;
+        section.extmap.clone_from(&self.extensions);
+        let audio = self.audio.iter().map(|claim| claim.payload.pt);
+        for pt in audio.chain(self.video.iter().map(|claim| claim.pt)) {
+            self.describe(pt, &mut section.payloads);
         }
+        section
     }
 }
 

@@ -138,15 +138,20 @@ impl Negotiation {
     /// Tells whether bindings were made that need an offer of ours.
     #[must_use]
     pub fn needs_offer(&self) -> bool {
-        !self.pending_offer() && self.slots.iter().any(|slot| slot.proposal.is_some())
+        !self.pending_offer() && self.slots.iter().any(Slot::wants_offer)
     }
 
-    /// Takes our unanswered offer back, and everything that was bound for it. Tells what ended so.
+    /// Gives up on our unanswered offer: everything that was bound for it ends, which is told.
+    ///
+    /// Its m-lines stay, since the client may have applied the offer although its answer was lost. The next offer
+    /// repeats them as inactive, which fits a client that knows them and one that does not; an offer of the
+    /// client says which it is.
     pub fn rollback(&mut self) -> Vec<EndedSlot> {
-        if self.pending_offer() {
-            self.exchange = Exchange::Stable;
+        if !self.pending_offer() {
+            return Vec::new();
         }
-        slots::roll_back(&mut self.slots)
+        self.exchange = Exchange::Stable;
+        self.slots.iter_mut().filter_map(Slot::withdraw).collect()
     }
 
     /// Gives the state of one section.

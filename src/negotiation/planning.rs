@@ -14,7 +14,7 @@ impl Negotiation {
             .transport
             .remote
             .as_ref()
-            .map(|remote| self.ingress.print(self.origin.id, remote, &self.slots, &self.payloads));
+            .map(|remote| self.ingress.print(self.origin.id, remote, &self.slots));
         SessionPlan {
             transport: TransportPlan {
                 generation: self.transport.generation,
@@ -38,6 +38,7 @@ impl Negotiation {
             publication: slot.local,
             codecs: codecs
                 .iter()
+                .filter(|codec| self.ingress.knows(codec.pt))
                 .map(|codec| PayloadPlan {
                     payload_type: codec.pt,
                     codec: codec.codec,

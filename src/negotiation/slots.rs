@@ -180,6 +180,24 @@ impl Slot {
         (ended.local.is_some() || ended.remote).then_some(ended)
     }
 
+    /// Whether a track waits for an offer of ours.
+    pub(super) fn wants_offer(&self) -> bool {
+        self.proposal.is_some() && (self.egress.is_some() || self.wants_local)
+    }
+
+    /// Ends what was bound for our unanswered offer, and tells what. The line itself stays proposed.
+    pub(super) fn withdraw(&mut self) -> Option<EndedSlot> {
+        let previous = self.proposal.as_ref()?;
+        // What the client publishes on a line of before does not depend on our offer.
+        let kept = matches!(previous, Proposal::Changed(previous) if previous.mid == self.mid);
+        let local = if kept { None } else { self.local.take() };
+        self.wants_local = false;
+        self.bidirectional = false;
+        self.sender = None;
+        let ended = EndedSlot { mid: self.mid.clone(), local, remote: self.egress.take().is_some() };
+        (ended.local.is_some() || ended.remote).then_some(ended)
+    }
+
     /// Our direction in an answer to the client's last offer.
     pub(super) fn answered(&self) -> Direction {
         let sends = self.client.receives() && (self.egress.is_some() || self.bidirectional);
@@ -223,10 +241,11 @@ impl Slot {
         })
     }
 
-    /// The negotiated extensions that are passed on, with their ids.
+    /// The negotiated extensions of the client's packets that are passed on, with their ids.
     pub(super) fn passed_extensions(&self) -> impl Iterator<Item = (u8, ExtensionKind)> {
+        let received = |direction: Option<Direction>| direction.is_none_or(Direction::receives);
         self.known_extensions()
-            .filter(|(_, _, extension)| extension.is_passed())
+            .filter(move |(_, direction, extension)| extension.is_passed() && received(*direction))
             .map(|(id, _, kind)| (id, kind))
     }
 
@@ -289,22 +308,18 @@ pub(super) fn free(slots: &[Slot], idle_kind: Option<MediaKind>) -> Free {
     stopped.map_or(Free::End, |(index, _)| Free::Stopped(index))
 }
 
-/// Takes back what our unanswered offer had changed, and tells which tracks were in it.
+/// Takes back what our unanswered offers had changed, and tells which tracks were in them.
 pub(super) fn roll_back(slots: &mut Vec<Slot>) -> Vec<EndedSlot> {
     let mut ended = Vec::new();
     let mut kept = Vec::with_capacity(slots.len());
     for mut slot in slots.drain(..) {
+        ended.extend(slot.withdraw());
         match slot.proposal.take() {
             None => kept.push(slot),
-            Some(Proposal::Added) => ended.extend(slot.stop()),
+            Some(Proposal::Added) => {}
             Some(Proposal::Changed(previous)) => {
-                let mut previous = *previous;
-                if slot.mid == previous.mid {
-                    // What the client publishes there does not depend on our offer.
-                    previous.local = slot.local.take();
-                }
-                ended.extend(slot.stop());
-                kept.push(previous);
+                let local = if previous.mid == slot.mid { slot.local } else { None };
+                kept.push(Slot { local, ..*previous });
             }
         }
     }

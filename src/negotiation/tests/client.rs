@@ -153,7 +153,9 @@ impl Client {
 
     /// Finds or makes the transceiver for a section of our offer.
     fn meet(&mut self, index: usize, section: &Section) {
-        let direction = section.direction.reversed();
+        // RFC 8829 5.10: the transceiver is a receiver, whatever the offer says. Where it asks for a track, the
+        // application gives one.
+        let direction = Direction::new(section.direction.receives(), true);
         if let Some(line) = self.lines.get_mut(index) {
             if line.mid == section.mid {
                 assert!(section.rejected || !line.stopped, "the offer revived a stopped line");

@@ -10,9 +10,10 @@ use str0m::{IceCreds, Rtc, RtcConfig};
 
 use super::*;
 use crate::negotiation::VIDEO_DISGUISES;
+use crate::plan::SessionPlan;
 
 /// One engine, fed with every plan of a session.
-struct Engine {
+pub(super) struct Engine {
     provider: Arc<CryptoProvider>,
     rtc: Rtc,
     generation: u32,
@@ -38,13 +39,13 @@ fn build(provider: &Arc<CryptoProvider>) -> Rtc {
 }
 
 impl Engine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let provider = Arc::new(str0m::crypto::from_feature_flags());
         Self { rtc: build(&provider), provider, generation: 0 }
     }
 
     /// Feeds the plan and checks that the engine takes every section and payload type of it.
-    fn feed(&mut self, session: &Negotiation) {
+    pub(super) fn feed(&mut self, session: &Negotiation) {
         let plan = session.plan();
         if plan.transport.generation != self.generation {
             self.generation = plan.transport.generation;
@@ -53,16 +54,34 @@ impl Engine {
         // Any number of times.
         for _ in 0..2 {
             let offer = SdpOffer::from_sdp_string(&plan.transport.ingress_offer).unwrap();
-            let answer = self.rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string();
-            let answer = SessionDescription::parse(&answer).unwrap();
-            for ingress in &plan.ingress {
-                let section = section(&answer, &ingress.mid);
-                assert!(!section.rejected, "{} is refused", ingress.mid);
-                for codec in &ingress.codecs {
-                    let pt = codec.payload_type;
-                    assert!(numbers(section).contains(&pt), "{pt} of {} is unknown: {answer}", ingress.mid);
-                    let linked = session.payloads.rtx_of(pt);
-                    assert_eq!(section.rtx_of(pt), linked, "retransmissions of {pt}");
+            self.rtc.sdp_api().accept_offer(offer).unwrap();
+            self.check(&plan);
+        }
+    }
+
+    fn check(&self, plan: &SessionPlan) {
+        let offer = SessionDescription::parse(&plan.transport.ingress_offer).unwrap();
+        let config = self.rtc.codec_config().params();
+        for ingress in &plan.ingress {
+            let media = self.rtc.media(ingress.mid.as_str().into()).unwrap();
+            assert!(!media.disabled() && media.direction().is_receiving(), "{} is refused", ingress.mid);
+            let section = section(&offer, &ingress.mid);
+            for codec in &ingress.codecs {
+                let pt = codec.payload_type;
+                if codec.codec == crate::rtp::Codec::Red {
+                    assert!(
+                        config.iter().any(|known| known.red() == Some(pt.into())),
+                        "{pt} is no redundancy"
+                    );
+                    continue;
+                }
+                let known: Vec<_> = config.iter().filter(|known| known.pt() == pt.into()).collect();
+                let [known] = known.as_slice() else { panic!("{pt} of {}: {known:?}", ingress.mid) };
+                assert_eq!(known.resend(), section.rtx_of(pt).map(Into::into), "retransmissions of {pt}");
+                if ingress.kind == MediaKind::Video {
+                    let offered = section.payloads.iter().find(|payload| payload.pt == pt).unwrap();
+                    let disguise = known.spec().format.profile_id.unwrap();
+                    assert_eq!(offered.fmtp, Some(format!("profile-id={disguise}")));
                 }
             }
         }

@@ -36,18 +36,39 @@ fn a_rolled_back_offer_leaves_no_trace() {
     client.stop(&mid);
     push_all(&mut session, &mut client, 2);
     let before = session.plan();
-    let states: Vec<_> = session.sections().collect();
     // One recycled line and one new one.
     for id in [6, 7] {
         session.bind_remote(source(id, Style::Chromium, MediaKind::Video), Place::Offered).unwrap();
     }
-    session.create_offer();
+    let lost = session.create_offer();
     assert_eq!(session.rollback().len(), 2);
     assert_eq!(session.plan(), before);
-    assert_eq!(session.sections().collect::<Vec<_>>(), states);
+    assert!(!session.needs_offer() && !session.pending_offer());
     assert_eq!(session.rollback(), []);
-    // The client, which knows nothing of it, goes on.
-    push_all(&mut session, &mut client, 8);
+    // A client that had not seen the offer and one that had applied it both go on: by our next offer,
+    for knows in [false, true] {
+        let (mut session, mut client) = (session.clone(), client.clone());
+        if knows {
+            client.answer(&lost);
+        }
+        let mid = pull(&mut session, &mut client, source(8, Style::Chromium, MediaKind::Audio));
+        let plan = session.plan();
+        assert_eq!((plan.egress.len(), plan.egress[0].mid.as_str()), (1, mid.as_str()));
+        // The lines of the lost offer are used by later pulls.
+        for id in [9, 10] {
+            pull(&mut session, &mut client, source(id, Style::Chromium, MediaKind::Video));
+        }
+        assert_eq!(session.sections().count(), 4);
+    }
+    // or by their own.
+    for knows in [false, true] {
+        let (mut session, mut client) = (session.clone(), client.clone());
+        if knows {
+            client.answer(&lost);
+        }
+        let answer = push_all(&mut session, &mut client, 8);
+        assert_eq!(answer.sections.len(), if knows { 3 } else { 2 });
+    }
 }
 
 #[test]

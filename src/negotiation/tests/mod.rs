@@ -5,6 +5,7 @@ mod engine;
 mod glare;
 mod pull;
 mod push;
+mod random_life;
 mod recycling;
 mod transport;
 

@@ -19,10 +19,7 @@ fn the_first_offer_begins_with_a_line_that_never_closes() {
     let offer = parse(&text);
     assert_eq!(offer.bundle, ["0", "1"]);
     assert_eq!((offer.sections[0].kind, offer.sections[0].mid.as_str()), (SectionKind::Application, "0"));
-    assert!(
-        !offer.sections[0].candidates.is_empty()
-            || text.find("a=candidate").unwrap() < text.find("m=video").unwrap()
-    );
+    assert!(text.rfind("a=candidate").unwrap() < text.find("m=video").unwrap());
     let answer = client.answer(&text);
     session.client_answer(&answer).unwrap();
     let plan = session.plan();
@@ -151,7 +148,7 @@ fn a_refused_section_ends_its_pull() {
     let audio = session.bind_remote(source(2, Style::Chromium, MediaKind::Audio), Place::Offered).unwrap();
     let offer = session.create_offer();
     let answer = client.answer_if(&offer, |section| section.mid != video);
-    assert_eq!(session.client_answer(&answer).unwrap().rejected, [video.clone()]);
+    assert_eq!(session.client_answer(&answer).unwrap().rejected, std::slice::from_ref(&video));
     assert!(session.section_state(&video).unwrap().stopped);
     let plan = session.plan();
     assert_eq!(plan.egress.len(), 1);
@@ -323,7 +320,7 @@ fn a_client_that_refuses_to_send_is_told() {
     let mid = session.add_offered_local(MediaKind::Audio, false).unwrap();
     session.bind_local(&mid, PublicationId(1)).unwrap();
     let answer = client.answer(&session.create_offer()).replace("a=sendonly", "a=inactive");
-    assert_eq!(session.client_answer(&answer).unwrap().rejected, [mid.clone()]);
+    assert_eq!(session.client_answer(&answer).unwrap().rejected, std::slice::from_ref(&mid));
     assert_eq!(session.section_state(&mid).unwrap().local, None);
     assert_eq!(session.plan().ingress, []);
 }

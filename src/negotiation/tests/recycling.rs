@@ -105,7 +105,7 @@ fn a_client_recycles_lines_as_well() {
         let answer = push_all(&mut session, &mut client, round * 10);
         assert_eq!(answer.sections.len(), 2);
         assert_eq!(session.plan().ingress.len(), 2);
-        assert_eq!(lines(&session), 3);
+        assert_eq!(lines(&session), 4);
         client.stop(&mid);
         push_all(&mut session, &mut client, 0);
     }
