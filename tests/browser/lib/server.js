@@ -52,7 +52,10 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [] }
   const secret = randomBytes(32).toString("hex");
   const [port, adminPort] = [await freeTcpPort(host), await freeTcpPort("127.0.0.1")];
   const udpPort = await freeUdpPorts(shards);
+  // The server refuses variables that it does not know, and RINGCAST_BIN is the tests' own.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RINGCAST_")));
   const child = spawn(binary, commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra }), {
+    env,
     stdio: ["ignore", "pipe", "pipe"],
   });
   const output = [];
