@@ -30,6 +30,8 @@ pub enum DropReason {
     Unpublished,
     /// Padding alone, no media.
     PaddingOnly,
+    /// RTP that was there before, or is older than anything kept.
+    Repeated,
     /// RTP with a payload type that a subscriber cannot take.
     PayloadType,
     /// Subscriber without keys or address yet.
@@ -44,7 +46,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -58,6 +60,7 @@ impl DropReason {
         Self::UnknownStream,
         Self::Unpublished,
         Self::PaddingOnly,
+        Self::Repeated,
         Self::PayloadType,
         Self::SubscriberNotReady,
         Self::LaneFull,
@@ -81,6 +84,7 @@ impl DropReason {
             Self::UnknownStream => "unknown_stream",
             Self::Unpublished => "unpublished",
             Self::PaddingOnly => "padding_only",
+            Self::Repeated => "repeated",
             Self::PayloadType => "payload_type",
             Self::SubscriberNotReady => "subscriber_not_ready",
             Self::LaneFull => "lane_full",

@@ -1,1 +1,291 @@
-//! To be written.
+//! The only sockets of the media path: datagrams in, datagrams out, nothing else.
+//!
+//! Owns the UDP sockets of one shard and the two ways to drive them: [`uring`] (a ring of its own) and [`mmsg`]
+//! (readiness with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests. Must not know what a
+//! datagram means, who a session is, or that there are shards at all. Bounds: a fixed number of receive buffers per
+//! driver, a fixed arena per [`Outbox`]. A received [`Datagram`] goes on to the shard's demultiplexer; what comes
+//! back in an [`Outbox`] leaves here.
+
+mod ancillary;
+pub mod host;
+pub mod local;
+pub mod mmsg;
+mod offload;
+pub mod outbox;
+pub mod probe;
+pub mod sys;
+pub mod udp;
+pub mod uring;
+pub mod wake;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+pub use outbox::Outbox;
+pub use probe::IoKind;
+pub use wake::Waker;
+
+/// Position of a socket in the list that the driver was made from.
+pub type SocketIndex = u16;
+
+/// Sockets that one driver takes at most: one for each local address of the machine.
+pub const SOCKETS_MAX: usize = 64;
+
+/// Waits in a row that end at once before the driver lets the other tasks of its thread run.
+const EAGER_WAITS_MAX: u32 = 16;
+
+/// One received UDP payload.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// The socket that it came in by.
+    pub socket: SocketIndex,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// Its bytes, in the receive buffer, where they may be decrypted in place.
+    pub payload: &'a mut [u8],
+    /// The congestion bits of its IP header (RFC 3168 5), 0 to 3.
+    pub ecn: u8,
+}
+
+/// What became of the datagrams handed to one [`Driver::send`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct SendReport {
+    /// Datagrams that the kernel took.
+    pub datagrams: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Messages handed to the kernel, whatever their number of segments: one ring entry or one `sendmmsg` slot each.
+    pub calls: u64,
+    /// Datagrams that the kernel refused; they are gone, as on any lossy path.
+    pub failed: u64,
+}
+
+/// Absolute totals of what went wrong inside a driver.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// Datagrams dropped here because they were cut short or came from an address that cannot be read.
+    pub unreadable: u64,
+    /// Times when the kernel found no free receive buffer (datagrams then wait in the socket).
+    pub starved: u64,
+    /// Receive operations that ended with another error.
+    pub receive_errors: u64,
+    /// Segmented sends that the kernel refused and that were repeated one datagram at a time.
+    pub unsegmented: u64,
+}
+
+/// Why the sockets or their driver cannot be set up; each text names cause and remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// An address cannot be bound.
+    #[error("cannot bind UDP {address}: {source}; {remedy}")]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// What an operator can do.
+        remedy: &'static str,
+    },
+    /// A step of setting up a socket, a ring or a runtime failed.
+    #[error("cannot {step}: {source}")]
+    Setup {
+        /// The step, as words that follow "cannot".
+        step: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// io_uring cannot be used here.
+    #[error("{0}")]
+    Uring(String),
+    /// A driver was made outside the runtime of [`host::run`].
+    #[error("a driver can only be made inside the runtime that net::host::run starts")]
+    NoHost,
+    /// More sockets than a driver takes.
+    #[error("{0} UDP sockets for one shard, at most 64 are possible; name fewer local addresses")]
+    TooManySockets(usize),
+}
+
+impl NetError {
+    /// Makes the error of a failed set-up step.
+    pub(crate) fn setup(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Setup { step, source }
+    }
+}
+
+/// The sockets of one shard and the way they are driven.
+///
+/// Lives on the thread that made it. One round is: [`wait`](Self::wait), [`receive`](Self::receive) once, work,
+/// [`send`](Self::send).
+pub enum Driver {
+    /// A ring of its own.
+    Uring(Box<uring::UringDriver>),
+    /// Readiness and batched system calls.
+    Mmsg(Box<mmsg::MmsgDriver>),
+}
+
+impl Driver {
+    /// Takes over `sockets` and the receiving end of `waker`.
+    ///
+    /// Must be called inside [`host::run`] of the same kind. A waker serves one driver.
+    pub fn new(io: IoKind, sockets: Vec<UdpSocket>, waker: &Waker) -> Result<Self, NetError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(NetError::NoHost);
+        }
+        if sockets.len() > SOCKETS_MAX {
+            return Err(NetError::TooManySockets(sockets.len()));
+        }
+        for socket in &sockets {
+            udp::prepare(socket)?;
+        }
+        Ok(match io {
+            IoKind::Uring => Self::Uring(Box::new(uring::UringDriver::new(sockets, waker)?)),
+            IoKind::Mmsg => Self::Mmsg(Box::new(mmsg::MmsgDriver::new(sockets, waker)?)),
+        })
+    }
+
+    /// Waits until datagrams are there, the waker was used, or `deadline` passed.
+    ///
+    /// May end early without a cause. Dropping the future loses nothing.
+    pub async fn wait(&mut self, deadline: Option<Instant>) {
+        match self {
+            Self::Uring(driver) => driver.wait(deadline).await,
+            Self::Mmsg(driver) => driver.wait(deadline).await,
+        }
+    }
+
+    /// Hands every waiting datagram, at most `budget`, to `take` and returns how many those were.
+    pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
+        match self {
+            Self::Uring(driver) => driver.receive(budget, take),
+            Self::Mmsg(driver) => driver.receive(budget, take),
+        }
+    }
+
+    /// Sends everything in `outbox` and clears it. A datagram that the kernel does not take is lost and counted.
+    pub fn send(&mut self, outbox: &mut Outbox) -> SendReport {
+        let report = match self {
+            Self::Uring(driver) => driver.send(outbox),
+            Self::Mmsg(driver) => driver.send(outbox),
+        };
+        outbox.clear();
+        report
+    }
+
+    /// Tells whether segmentation offload is in use on any socket.
+    pub fn gso(&self) -> bool {
+        match self {
+            Self::Uring(driver) => driver.segmentation.in_use(),
+            Self::Mmsg(driver) => driver.segmentation.in_use(),
+        }
+    }
+
+    /// Switches segmentation offload; switching on gives sockets that refused it another chance.
+    pub fn set_gso(&mut self, on: bool) {
+        match self {
+            Self::Uring(driver) => driver.segmentation.set(on),
+            Self::Mmsg(driver) => driver.segmentation.set(on),
+        }
+    }
+
+    /// Returns the absolute totals of what went wrong so far.
+    pub fn faults(&self) -> Faults {
+        match self {
+            Self::Uring(driver) => driver.faults,
+            Self::Mmsg(driver) => driver.faults,
+        }
+    }
+
+    /// Returns the value that metrics and logs use for this driver.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Uring(_) => "io_uring",
+            Self::Mmsg(_) => "mmsg",
+        }
+    }
+}
+
+/// Ends when `deadline` has passed, never without one.
+///
+/// The timer behind it counts whole milliseconds and rounds up.
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(tokio::time::Instant::from_std(at)).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends `bursts` bursts of ten datagrams each to a plain socket and returns the sum of the reports.
+    fn send_bursts(driver: &mut Driver, to: &UdpSocket, bursts: u8) -> SendReport {
+        let mut outbox = Outbox::new(1 << 16);
+        let mut sum = SendReport::default();
+        for burst in 0..bursts {
+            for index in 0..10 {
+                let space = outbox.space(100).unwrap();
+                space.fill(index);
+                space[0] = burst;
+                outbox.commit(0, to.local_addr().unwrap(), 100);
+            }
+            let report = driver.send(&mut outbox);
+            assert!(outbox.is_empty());
+            sum.datagrams += report.datagrams;
+            sum.bytes += report.bytes;
+            sum.failed += report.failed;
+            for index in 0..10 {
+                let mut datagram = [0; 200];
+                assert_eq!(to.recv(&mut datagram).unwrap(), 100);
+                assert_eq!((datagram[0], datagram[1]), (burst, index));
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn a_socket_that_refuses_segments_sends_singly_loses_nothing_and_stops_trying() {
+        for io in IoKind::ALL {
+            host::run(io, async {
+                let socket = udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                // Without checksums the kernel refuses to segment, as it does on devices that cannot compute them.
+                sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+                let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+                peer.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+                let mut driver = Driver::new(io, vec![socket], &Waker::new().unwrap()).unwrap();
+                assert!(driver.gso());
+                let report = send_bursts(&mut driver, &peer, 20);
+                assert_eq!((report.datagrams, report.bytes, report.failed), (200, 20_000, 0), "{io}");
+                assert!(!driver.gso());
+                let unsegmented = driver.faults().unsegmented;
+                assert!(unsegmented > 1 && unsegmented < 20, "{unsegmented}");
+                driver.set_gso(true);
+                assert!(driver.gso());
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_driver_needs_its_host() {
+        for io in IoKind::ALL {
+            assert!(matches!(Driver::new(io, Vec::new(), &Waker::new().unwrap()), Err(NetError::NoHost)));
+        }
+    }
+
+    #[test]
+    fn sockets_are_bounded() {
+        let socket = udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let sockets = |count| (0..count).map(|_| socket.try_clone().unwrap()).collect::<Vec<_>>();
+        for io in IoKind::ALL {
+            host::run(io, async {
+                let waker = Waker::new().unwrap();
+                assert!(Driver::new(io, sockets(SOCKETS_MAX), &waker).is_ok());
+                let refused = Driver::new(io, sockets(SOCKETS_MAX + 1), &waker);
+                assert!(matches!(refused, Err(NetError::TooManySockets(65))));
+            })
+            .unwrap();
+        }
+    }
+}

@@ -1,7 +1,25 @@
-//! RTP as values: packets, header extensions, RTCP, payload descriptors. Parsers only; no state, no clock.
+//! RTP as values: packets, header extensions, RTCP, payload descriptors. Parsers and writers only; no state,
+//! no clock, no socket.
+//!
+//! Every parser takes bytes as they came from the network, survives all of them, and does work bounded by the
+//! length of the datagram. A packet comes here from `session` after decryption and goes on to `router` as a
+//! [`Packet`]; at egress `session` writes its header anew with [`header::write_header`].
 
 use std::sync::Arc;
 use std::time::Instant;
+
+pub mod codec;
+pub mod extension;
+pub mod header;
+pub mod rtcp;
+pub mod rtx;
+pub mod time;
+mod wire;
+
+pub use codec::vp8::{Vp8Descriptor, Vp8Patch};
+pub use codec::{Codec, starts_keyframe};
+pub use extension::{ExtensionKind, PassedExtensions};
+pub use header::{HeaderOut, RtpView, write_header};
 
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,50 +30,14 @@ pub enum MediaKind {
     Video,
 }
 
-/// The codecs that are told apart. Payloads stay opaque; the codec decides how a keyframe is recognised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// RFC 7741.
-    Vp8,
-    /// RFC 9628.
-    Vp9,
-    /// RFC 6184.
-    H264,
-    /// RFC 7798.
-    H265,
-    /// AV1 RTP payload specification 1.0.
-    Av1,
-    /// RFC 7587.
-    Opus,
-    /// RFC 2198 around Opus.
-    Red,
-    /// G.711 mu-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-}
-
-/// RTP header extensions that are known by URI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ExtensionKind {
-    /// `urn:ietf:params:rtp-hdrext:sdes:mid`; written anew per subscription.
-    Mid,
-    /// Transport-wide congestion control number; written anew per session.
-    TransportCc,
-    /// RFC 6464 client-to-mixer audio level; passed on.
-    AudioLevel,
-    /// 3GPP video orientation; passed on.
-    VideoOrientation,
-    /// Playout delay limits; passed on.
-    PlayoutDelay,
-    /// Video content type (screen content); passed on.
-    VideoContentType,
-    /// Colour space; passed on.
-    ColorSpace,
-    /// Absolute capture time; passed on.
-    AbsCaptureTime,
-    /// AV1 dependency descriptor; passed on.
-    DependencyDescriptor,
+impl MediaKind {
+    /// The word for it in SDP media lines (RFC 8866 5.14), in the API and in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            MediaKind::Audio => "audio",
+            MediaKind::Video => "video",
+        }
+    }
 }
 
 /// One RTP packet of a publication after ingress: authenticated, decrypted, unwrapped from RTX, never changed
@@ -76,11 +58,4 @@ pub struct Packet {
     pub payload: Arc<[u8]>,
     /// When it arrived at the node.
     pub received_at: Instant,
-}
-
-/// Up to 48 bytes of header extensions taken from a publisher's packet, in the order in which they came.
-#[derive(Debug, Clone, Copy)]
-pub struct PassedExtensions {
-    len: u8,
-    bytes: [u8; 48],
 }

@@ -1,3 +1,465 @@
-//! To be written.
+//! Everything one core owns: sessions, publications, subscriptions, timers, counters. No lock, no clock, no
+//! socket: datagrams, commands and the present moment come in by `handle_*`, and [`Shard::flush`] writes what
+//! leaves into an outbox. The worker around it ([`worker`]) brings time and sockets.
+//!
+//! The shard mediates between sessions and the router, which do not know each other. A packet's way through
+//! here: [`Shard::handle_datagram`] finds the session (`demux`), the session yields packets, `ingest` hands
+//! them to their publication, and `forward` takes the tick's batch of each publication to its subscribers here
+//! and, once, to every other shard that has some (`mailbox`).
 
 pub mod command;
+mod configure;
+mod demux;
+mod forward;
+mod ingest;
+pub mod mailbox;
+mod publications;
+mod sessions;
+mod statistics;
+mod table;
+mod timers;
+pub mod worker;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+
+use self::command::{Command, ConfigureError, EndReason, Event, ShardLimits};
+use self::demux::{Demux, Protocol, protocol_of};
+use self::mailbox::Mailbox;
+use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
+use self::sessions::{SessionKey, SessionSlot};
+use self::table::Table;
+use self::timers::{TimerOf, Timers};
+use crate::drop::DropReason;
+use crate::ids::{NodeKeys, PublicationId, SessionId, ShardId};
+use crate::metrics::shard::ShardCounters;
+use crate::net::{Outbox, SocketIndex};
+use crate::router::LayerIndex;
+pub use crate::session::Certificate;
+use crate::session::{
+    Binding, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup, binding_request,
+};
+
+/// The largest datagram that is taken from a client.
+const DATAGRAM_BYTES_MAX: usize = 2000;
+
+/// What a shard is made from.
+#[derive(Debug, Clone)]
+pub struct ShardSetup {
+    /// Its number.
+    pub id: ShardId,
+    /// Advertised address of each socket, in the order of the sockets.
+    pub candidates: Vec<SocketAddr>,
+    /// The node's certificate.
+    pub certificate: Certificate,
+    /// The node's keys for ids and credentials.
+    pub keys: Arc<NodeKeys>,
+    /// Life-cycle times and bounds.
+    pub limits: ShardLimits,
+}
+
+/// The state of one core.
+pub struct Shard {
+    id: ShardId,
+    keys: Arc<NodeKeys>,
+    limits: ShardLimits,
+    setup: SessionSetup,
+    sessions: Table<SessionSlot>,
+    by_id: HashMap<SessionId, SessionKey, RandomState>,
+    demux: Demux,
+    publications: Table<PublicationSlot>,
+    by_publication: HashMap<PublicationId, PublicationKey, RandomState>,
+    subscriptions: Table<SubscriptionSlot>,
+    dirty: Vec<PublicationKey>,
+    keyframes_due: Vec<(PublicationKey, LayerIndex)>,
+    timers: Timers,
+    mailbox: Mailbox,
+    events: VecDeque<Event>,
+    counters: ShardCounters,
+    output: SessionOutput,
+}
+
+/// Sizes of a shard's tables, for tests and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Sessions.
+    pub sessions: usize,
+    /// Publications, replicas included.
+    pub publications: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Proven client addresses.
+    pub paths: usize,
+    /// User name fragments.
+    pub ufrags: usize,
+}
+
+impl Shard {
+    /// Makes an empty shard.
+    pub fn new(setup: ShardSetup, mailbox: Mailbox) -> Self {
+        Self {
+            id: setup.id,
+            keys: setup.keys,
+            setup: SessionSetup {
+                candidates: setup.candidates,
+                certificate: setup.certificate,
+                never_connected: setup.limits.never_connected,
+                disconnected: setup.limits.disconnected,
+            },
+            limits: setup.limits,
+            sessions: Table::default(),
+            by_id: HashMap::default(),
+            demux: Demux::default(),
+            publications: Table::default(),
+            by_publication: HashMap::default(),
+            subscriptions: Table::default(),
+            dirty: Vec::new(),
+            keyframes_due: Vec::new(),
+            timers: Timers::default(),
+            mailbox,
+            events: VecDeque::new(),
+            counters: ShardCounters::default(),
+            output: SessionOutput::default(),
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Takes one datagram that arrived on a socket.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        source: SocketAddr,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) {
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += datagram.len() as u64;
+        let Some(local) = self.setup.candidates.get(usize::from(socket)).copied() else { return };
+        let path = Path { local, remote: source };
+        let taken = if datagram.is_empty() || datagram.len() > DATAGRAM_BYTES_MAX {
+            Err(DropReason::Size)
+        } else {
+            match protocol_of(datagram) {
+                None => Err(DropReason::UnknownProtocol),
+                Some(Protocol::Stun) => self.handle_check(now, path, datagram, outbox),
+                Some(Protocol::Dtls | Protocol::Rtp) => self.handle_proven(now, path, datagram, outbox),
+            }
+        };
+        if let Err(reason) = taken {
+            self.counters.drop(reason);
+        }
+    }
+
+    /// Carries out a command of control.
+    pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
+        match command {
+            Command::Open { session } => self.open(now, session),
+            Command::Configure { session, plan, reply } => {
+                let result = self.configure(now, session, *plan, outbox);
+                // Control may have given up waiting; the plan is in force all the same.
+                let _gone = reply.send(result);
+            }
+            Command::Close { session } => {
+                if let Some(key) = self.by_id.get(&session).copied() {
+                    self.remove_session(key, now);
+                    self.count_end(4);
+                }
+            }
+            Command::Statistics { session, reply } => {
+                let _gone = reply.send(self.statistics(session, now));
+            }
+        }
+    }
+
+    /// Takes what other shards sent, at most `budget` messages. Returns whether more waits.
+    pub fn handle_mail(&mut self, now: Instant, budget: usize) -> bool {
+        for _ in 0..budget {
+            let Some(message) = self.mailbox.receive() else { return false };
+            self.handle_message(now, message);
+        }
+        self.mailbox.has_mail()
+    }
+
+    /// Lets everything run whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        while let Some((at, of)) = self.timers.pop_due(now) {
+            match of {
+                TimerOf::Session(key) => {
+                    let slot = self.sessions.get_mut(key);
+                    let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) else { continue };
+                    slot.armed = None;
+                    self.session_due(now, key, outbox);
+                    self.arm_session(key);
+                }
+                TimerOf::Publication(key) => {
+                    let slot = self.publications.get_mut(key);
+                    let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) else { continue };
+                    slot.armed = None;
+                    self.publication_due(now, key);
+                    self.arm_publication(key, now);
+                }
+            }
+        }
+    }
+
+    /// When [`Shard::handle_timeout`] has something to do next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Takes the next thing that control should know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The lanes to other shards.
+    pub fn mailbox(&mut self) -> &mut Mailbox {
+        &mut self.mailbox
+    }
+
+    /// Counters as of now, sizes included.
+    pub fn counters(&mut self) -> &mut ShardCounters {
+        let sizes = self.sizes();
+        self.counters.sessions = sizes.sessions as u64;
+        self.counters.publications = sizes.publications as u64;
+        self.counters.subscriptions = sizes.subscriptions as u64;
+        self.counters.addresses = sizes.paths as u64;
+        &mut self.counters
+    }
+
+    /// Sizes of the tables.
+    pub fn sizes(&self) -> TableSizes {
+        TableSizes {
+            sessions: self.sessions.len(),
+            publications: self.publications.len(),
+            subscriptions: self.subscriptions.len(),
+            paths: self.demux.paths(),
+            ufrags: self.demux.ufrags(),
+        }
+    }
+
+    fn open(&mut self, now: Instant, id: SessionId) {
+        if self.sessions.len() >= self.limits.sessions {
+            self.counters.drop(DropReason::Overload);
+            self.events.push_back(Event::Ended(id, EndReason::NeverConnected));
+            return;
+        }
+        let key = self.sessions.insert(SessionSlot::new(Session::new(id, now)));
+        self.by_id.insert(id, key);
+        self.arm_session(key);
+    }
+
+    /// A connectivity check: from a known address, or by its user name.
+    fn handle_check(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let (_, ufrag) = binding_request(datagram).ok_or(DropReason::BadStun)?;
+        let key = match self.demux.session_named(ufrag) {
+            Some(key) => key,
+            None => {
+                let owner = self.keys.owner_of_ufrag(ufrag).map_err(|_| DropReason::ForeignUfrag)?;
+                return Err(if owner == self.id {
+                    DropReason::UnknownUfrag
+                } else {
+                    DropReason::ForeignUfrag
+                });
+            }
+        };
+        let binding = self.with_session(now, key, outbox, |session, setup, out| {
+            session.handle_binding(path, datagram, setup, now, out)
+        })?;
+        if let Binding::New { evicted } = binding {
+            self.demux.bind_path(path, key);
+            if let Some(evicted) = evicted {
+                self.demux.unbind_path(&evicted, key);
+            }
+        }
+        self.arm_session(key);
+        Ok(())
+    }
+
+    /// DTLS, SRTP or SRTCP: only from an address that a check has proven.
+    fn handle_proven(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let key = self.demux.session_at(&path).ok_or(DropReason::UnknownSource)?;
+        let taken = self.with_session(now, key, outbox, |session, setup, out| {
+            session.handle_datagram(path, datagram, setup, now, out)
+        });
+        self.arm_session(key);
+        taken
+    }
+
+    /// Runs one step of one session, then carries out what followed from it. A panic inside ends that session
+    /// and no other.
+    fn with_session<R>(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        outbox: &mut Outbox,
+        step: impl FnOnce(&mut Session, &SessionSetup, &mut SessionOutput) -> Result<R, DropReason>,
+    ) -> Result<R, DropReason> {
+        let mut output = std::mem::take(&mut self.output);
+        output.clear();
+        let Some(slot) = self.sessions.get_mut(key) else {
+            self.output = output;
+            return Err(DropReason::UnknownSource);
+        };
+        let setup = &self.setup;
+        let session = &mut slot.session;
+        let result = catch_unwind(AssertUnwindSafe(|| step(session, setup, &mut output)));
+        let result = match result {
+            Ok(result) => {
+                self.absorb(now, key, &mut output, outbox);
+                result
+            }
+            Err(_panic) => {
+                self.fail_session(key, now);
+                Err(DropReason::Refused)
+            }
+        };
+        self.output = output;
+        result
+    }
+
+    /// Carries out what followed from one step of a session.
+    fn absorb(&mut self, now: Instant, key: SessionKey, output: &mut SessionOutput, outbox: &mut Outbox) {
+        for (path, range) in &output.transmits {
+            let contents = output.bytes.get(range.clone()).unwrap_or_default();
+            self.transmit(*path, contents, outbox);
+        }
+        for reason in &output.dropped {
+            self.counters.drop(*reason);
+        }
+        for path in &output.paths_removed {
+            self.demux.unbind_path(path, key);
+        }
+        if output.rekeyed {
+            self.rekeyed(now, key);
+        }
+        for packet in output.packets.drain(..) {
+            self.ingest(now, key, packet);
+        }
+        for feedback in output.feedback.drain(..) {
+            self.handle_feedback(now, key, feedback, outbox);
+        }
+        self.sync_ready(now, key);
+    }
+
+    fn transmit(&mut self, path: Path, contents: &[u8], outbox: &mut Outbox) {
+        let Some(socket) = self.socket_of(path.local) else { return };
+        match outbox.space(contents.len()).and_then(|space| space.get_mut(..contents.len())) {
+            Some(space) => {
+                space.copy_from_slice(contents);
+                outbox.commit(socket, path.remote, contents.len());
+            }
+            None => self.counters.drop(DropReason::SendFailed),
+        }
+    }
+
+    fn socket_of(&self, local: SocketAddr) -> Option<SocketIndex> {
+        let index = self.setup.candidates.iter().position(|candidate| *candidate == local)?;
+        SocketIndex::try_from(index).ok()
+    }
+
+    /// Timers of a session: its engines, its reports, its end.
+    fn session_due(&mut self, now: Instant, key: SessionKey, outbox: &mut Outbox) {
+        let Some(slot) = self.sessions.get(key) else { return };
+        if let Some(expiry) = slot.session.expired(&self.setup, now) {
+            let reason = match expiry {
+                Expiry::NeverConnected => EndReason::NeverConnected,
+                Expiry::Silent => EndReason::TimedOut,
+                Expiry::Closed => EndReason::ClosedByClient,
+            };
+            self.end_session(key, reason, now);
+            return;
+        }
+        let mut failed = false;
+        let tick = self.with_session(now, key, outbox, |session, setup, out| {
+            Ok(session.handle_timeout(setup, now, out).unwrap_or_else(|_: SessionError| {
+                failed = true;
+                false
+            }))
+        });
+        if failed {
+            self.fail_session(key, now);
+        } else if tick == Ok(true) {
+            self.send_reports(now, key, outbox);
+        }
+    }
+
+    fn arm_session(&mut self, key: SessionKey) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let at = slot.session.poll_timeout(&self.setup);
+        self.timers.arm(&mut slot.armed, TimerOf::Session(key), at);
+    }
+
+    fn fail_session(&mut self, key: SessionKey, now: Instant) {
+        self.counters.session_failures += 1;
+        self.end_session(key, EndReason::Failed, now);
+    }
+
+    fn end_session(&mut self, key: SessionKey, reason: EndReason, now: Instant) {
+        let Some(id) = self.remove_session(key, now) else { return };
+        self.count_end(match reason {
+            EndReason::NeverConnected => 0,
+            EndReason::TimedOut => 1,
+            EndReason::ClosedByClient => 2,
+            EndReason::Failed => 3,
+        });
+        tracing::info!(session = %id, shard = self.id.0, ?reason, "session ended");
+        self.events.push_back(Event::Ended(id, reason));
+    }
+
+    fn count_end(&mut self, reason: usize) {
+        if let Some(count) = self.counters.sessions_ended.get_mut(reason) {
+            *count += 1;
+        }
+    }
+
+    fn remove_session(&mut self, key: SessionKey, now: Instant) -> Option<SessionId> {
+        let slot = self.sessions.remove(key)?;
+        let id = slot.session.id();
+        self.by_id.remove(&id);
+        for path in slot.session.paths() {
+            self.demux.unbind_path(&path, key);
+        }
+        for ufrag in &slot.ufrags {
+            self.demux.unbind_ufrag(ufrag);
+        }
+        for subscription in slot.subscriptions {
+            self.remove_subscription(subscription);
+        }
+        for publication in slot.publications {
+            self.disown(publication, now);
+        }
+        Some(id)
+    }
+}
+
+impl From<SessionError> for ConfigureError {
+    fn from(error: SessionError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,459 @@
+//! The system calls for which no safe wrapper serves: batched sends and receives, eventfd, affinity, limits, memory.
+//!
+//! Owns every `unsafe` of the project but that of [`super::uring`]. Must not hold state of its own or decide anything.
+//! Bounds: [`BATCH_MAX`] messages a call. Next: the drivers, and the shell that starts threads.
+#![expect(
+    unsafe_code,
+    reason = "the one place for system calls; each block holds one operation and its proof"
+)]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::ancillary::{CONTROL_BYTES, NAME_BYTES, SEGMENT_CONTROL_BYTES, segment_control, write_address};
+
+/// Messages of one batched call at most; bounds the arrays that such a call builds on its stack.
+pub(super) const BATCH_MAX: usize = 64;
+
+/// CPUs that an affinity mask can name: eight times what kernels are commonly built for.
+const CPUS_MAX: usize = 8192;
+
+type CpuMask = [u64; CPUS_MAX / 64];
+
+/// Confines the calling thread to one CPU.
+pub fn pin_thread(cpu: usize) -> io::Result<()> {
+    let mut mask: CpuMask = [0; CPUS_MAX / 64];
+    let word = mask.get_mut(cpu / 64).ok_or(io::ErrorKind::InvalidInput)?;
+    *word = 1 << (cpu % 64);
+    // SAFETY: the kernel reads `size_of_val(&mask)` bytes from `mask`, which lives on this stack until the call is
+    // over; thread 0 means the calling one.
+    let result = unsafe { libc::sched_setaffinity(0, size_of_val(&mask), mask.as_ptr().cast()) };
+    check(result).map(drop)
+}
+
+/// Returns the CPUs on which the calling thread may run, in rising order.
+///
+/// Where the kernel does not tell, the first ones are assumed.
+pub fn cpus() -> Vec<usize> {
+    let mut mask: CpuMask = [0; CPUS_MAX / 64];
+    // SAFETY: the kernel writes at most `size_of_val(&mask)` bytes into `mask`, which lives on this stack and is
+    // borrowed for this call alone; every bit pattern is a valid `u64`.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&mask), mask.as_mut_ptr().cast()) };
+    if result < 0 {
+        return (0..std::thread::available_parallelism().map_or(1, usize::from)).collect();
+    }
+    let allowed = |cpu: &usize| mask.get(cpu / 64).is_some_and(|word| word >> (cpu % 64) & 1 == 1);
+    (0..CPUS_MAX).filter(allowed).collect()
+}
+
+/// Returns the soft and the hard limit on open files of this process.
+pub fn open_file_limit() -> io::Result<(u64, u64)> {
+    let limit = resource_limit(libc::RLIMIT_NOFILE)?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Raises the soft limit on open files to the hard one and returns it.
+pub fn raise_open_file_limit() -> io::Result<u64> {
+    let (soft, hard) = open_file_limit()?;
+    if soft < hard {
+        let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
+        // SAFETY: the kernel only reads the structure, which lives on this stack until the call is over.
+        let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+        check(result)?;
+    }
+    Ok(hard)
+}
+
+/// Returns the soft limit on locked memory of this process, in bytes.
+pub(super) fn locked_memory_limit() -> io::Result<u64> {
+    Ok(resource_limit(libc::RLIMIT_MEMLOCK)?.rlim_cur)
+}
+
+fn resource_limit(which: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one `rlimit` into `limit`, which is borrowed for this call alone.
+    let result = unsafe { libc::getrlimit(which, &mut limit) };
+    check(result)?;
+    Ok(limit)
+}
+
+/// Sets an integer option of a socket.
+pub(super) fn set_option(socket: &UdpSocket, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let (source, len) = (ptr::from_ref(&value).cast(), size_of::<i32>() as libc::socklen_t);
+    // SAFETY: `source` points to `len` bytes of `value`, which lives on this stack until the call is over and is only
+    // read; the descriptor is open as long as `socket` is borrowed.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, source, len) };
+    check(result).map(drop)
+}
+
+/// Watches a socket for incoming datagrams.
+pub(super) fn watch_socket(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: `UdpSocket` owns its descriptor, closes it only when dropped, and always returns the same one; the
+    // `AsyncFd` owns the socket, so the descriptor stays open for as long as it is registered.
+    let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    watched.map_err(Into::into)
+}
+
+/// Watches an owned descriptor for becoming readable.
+pub(super) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: `OwnedFd` is by definition open until dropped and never changes; the `AsyncFd` owns it.
+    let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    watched.map_err(Into::into)
+}
+
+/// A counter in the kernel that can be waited for.
+#[derive(Debug)]
+pub(super) struct EventFd(File);
+
+impl EventFd {
+    /// Makes one with the count zero.
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: the call takes two integers and touches no memory of ours.
+        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        let descriptor = check(descriptor)?;
+        // SAFETY: the kernel has just made this descriptor for us, so nobody else owns or closes it.
+        let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Self(File::from(owned)))
+    }
+
+    /// Adds one to the count and so wakes who waits.
+    pub(super) fn signal(&self) {
+        // The only error is a full counter, and then it is readable anyway.
+        let _ = (&self.0).write(&1u64.to_ne_bytes());
+    }
+
+    /// Returns the count and sets it to zero.
+    #[cfg_attr(not(test), expect(dead_code, reason = "waiters watch edges and never read the count down"))]
+    pub(super) fn drain(&self) -> u64 {
+        let mut count = [0; 8];
+        match (&self.0).read(&mut count) {
+            Ok(_) => u64::from_ne_bytes(count),
+            Err(_) => 0,
+        }
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Zeroed pages of memory with an address that never changes.
+#[derive(Debug)]
+pub(super) struct Pages {
+    start: NonNull<u8>,
+    len: usize,
+    kept: bool,
+}
+
+impl Pages {
+    /// Maps `len` bytes; a page costs memory only when it is first touched.
+    pub(super) fn new(len: usize) -> io::Result<Self> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: an anonymous mapping at an address of the kernel's choice replaces no memory in use.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, access, kind, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start, len, kept: false })
+    }
+
+    /// Returns the address of the first byte, aligned to a page.
+    pub(super) fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Returns the length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Leaves the memory mapped for the rest of the process, for the case that somebody may still write into it.
+    pub(super) fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if !self.kept {
+            // SAFETY: `start` and `len` are those of the mapping made in `new`, which nobody else unmaps; borrows of
+            // it end with the owner, and an owner that shares it with the kernel calls `keep` unless the kernel is
+            // known to be done.
+            unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+        }
+    }
+}
+
+/// One message to be sent, in the kernel's form.
+///
+/// The header points into the other fields, so what it says holds only until the message is moved or filled again.
+pub(super) struct OutgoingMessage {
+    header: libc::msghdr,
+    part: libc::iovec,
+    name: [u8; NAME_BYTES],
+    control: [u8; SEGMENT_CONTROL_BYTES],
+}
+
+impl OutgoingMessage {
+    /// Makes a message that says nothing.
+    pub(super) fn new() -> Self {
+        Self {
+            header: empty_header(),
+            part: EMPTY_PART,
+            name: [0; NAME_BYTES],
+            control: [0; SEGMENT_CONTROL_BYTES],
+        }
+    }
+
+    /// Fills in a payload, to be cut every `segment` bytes, and returns the header to hand to the kernel.
+    pub(super) fn fill(
+        &mut self,
+        destination: SocketAddr,
+        payload: &[u8],
+        segment: Option<u16>,
+    ) -> *const libc::msghdr {
+        let name_len = write_address(destination, &mut self.name);
+        // The kernel only reads what a sent message points to.
+        self.part = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+        let control: &mut [u8] = match segment {
+            Some(segment) => {
+                self.control = segment_control(segment);
+                &mut self.control
+            }
+            None => &mut [],
+        };
+        self.header = header(self.name.get_mut(..name_len).unwrap_or_default(), &mut self.part, control);
+        &raw const self.header
+    }
+
+    /// Makes the message name no destination and no bytes, so that sending it fails and reads nothing.
+    pub(super) fn blank(&mut self) {
+        self.header = empty_header();
+    }
+}
+
+/// Where one received datagram, or several that the kernel has joined, is put.
+pub(super) struct Slot {
+    pub(super) payload: Box<[u8]>,
+    pub(super) name: [u8; NAME_BYTES],
+    pub(super) control: [u8; CONTROL_BYTES],
+    /// What the last receive put there.
+    pub(super) filled: Filled,
+}
+
+/// How much of a [`Slot`] counts.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Filled {
+    pub(super) payload: usize,
+    pub(super) name: usize,
+    pub(super) control: usize,
+    pub(super) cut_short: bool,
+}
+
+impl Slot {
+    /// Makes an empty slot for payloads up to `payload_bytes`.
+    pub(super) fn new(payload_bytes: usize) -> Self {
+        Self {
+            payload: vec![0; payload_bytes].into_boxed_slice(),
+            name: [0; NAME_BYTES],
+            control: [0; CONTROL_BYTES],
+            filled: Filled::default(),
+        }
+    }
+}
+
+/// Receives what is waiting into `slots`, without waiting for more, and returns how many were filled.
+pub(super) fn receive_batch(socket: &UdpSocket, slots: &mut [Slot]) -> io::Result<usize> {
+    let count = slots.len().min(BATCH_MAX);
+    let mut parts = [EMPTY_PART; BATCH_MAX];
+    let mut messages = [empty_message(); BATCH_MAX];
+    for ((slot, part), message) in slots.iter_mut().zip(&mut parts).zip(&mut messages) {
+        *part = libc::iovec { iov_base: slot.payload.as_mut_ptr().cast(), iov_len: slot.payload.len() };
+        message.msg_hdr = header(&mut slot.name, part, &mut slot.control);
+    }
+    let (first, flags) = (messages.as_mut_ptr(), libc::MSG_DONTWAIT);
+    // SAFETY: the first `count` messages point to `parts` on this stack and to buffers of `count` different slots,
+    // all borrowed mutably until this function ends, with their true lengths; MSG_DONTWAIT or not, the kernel is done
+    // with them when the call returns.
+    let received =
+        unsafe { libc::recvmmsg(socket.as_raw_fd(), first, count as _, flags as _, ptr::null_mut()) };
+    let received = check(received)? as usize;
+    for (slot, message) in slots.iter_mut().zip(&messages).take(received) {
+        slot.filled = Filled {
+            payload: message.msg_len as usize,
+            name: message.msg_hdr.msg_namelen as usize,
+            control: message.msg_hdr.msg_controllen as usize,
+            cut_short: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        };
+    }
+    Ok(received)
+}
+
+/// One message of [`send_batch`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outgoing<'a> {
+    pub(super) destination: SocketAddr,
+    pub(super) payload: &'a [u8],
+    /// Where to cut the payload, if it holds several datagrams.
+    pub(super) segment: Option<u16>,
+}
+
+/// Sends `batch`, without waiting for room, and returns how many of its messages the kernel took.
+///
+/// Fails only when it takes not even the first. `scratch` is overwritten.
+pub(super) fn send_batch<'a>(
+    socket: &UdpSocket,
+    batch: impl Iterator<Item = Outgoing<'a>>,
+    scratch: &mut [OutgoingMessage],
+) -> io::Result<usize> {
+    let mut messages = [empty_message(); BATCH_MAX];
+    let mut count = 0;
+    for ((outgoing, slot), message) in batch.zip(scratch).zip(&mut messages) {
+        let Outgoing { destination, payload, segment } = outgoing;
+        slot.fill(destination, payload, segment);
+        message.msg_hdr = slot.header;
+        count += 1;
+    }
+    let (first, flags) = (messages.as_mut_ptr(), libc::MSG_DONTWAIT);
+    // SAFETY: the first `count` messages point into `count` different entries of `scratch`, borrowed mutably and not
+    // moved until this function ends, and through them to payloads that live for 'a; the kernel only reads those, and
+    // is done when the call returns.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), first, count, flags as _) };
+    Ok(check(sent)? as usize)
+}
+
+const EMPTY_PART: libc::iovec = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+
+fn empty_message() -> libc::mmsghdr {
+    libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 }
+}
+
+/// Returns a header without name, parts and control messages.
+pub(super) fn empty_header() -> libc::msghdr {
+    // SAFETY: all fields are integers and raw pointers, for which zeros are valid; some C libraries add padding fields
+    // that cannot be named, so a literal would not compile everywhere.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Returns a header of one part that points to what it is given.
+fn header(name: &mut [u8], part: &mut libc::iovec, control: &mut [u8]) -> libc::msghdr {
+    let mut header = empty_header();
+    header.msg_name = name.as_mut_ptr().cast();
+    header.msg_namelen = name.len() as libc::socklen_t;
+    header.msg_iov = part;
+    header.msg_iovlen = 1;
+    if !control.is_empty() {
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = control.len() as _;
+    }
+    header
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::ancillary::read_address;
+
+    #[test]
+    fn a_pinned_thread_runs_on_its_cpu_alone() {
+        let allowed = cpus();
+        assert!(!allowed.is_empty());
+        assert!(allowed.is_sorted());
+        let last = *allowed.last().unwrap();
+        std::thread::spawn(move || {
+            pin_thread(last).unwrap();
+            assert_eq!(cpus(), [last]);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn a_cpu_beyond_the_mask_is_refused() {
+        assert_eq!(pin_thread(CPUS_MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(pin_thread(CPUS_MAX - 1).is_err());
+    }
+
+    #[test]
+    fn the_soft_limit_of_open_files_can_be_raised_to_the_hard_one() {
+        let (soft, hard) = open_file_limit().unwrap();
+        assert!(soft <= hard);
+        assert_eq!(raise_open_file_limit().unwrap(), hard);
+        assert_eq!(open_file_limit().unwrap(), (hard, hard));
+    }
+
+    #[test]
+    fn an_eventfd_counts_its_signals() {
+        let event = EventFd::new().unwrap();
+        assert_eq!(event.drain(), 0);
+        event.signal();
+        event.signal();
+        assert_eq!(event.drain(), 2);
+        assert_eq!(event.drain(), 0);
+    }
+
+    #[test]
+    fn batches_carry_payload_source_and_segments() {
+        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let destination = b.local_addr().unwrap();
+        let batch = [
+            Outgoing { destination, payload: b"one", segment: None },
+            Outgoing { destination, payload: b"twothr33", segment: Some(3) },
+        ];
+        let mut scratch: Vec<_> = (0..4).map(|_| OutgoingMessage::new()).collect();
+        assert_eq!(send_batch(&a, batch.into_iter(), &mut scratch).unwrap(), 2);
+        let mut slots: Vec<_> = (0..8).map(|_| Slot::new(4)).collect();
+        assert_eq!(receive_batch(&b, &mut slots).unwrap(), 4);
+        let payloads: Vec<_> =
+            slots.iter().take(4).map(|slot| &slot.payload[..slot.filled.payload]).collect();
+        assert_eq!(payloads, [&b"one"[..], b"two", b"thr", b"33"]);
+        for slot in &slots[..4] {
+            assert_eq!(read_address(&slot.name[..slot.filled.name]), Some(a.local_addr().unwrap()));
+            assert!(!slot.filled.cut_short);
+        }
+    }
+
+    #[test]
+    fn a_datagram_beyond_its_slot_is_marked() {
+        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        a.send_to(b"12345", b.local_addr().unwrap()).unwrap();
+        let mut slots = [Slot::new(4)];
+        assert_eq!(receive_batch(&b, &mut slots).unwrap(), 1);
+        assert!(slots[0].filled.cut_short);
+        assert_eq!(receive_batch(&b, &mut slots).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_blank_message_cannot_leave() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut message = OutgoingMessage::new();
+        message.fill(socket.local_addr().unwrap(), b"payload", None);
+        message.blank();
+        // SAFETY: a blank header points to nothing.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message.header, libc::MSG_DONTWAIT) };
+        assert_eq!(check(sent as i32).unwrap_err().raw_os_error(), Some(libc::EDESTADDRREQ));
+    }
+
+    #[test]
+    fn pages_are_zeroed_aligned_and_writable() {
+        let pages = Pages::new(3 * 4096).unwrap();
+        assert_eq!(pages.as_ptr().addr() % 4096, 0);
+        // SAFETY: the mapping is three pages long, nobody else knows it, and this borrow ends before `pages`.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(pages.as_ptr(), pages.len()) };
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        bytes.fill(7);
+    }
+}

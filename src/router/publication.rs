@@ -1,0 +1,301 @@
+//! One publication as one shard sees it. Whether a session or a lane from another shard feeds it makes no difference:
+//! the packets that [`Publication::batch`] holds can be pushed into the same publication of another shard as they are.
+
+use std::time::{Duration, Instant};
+
+use super::keyframe::KeyframeDemand;
+use super::layer::{Layer, LayerView, Taken};
+use super::resend::CachedPacket;
+use super::timing::ReportedTime;
+use super::{LAYERS_MAX, LayerIndex, LayerSet};
+use crate::ids::PublicationId;
+use crate::rtp::{Codec, MediaKind, Packet};
+
+/// Time without media after which a publication counts as not being sent.
+pub const PUBLICATION_DEAD_AFTER: Duration = Duration::from_secs(2);
+
+/// What became of a pushed packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushOutcome {
+    /// It is in the batch.
+    Stored {
+        /// Whether the publication came to life with it, for the first time or again.
+        first: bool,
+    },
+    /// It was padding. Its gap is closed; where it came too late for that, an empty packet is in the batch.
+    Padding,
+    /// It came before.
+    Duplicate,
+    /// It is too old to be placed, or there is no such layer.
+    TooOld,
+}
+
+/// One packet that is to be forwarded.
+#[derive(Debug, Clone)]
+pub struct BatchEntry {
+    /// Its layer.
+    pub layer: LayerIndex,
+    /// The packet.
+    pub cached: CachedPacket,
+}
+
+/// The layers of one publication, and the packets that have come since the batch was last cleared.
+#[derive(Debug)]
+pub struct Publication {
+    id: PublicationId,
+    kind: MediaKind,
+    layers: Vec<Layer>,
+    batch: Vec<BatchEntry>,
+    last_packet_at: Option<Instant>,
+}
+
+impl Publication {
+    /// Creates a publication that has no layer yet.
+    pub fn new(id: PublicationId, kind: MediaKind) -> Self {
+        Self { id, kind, layers: Vec::new(), batch: Vec::new(), last_packet_at: None }
+    }
+
+    /// Returns its id.
+    pub fn id(&self) -> PublicationId {
+        self.id
+    }
+
+    /// Returns whether it is audio or video.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Finds the layer with this name or makes it; `None` when there are [`LAYERS_MAX`] others. Layers are to be
+    /// made in the order of the `a=simulcast` line, which counts as from best to worst until bitrates are known.
+    pub fn layer_index(&mut self, rid: Option<&str>) -> Option<LayerIndex> {
+        let position = self.layers.iter().position(|layer| layer.rid.as_deref() == rid);
+        let index = LayerIndex::at(position.unwrap_or(self.layers.len()))?;
+        if position.is_none() {
+            self.layers.push(Layer::new(self.kind, rid));
+        }
+        Some(index)
+    }
+
+    /// Returns the name of a layer.
+    pub fn layer_name(&self, layer: LayerIndex) -> Option<&str> {
+        self.layer(layer)?.rid.as_deref()
+    }
+
+    /// Returns the figures of one layer.
+    pub fn layer_view(&self, layer: LayerIndex, now: Instant) -> Option<LayerView<'_>> {
+        self.layer(layer).map(|layer| layer.view(now))
+    }
+
+    /// Returns the figures of all layers, in their order.
+    pub fn layers(&self, now: Instant) -> impl Iterator<Item = (LayerIndex, LayerView<'_>)> {
+        self.indexed_layers().map(move |(index, layer)| (index, layer.view(now)))
+    }
+
+    /// Tells that another SSRC or transport feeds the layer from the next packet on: its sequence and timestamps are
+    /// new. Subscriptions to it wait for a keyframe and go on in their own sequence.
+    pub fn reset_source(&mut self, layer: LayerIndex) {
+        if let Some(layer) = self.layer_mut(layer) {
+            layer.reset_source();
+        }
+    }
+
+    /// Takes one packet; one without payload is padding.
+    pub fn push(&mut self, layer: LayerIndex, codec: Codec, packet: Packet, now: Instant) -> PushOutcome {
+        let Some(state) = self.layer_mut(layer) else { return PushOutcome::TooOld };
+        match state.take(codec, packet, now) {
+            Taken::Stored(cached) => {
+                let first = !self.is_live(now);
+                self.last_packet_at = Some(now);
+                self.batch.push(BatchEntry { layer, cached });
+                PushOutcome::Stored { first }
+            }
+            Taken::Filler(cached) => {
+                self.batch.push(BatchEntry { layer, cached });
+                PushOutcome::Padding
+            }
+            Taken::Closed => PushOutcome::Padding,
+            Taken::Duplicate => PushOutcome::Duplicate,
+            Taken::TooOld => PushOutcome::TooOld,
+        }
+    }
+
+    /// Returns what was pushed since the batch was last cleared, in the order of arrival.
+    pub fn batch(&self) -> &[BatchEntry] {
+        &self.batch
+    }
+
+    /// Empties the batch, after every subscription has walked it.
+    pub fn clear_batch(&mut self) {
+        self.batch.clear();
+    }
+
+    /// Takes the sender information of the publisher's own report (RFC 3550 6.4.1).
+    pub fn sender_report(&mut self, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32, now: Instant) {
+        if let Some(layer) = self.layer_mut(layer) {
+            layer.report = Some(ReportedTime { ntp, rtp, clock_rate, received_at: now });
+        }
+    }
+
+    /// Takes a subscription's wish for a keyframe. It is kept until a keyframe was seen, and polled meanwhile.
+    pub fn demand_keyframe(&mut self, layer: LayerIndex, now: Instant) -> KeyframeDemand {
+        self.layer_mut(layer).map_or(KeyframeDemand::Merged, |layer| layer.requests.demand(now))
+    }
+
+    /// Returns the layers whose publisher must be asked for a keyframe (again); each counts as asked.
+    pub fn poll_keyframes(&mut self, now: Instant) -> LayerSet {
+        let mut due = LayerSet::default();
+        for (position, layer) in self.layers.iter_mut().enumerate() {
+            if layer.requests.poll(now)
+                && let Some(index) = LayerIndex::at(position)
+            {
+                due.insert(index);
+            }
+        }
+        due
+    }
+
+    /// Returns when [`Self::poll_keyframes`] has something to do.
+    pub fn next_keyframe_deadline(&self) -> Option<Instant> {
+        self.layers.iter().filter_map(|layer| layer.requests.next_deadline()).min()
+    }
+
+    /// Returns whether media came within [`PUBLICATION_DEAD_AFTER`].
+    pub fn is_live(&self, now: Instant) -> bool {
+        self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) < PUBLICATION_DEAD_AFTER)
+    }
+
+    /// Returns whether media of the layer came within [`LAYER_DEAD_AFTER`](super::layer::LAYER_DEAD_AFTER).
+    pub fn is_layer_live(&self, layer: LayerIndex, now: Instant) -> bool {
+        self.layer(layer).is_some_and(|layer| layer.is_live(now))
+    }
+
+    /// Returns when the newest media packet came.
+    pub fn last_packet_at(&self) -> Option<Instant> {
+        self.last_packet_at
+    }
+
+    /// Returns the cached packet with this number.
+    pub fn cached(&self, layer: LayerIndex, number: u64) -> Option<&CachedPacket> {
+        self.layer(layer)?.cache.get(number)
+    }
+
+    /// Lets go of cached packets that are too old; a layer that is being sent does so by itself.
+    pub fn expire(&mut self, now: Instant) {
+        for layer in &mut self.layers {
+            layer.cache.expire(now);
+        }
+    }
+
+    pub(crate) fn indexed_layers(&self) -> impl Iterator<Item = (LayerIndex, &Layer)> {
+        self.layers
+            .iter()
+            .enumerate()
+            .filter_map(|(position, layer)| Some((LayerIndex::at(position)?, layer)))
+    }
+
+    pub(crate) fn layer(&self, layer: LayerIndex) -> Option<&Layer> {
+        self.layers.get(layer.position())
+    }
+
+    fn layer_mut(&mut self, layer: LayerIndex) -> Option<&mut Layer> {
+        self.layers.get_mut(layer.position())
+    }
+}
+
+const _: () = assert!(LAYERS_MAX <= u8::MAX as usize, "layer indices are bytes");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::fixture::{at_ms, packet, vp8};
+
+    fn video() -> (Publication, LayerIndex) {
+        let mut publication = Publication::new(PublicationId(1), MediaKind::Video);
+        let layer = publication.layer_index(None).unwrap();
+        (publication, layer)
+    }
+
+    #[test]
+    fn layers_are_found_again_and_bounded() {
+        let mut publication = Publication::new(PublicationId(1), MediaKind::Video);
+        let indices: Vec<_> = ["f", "h", "q", "h"]
+            .iter()
+            .map(|rid| publication.layer_index(Some(rid)).unwrap().position())
+            .collect();
+        assert_eq!(indices, [0, 1, 2, 1]);
+        for rid in ["a", "b", "c", "d", "e"] {
+            assert!(publication.layer_index(Some(rid)).is_some());
+        }
+        assert_eq!(publication.layer_index(Some("one too many")), None);
+        assert_eq!(publication.layer_name(LayerIndex::at(2).unwrap()), Some("q"));
+        assert_eq!(publication.layers(at_ms(0)).count(), LAYERS_MAX);
+    }
+
+    #[test]
+    fn the_batch_of_one_shard_feeds_another_without_gaps() {
+        let (mut origin, layer) = video();
+        let (mut replica, _) = video();
+        for (seq, payload) in
+            [(70_000, &b"a"[..]), (70_001, b""), (70_003, b"c"), (70_002, b""), (70_004, b"d")]
+        {
+            origin.push(layer, Codec::H264, packet(seq, 1, payload), at_ms(0));
+        }
+        for entry in origin.batch() {
+            replica.push(entry.layer, Codec::H264, entry.cached.packet.clone(), at_ms(1));
+        }
+        for publication in [&origin, &replica] {
+            let numbers: Vec<_> = publication.batch().iter().map(|entry| entry.cached.packet.seq).collect();
+            let first = numbers[0];
+            assert_eq!(numbers, [first, first + 2, first + 1, first + 3]);
+        }
+        origin.clear_batch();
+        assert!(origin.batch().is_empty());
+    }
+
+    #[test]
+    fn outcomes_say_when_a_publication_comes_to_life() {
+        let (mut publication, layer) = video();
+        let mut push =
+            |seq, payload: &[u8], ms| publication.push(layer, Codec::Vp8, packet(seq, 1, payload), at_ms(ms));
+        assert_eq!(push(5, b"", 0), PushOutcome::Padding);
+        assert_eq!(push(6, b"x", 0), PushOutcome::Stored { first: true });
+        assert_eq!(push(6, b"x", 0), PushOutcome::Duplicate);
+        assert_eq!(push(7, b"x", 1999), PushOutcome::Stored { first: false });
+        assert_eq!(push(8, b"x", 3999), PushOutcome::Stored { first: true });
+        assert_eq!(push(8 + 5000, b"x", 4000), PushOutcome::Stored { first: false });
+        assert_eq!(push(9, b"x", 4000), PushOutcome::TooOld);
+        assert!(publication.is_live(at_ms(5999)) && !publication.is_live(at_ms(6000)));
+        assert!(
+            publication.is_layer_live(layer, at_ms(5499)) && !publication.is_layer_live(layer, at_ms(5500))
+        );
+    }
+
+    #[test]
+    fn keyframes_count_once_and_answer_the_request() {
+        let (mut publication, layer) = video();
+        assert_eq!(publication.demand_keyframe(layer, at_ms(0)), KeyframeDemand::Send);
+        assert_eq!(publication.demand_keyframe(layer, at_ms(10)), KeyframeDemand::Merged);
+        assert_eq!(publication.next_keyframe_deadline(), Some(at_ms(400)));
+        assert_eq!(publication.poll_keyframes(at_ms(400)).into_iter().collect::<Vec<_>>(), [layer]);
+        for seq in 0..3 {
+            publication.push(layer, Codec::Vp8, packet(seq, 77, &vp8(true, 1, 1, 0)), at_ms(450));
+        }
+        assert_eq!(publication.next_keyframe_deadline(), None);
+        assert!(publication.poll_keyframes(at_ms(800)).is_empty());
+        let starts: Vec<_> = publication.batch().iter().map(|entry| entry.cached.keyframe).collect();
+        assert_eq!(starts, [true, false, false]);
+        let view = publication.layer_view(layer, at_ms(450)).unwrap();
+        assert_eq!((view.keyframes, view.keyframe_requests, view.packets, view.lost), (1, 2, 3, 0));
+        assert_eq!((view.live, view.codec), (true, Some(Codec::Vp8)));
+    }
+
+    #[test]
+    fn frame_starts_are_told_only_when_they_are_certain() {
+        let (mut publication, layer) = video();
+        for (seq, timestamp) in [(10, 1), (11, 1), (12, 2), (14, 3), (13, 3), (15, 3), (16, 4)] {
+            publication.push(layer, Codec::H264, packet(seq, timestamp, b"x"), at_ms(0));
+        }
+        let starts: Vec<_> = publication.batch().iter().map(|entry| entry.cached.frame_start).collect();
+        assert_eq!(starts, [false, false, true, false, false, false, true]);
+    }
+}

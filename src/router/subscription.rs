@@ -1,0 +1,470 @@
+//! One subscription: the few numbers that turn a publication's packets into one client's stream.
+//!
+//! It holds no packet and no key. [`Subscription::rewrite`] is called for each entry of the publication's batch and
+//! says what header the packet leaves with; the shard hands that to the session's egress. The struct itself is what a
+//! packet touches and stays within two cache lines, so that a dense array of them can be walked; what is needed
+//! seldom is behind one pointer.
+//!
+//! Sequence numbers: indices are handed out in order of the layer's numbers and run on across layers and sources. A
+//! late packet gets the index that was kept for it. See the module documentation for why none is used twice.
+
+use std::time::{Duration, Instant};
+
+use super::LayerIndex;
+use super::publication::{BatchEntry, Publication};
+use super::resend::CachedPacket;
+use super::segment::{History, Segment};
+use super::selection::{LayerReason, choose};
+use super::timing::{Reports, Seam, is_later};
+use crate::drop::DropReason;
+use crate::plan::{LayerPreference, PayloadMap};
+use crate::rtp::MediaKind;
+use crate::rtp::codec::vp8::Vp8Patch;
+
+/// How long a subscription that forwards nothing waits for a keyframe after it was asked for. After that it starts
+/// at any frame: keyframes that are encrypted end to end cannot be seen.
+pub const KEYFRAME_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most indices left out for packets that never came to the subscription. A greater gap is closed but for one index:
+/// receivers derive the rollover counter from the sequence number and lose it at 2^15 (RFC 3711 3.3.1).
+const GAP_MAX: u64 = 1000;
+
+/// Indices of a stream start below this, so that a lost first packet cannot set the rollover counter wrong.
+const INDEX_START_MAX: u64 = 1 << 15;
+
+/// The header with which a packet leaves. One index always comes with the same values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewritten {
+    /// SRTP packet index: rollover counter and sequence number (RFC 3711 3.3.1).
+    pub index: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Payload type that the client expects.
+    pub payload_type: u8,
+    /// Marker bit.
+    pub marker: bool,
+    /// What is to be written into the VP8 payload descriptor.
+    pub vp8: Option<Vp8Patch>,
+}
+
+impl Rewritten {
+    /// Returns the RTP sequence number.
+    #[expect(clippy::cast_possible_truncation, reason = "the sequence number is the low half of the index")]
+    pub const fn seq(&self) -> u16 {
+        self.index as u16
+    }
+}
+
+/// What becomes of a packet of the publication for one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It goes out with this header.
+    Forward(Rewritten),
+    /// It is not meant for this client: another layer, or nothing can start with it.
+    Skip,
+    /// It is meant for this client, who cannot take it.
+    Drop(DropReason),
+}
+
+/// Rewriting state of one subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    current: Option<Segment>,
+    /// The first index that is neither handed out nor kept back.
+    next_index: u64,
+    /// The newest frame sent; `None` before the first.
+    seam: Option<Seam>,
+    packets: u64,
+    octets: u64,
+    cold: Box<Cold>,
+    first_timestamp: u32,
+    /// As sent with the newest frame.
+    picture_id: Option<u16>,
+    tl0: Option<u8>,
+    /// The payload type seen last and what became of it.
+    payload_type: Option<(u8, u8)>,
+    target: Option<LayerIndex>,
+    reason: LayerReason,
+    /// Whether the target is being sent.
+    target_live: bool,
+    /// Whether a keyframe of the layer being forwarded is wanted, though it goes on meanwhile.
+    refresh: bool,
+    video: bool,
+}
+
+const _: () = assert!(size_of::<Subscription>() <= 128, "a subscription must stay within two cache lines");
+
+#[derive(Debug)]
+struct Cold {
+    preference: LayerPreference,
+    payload_types: Vec<PayloadMap>,
+    history: History,
+    /// First index that may be sent again: what lies before it left with another key or payload type.
+    resend_start: u64,
+    /// Since when the target has been waited for.
+    waiting_since: Option<Instant>,
+}
+
+impl Subscription {
+    /// Creates a subscription that has not sent anything. `first_seq` is to be random below 2^15.
+    pub fn new(
+        kind: MediaKind,
+        payload_types: Vec<PayloadMap>,
+        preference: LayerPreference,
+        first_seq: u16,
+        first_timestamp: u32,
+    ) -> Self {
+        let next_index = u64::from(first_seq) % INDEX_START_MAX;
+        Self {
+            current: None,
+            next_index,
+            seam: None,
+            packets: 0,
+            octets: 0,
+            cold: Box::new(Cold {
+                preference,
+                payload_types,
+                history: History::default(),
+                resend_start: next_index,
+                waiting_since: None,
+            }),
+            first_timestamp,
+            picture_id: None,
+            tl0: None,
+            payload_type: None,
+            target: None,
+            reason: LayerReason::Best,
+            target_live: false,
+            refresh: false,
+            video: kind == MediaKind::Video,
+        }
+    }
+
+    /// Replaces the layer preference; [`Self::choose_layer`] is to follow.
+    pub fn set_preference(&mut self, preference: LayerPreference) {
+        self.cold.preference = preference;
+    }
+
+    /// Replaces the payload types. What was sent under other ones is not sent again, as it would differ.
+    pub fn set_payload_types(&mut self, payload_types: Vec<PayloadMap>) {
+        if self.cold.payload_types != payload_types {
+            self.cold.payload_types = payload_types;
+            self.cold.resend_start = self.next_index;
+            self.payload_type = None;
+        }
+    }
+
+    /// Makes the subscription ready to follow another publication: sequence and picture ids run on, timestamps by
+    /// the time of arrival; video waits for a keyframe.
+    pub fn switch_source(&mut self) {
+        self.current = None;
+        self.cold.history.clear();
+        self.cold.resend_start = self.next_index;
+        self.target = None;
+        self.target_live = false;
+        self.cold.waiting_since = None;
+        self.refresh = false;
+    }
+
+    /// Starts indices anew for a new SRTP context of the receiver, in which the rollover counter is 0 again. Must be
+    /// called only together with new keys: indices return. The layer goes on, and a keyframe of it is wanted, since
+    /// the change of transport has probably cost packets.
+    pub fn rebase(&mut self) {
+        let next_index = rebased(self.next_index);
+        if let Some(segment) = &mut self.current {
+            segment.number_start = segment.number_of(self.next_index).unwrap_or(segment.number_start);
+            segment.index_start = next_index;
+            self.refresh = self.video;
+        }
+        self.next_index = next_index;
+        self.cold.history.clear();
+        self.cold.resend_start = next_index;
+    }
+
+    /// Brings the target up to date with the preference and with what is being sent. To be called when the
+    /// preference or the publication changes, and a few times a second.
+    pub fn choose_layer(&mut self, publication: &Publication, now: Instant) {
+        let choice = choose(publication, &self.cold.preference, self.target, self.current.is_some(), now);
+        if self.target != choice.target || self.cold.waiting_since.is_none() {
+            self.target = choice.target;
+            self.cold.waiting_since = Some(now);
+        }
+        self.target_live = choice.live;
+        self.reason = choice.reason;
+        // A client that wants one layer and nothing else gets nothing while that is not being sent.
+        let absent = choice.reason == LayerReason::Pinned && !choice.live;
+        if absent && self.current.is_some_and(|segment| Some(segment.layer) != choice.target) {
+            self.end_segment();
+        }
+    }
+
+    /// Returns the layer whose keyframe the subscription waits for.
+    pub fn wanted_keyframe(&self) -> Option<LayerIndex> {
+        let target = self.target.filter(|_| self.video && self.target_live)?;
+        let flows = self.current.is_some_and(|segment| segment.layer == target);
+        (!flows || self.refresh).then_some(target)
+    }
+
+    /// Decides what to do with one entry of the publication's batch. Each entry is to be given once.
+    pub fn rewrite(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
+        let cached = &entry.cached;
+        if let Some(segment) = self.current
+            && segment.layer == entry.layer
+        {
+            if segment.source == cached.source {
+                return self.go_on(publication, segment, entry);
+            }
+            // The layer has another source: nothing more of the old one comes.
+            self.end_segment();
+            self.cold.waiting_since = Some(cached.packet.received_at);
+        }
+        if self.target.is_none() {
+            self.choose_layer(publication, cached.packet.received_at);
+        }
+        if self.target != Some(entry.layer) {
+            return Forwarding::Skip;
+        }
+        self.target_live = true;
+        if self.may_start(publication, entry) { self.start(publication, entry) } else { Forwarding::Skip }
+    }
+
+    /// Returns the packet that was sent under `seq`, or kept back for it, with the very header of its first sending;
+    /// `None` when it is not known any more.
+    pub fn resend<'a>(
+        &self,
+        publication: &'a Publication,
+        seq: u16,
+    ) -> Option<(Rewritten, &'a CachedPacket)> {
+        let newest = self.next_index.checked_sub(1)?;
+        let behind = (newest & 0xffff).wrapping_sub(u64::from(seq)) & 0xffff;
+        let index = newest.checked_sub(behind).filter(|index| *index >= self.cold.resend_start)?;
+        let segment = self
+            .current
+            .filter(|segment| segment.index_start <= index)
+            .or_else(|| self.cold.history.by_index(index))?;
+        let cached = publication
+            .cached(segment.layer, segment.number_of(index)?)
+            .filter(|cached| cached.source == segment.source)?;
+        let map = self.map(cached.packet.payload_type)?;
+        Some((rewritten(&segment, index, map.to, cached), cached))
+    }
+
+    /// Returns the sender information of our own report at `now`: the publisher's, carried on and written in the
+    /// timestamps of this subscription. `None` until the publisher has reported on the layer being forwarded.
+    pub fn sender_report(&self, publication: &Publication, now: Instant) -> Option<(u64, u32)> {
+        let segment = self.current?;
+        let layer = publication.layer(segment.layer).filter(|layer| layer.source == segment.source)?;
+        let (ntp, rtp) = layer.report?.at(now);
+        Some((ntp, rtp.wrapping_add(segment.timestamp_offset)))
+    }
+
+    /// Returns the layer being forwarded.
+    pub fn current_layer(&self) -> Option<LayerIndex> {
+        self.current.map(|segment| segment.layer)
+    }
+
+    /// Returns why this layer is forwarded, or none.
+    pub fn reason(&self) -> LayerReason {
+        match self.current {
+            None => LayerReason::Waiting,
+            Some(segment) if Some(segment.layer) != self.target => LayerReason::Switching,
+            Some(_) => self.reason,
+        }
+    }
+
+    /// Returns the packets forwarded, retransmissions not counted.
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Returns the payload octets of these.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    fn may_start(&self, publication: &Publication, entry: &BatchEntry) -> bool {
+        let cached = &entry.cached;
+        if !self.video || cached.keyframe {
+            return !cached.packet.payload.is_empty();
+        }
+        if !cached.frame_start {
+            return false;
+        }
+        let Some(layer) = publication.layer(entry.layer) else { return false };
+        if layer.requests.is_opaque() {
+            return true;
+        }
+        let now = cached.packet.received_at;
+        let present_flows = self.current.is_some_and(|segment| publication.is_layer_live(segment.layer, now));
+        let Some(asked_at) = layer.requests.unanswered_since().max(self.cold.waiting_since) else {
+            return false;
+        };
+        layer.requests.unanswered_since().is_some()
+            && !present_flows
+            && now.saturating_duration_since(asked_at) >= KEYFRAME_PATIENCE
+    }
+
+    /// Begins a segment with the entry.
+    fn start(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
+        let cached = &entry.cached;
+        let packet = &cached.packet;
+        let Some(map) = self.map(packet.payload_type) else {
+            return Forwarding::Drop(DropReason::PayloadType);
+        };
+        let (payload_type, clock_rate) = (map.to, map.clock_rate);
+        let timestamp = self.seam.map_or(self.first_timestamp, |seam| {
+            let reports = self.reports(publication, entry.layer);
+            seam.next(packet.timestamp, packet.received_at, clock_rate, reports)
+        });
+        let offsets = cached.vp8.as_ref().map_or((0, 0), |vp8| {
+            let next_id = self.picture_id.map(|id| id.wrapping_add(1));
+            let next_tl0 = self.tl0.map(|tl0| tl0.wrapping_add(1));
+            (
+                next_id.zip(vp8.picture_id).map_or(0, |(next, id)| next.wrapping_sub(id) & 0x7fff),
+                next_tl0.zip(vp8.tl0).map_or(0, |(next, tl0)| next.wrapping_sub(tl0)),
+            )
+        });
+        self.end_segment();
+        let segment = Segment {
+            number_start: packet.seq,
+            index_start: self.next_index,
+            source: cached.source,
+            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
+            picture_id_offset: offsets.0,
+            tl0_offset: offsets.1,
+            layer: entry.layer,
+        };
+        self.seam = Some(Seam { timestamp, received_at: packet.received_at });
+        self.refresh = false;
+        self.current = Some(segment);
+        Forwarding::Forward(self.send(segment, self.next_index, payload_type, cached))
+    }
+
+    /// Forwards one more packet of the layer and source being forwarded.
+    fn go_on(&mut self, publication: &Publication, segment: Segment, entry: &BatchEntry) -> Forwarding {
+        let cached = &entry.cached;
+        let number = cached.packet.seq;
+        let payload_type = self.payload_type_of(cached.packet.payload_type);
+        let Some(mut index) = segment.index_of(number) else {
+            // Late, from before this segment: its index was kept in the segment it belonged to, if any.
+            return match (self.cold.history.by_number(entry.layer, cached.source, number), payload_type) {
+                (None, _) => Forwarding::Skip,
+                (Some(_), None) => Forwarding::Drop(DropReason::PayloadType),
+                (Some((past, index)), Some(payload_type)) => {
+                    Forwarding::Forward(self.send(past, index, payload_type, cached))
+                }
+            };
+        };
+        let mut segment = segment;
+        if index > self.next_index + GAP_MAX {
+            segment = self.close_gap(segment, number);
+            index = segment.index_start;
+        }
+        let Some(payload_type) = payload_type else {
+            if index >= self.next_index {
+                self.leave_out(segment, index, number);
+            }
+            return Forwarding::Drop(DropReason::PayloadType);
+        };
+        if self.refresh {
+            // Where keyframes cannot be seen, one request is all that can be done.
+            let opaque = publication.layer(entry.layer).is_some_and(|layer| layer.requests.is_opaque());
+            self.refresh = !cached.keyframe && !opaque;
+        }
+        Forwarding::Forward(self.send(segment, index, payload_type, cached))
+    }
+
+    /// Writes the header and takes note of what has been sent.
+    fn send(&mut self, segment: Segment, index: u64, payload_type: u8, cached: &CachedPacket) -> Rewritten {
+        let rewritten = rewritten(&segment, index, payload_type, cached);
+        self.packets += 1;
+        self.octets += cached.packet.payload.len() as u64;
+        if index >= self.next_index {
+            self.next_index = index + 1;
+            let received_at = cached.packet.received_at;
+            if self.seam.is_none_or(|seam| is_later(rewritten.timestamp, seam.timestamp)) {
+                self.seam = Some(Seam { timestamp: rewritten.timestamp, received_at });
+            }
+            if let Some(vp8) = &cached.vp8 {
+                self.picture_id = segment.picture_id(vp8).or(self.picture_id);
+                self.tl0 = vp8.tl0.map(|tl0| tl0.wrapping_add(segment.tl0_offset)).or(self.tl0);
+            }
+        }
+        rewritten
+    }
+
+    /// Lets the segment go on at `number` with one index left out in place of many. The one tells the receiver that
+    /// something is missing; without a keyframe it cannot go on well.
+    fn close_gap(&mut self, segment: Segment, number: u64) -> Segment {
+        self.cold.history.push(segment, self.next_index);
+        let segment = Segment { number_start: number, index_start: self.next_index + 1, ..segment };
+        self.current = Some(segment);
+        self.refresh = self.video;
+        segment
+    }
+
+    /// Takes `number` out of the segment, so that the packet after it gets `index`. What is missing before it keeps
+    /// its indices.
+    fn leave_out(&mut self, segment: Segment, index: u64, number: u64) {
+        self.cold.history.push(segment, index);
+        self.current = Some(Segment { number_start: number + 1, index_start: index, ..segment });
+        self.next_index = index;
+    }
+
+    fn end_segment(&mut self) {
+        if let Some(segment) = self.current.take() {
+            self.cold.history.push(segment, self.next_index);
+        }
+    }
+
+    /// Returns both layers' reports at a change between two layers of this publication.
+    fn reports(&self, publication: &Publication, target: LayerIndex) -> Option<Reports> {
+        let segment = self.current?;
+        let layer = publication.layer(segment.layer).filter(|layer| layer.source == segment.source)?;
+        Some(Reports {
+            before: layer.report?,
+            offset: segment.timestamp_offset,
+            after: publication.layer(target)?.report?,
+        })
+    }
+
+    fn payload_type_of(&mut self, from: u8) -> Option<u8> {
+        if let Some((known, to)) = self.payload_type
+            && known == from
+        {
+            return Some(to);
+        }
+        let to = self.map(from)?.to;
+        self.payload_type = Some((from, to));
+        Some(to)
+    }
+
+    fn map(&self, from: u8) -> Option<&PayloadMap> {
+        self.cold.payload_types.iter().find(|map| map.from == from)
+    }
+}
+
+/// The header of a packet under an index of a segment: a function of nothing else but the payload types, so that
+/// sending it again gives the same.
+fn rewritten(segment: &Segment, index: u64, payload_type: u8, cached: &CachedPacket) -> Rewritten {
+    Rewritten {
+        index,
+        timestamp: cached.packet.timestamp.wrapping_add(segment.timestamp_offset),
+        payload_type,
+        marker: cached.packet.marker,
+        vp8: segment.patch(cached.vp8.as_ref()),
+    }
+}
+
+/// The index with which a stream goes on in a new SRTP context. The receiver's RTP side has not changed with its keys,
+/// so the sequence number goes on where it may, else forward over the wrap. The two numbers from which that would be
+/// half the circle or more, and look like going back, repeat one or two numbers instead.
+fn rebased(next_index: u64) -> u64 {
+    match next_index & 0xffff {
+        seq if seq < INDEX_START_MAX + 2 => seq.min(INDEX_START_MAX - 1),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,421 @@
+//! One publication, one subscription, one packet at a time.
+
+use super::*;
+use crate::ids::PublicationId;
+use crate::plan::Ordering;
+use crate::router::fixture::{at_ms, packet, vp8};
+use crate::router::keyframe::KeyframeDemand;
+use crate::router::publication::PushOutcome;
+use crate::rtp::{Codec, Packet};
+
+const FIRST_SEQ: u16 = 100;
+const FIRST_TIMESTAMP: u32 = 5_000;
+
+fn maps() -> Vec<PayloadMap> {
+    vec![PayloadMap { from: 96, to: 120, rtx: Some(121), codec: Codec::Vp8, clock_rate: 90_000 }]
+}
+
+fn pinned(rid: &str, rid_not_available: Ordering) -> LayerPreference {
+    LayerPreference {
+        preferred_rid: Some(rid.to_owned()),
+        priority_ordering: Ordering::None,
+        rid_not_available,
+    }
+}
+
+/// One publication with one subscription and a clock. Layer timestamps are the clock's milliseconds times 90, so
+/// layers tell no offsets unless a test gives them some.
+struct Bench {
+    publication: Publication,
+    subscription: Subscription,
+    ms: u64,
+}
+
+impl Bench {
+    fn new(kind: MediaKind, preference: LayerPreference) -> Self {
+        Self {
+            publication: Publication::new(PublicationId(1), kind),
+            subscription: Subscription::new(kind, maps(), preference, FIRST_SEQ, FIRST_TIMESTAMP),
+            ms: 0,
+        }
+    }
+
+    fn video() -> Self {
+        Self::new(MediaKind::Video, LayerPreference::default())
+    }
+
+    fn layers(mut self, rids: &[&str]) -> Self {
+        for rid in rids {
+            self.publication.layer_index(Some(rid)).unwrap();
+        }
+        self
+    }
+
+    fn choose(&mut self) {
+        self.subscription.choose_layer(&self.publication, at_ms(self.ms));
+    }
+
+    /// Pushes one packet and forwards what the batch then holds.
+    fn push(&mut self, rid: Option<&str>, codec: Codec, mut packet: Packet) -> Vec<Forwarding> {
+        packet.received_at = at_ms(self.ms);
+        let layer = self.publication.layer_index(rid).unwrap();
+        self.publication.push(layer, codec, packet, at_ms(self.ms));
+        let forwarded = self
+            .publication
+            .batch()
+            .iter()
+            .map(|entry| self.subscription.rewrite(&self.publication, entry))
+            .collect();
+        self.publication.clear_batch();
+        forwarded
+    }
+
+    fn timestamp(&self) -> u32 {
+        u32::try_from(self.ms * 90).unwrap()
+    }
+
+    /// A VP8 frame of one packet.
+    fn frame(&mut self, rid: Option<&str>, seq: u64, keyframe: bool) -> Forwarding {
+        let payload = vp8(keyframe, (seq % 0x8000) as u16, (seq % 256) as u8, seq);
+        let packet = packet(seq, self.timestamp(), &payload);
+        self.push(rid, Codec::Vp8, packet)[0]
+    }
+
+    /// One packet whose payload tells nothing.
+    fn opaque(&mut self, rid: Option<&str>, seq: u64) -> Vec<Forwarding> {
+        let packet = packet(seq, self.timestamp(), b"sealed");
+        self.push(rid, Codec::H264, packet)
+    }
+
+    fn padding(&mut self, rid: Option<&str>, seq: u64) -> Vec<Forwarding> {
+        let packet = packet(seq, self.timestamp(), b"");
+        self.push(rid, Codec::Vp8, packet)
+    }
+
+    fn wanted(&self) -> Option<&str> {
+        self.publication.layer_name(self.subscription.wanted_keyframe()?)
+    }
+
+    fn current(&self) -> Option<&str> {
+        self.publication.layer_name(self.subscription.current_layer()?)
+    }
+}
+
+fn sent(forwarding: Forwarding) -> Rewritten {
+    let Forwarding::Forward(rewritten) = forwarding else { panic!("{forwarding:?}") };
+    rewritten
+}
+
+fn index(forwarding: Forwarding) -> u64 {
+    sent(forwarding).index
+}
+
+#[test]
+fn the_first_packet_has_the_first_index_and_the_mapped_header() {
+    let mut bench = Bench::video();
+    assert_eq!(bench.frame(None, 70_000, false), Forwarding::Skip, "no keyframe yet");
+    assert_eq!(bench.subscription.reason(), LayerReason::Waiting);
+    assert!(bench.subscription.wanted_keyframe().is_some());
+    let first = sent(bench.frame(None, 70_001, true));
+    assert_eq!((first.index, first.seq(), first.timestamp), (100, 100, FIRST_TIMESTAMP));
+    assert_eq!((first.payload_type, first.marker, first.vp8), (120, false, None));
+    assert_eq!(bench.subscription.wanted_keyframe(), None);
+    assert_eq!(bench.subscription.reason(), LayerReason::Only);
+    assert_eq!((bench.subscription.packets(), bench.subscription.octets()), (1, 15));
+}
+
+#[test]
+fn audio_starts_at_once_and_runs_over_the_wrap() {
+    let mut bench = Bench::new(MediaKind::Audio, LayerPreference::default());
+    for step in 0..70_000_u64 {
+        let packet = packet(65_000 + step, (step as u32).wrapping_mul(960), b"opus");
+        let rewritten = sent(bench.push(None, Codec::Opus, packet)[0]);
+        assert_eq!(rewritten.index, 100 + step);
+        assert_eq!(rewritten.timestamp, FIRST_TIMESTAMP.wrapping_add((step as u32).wrapping_mul(960)));
+    }
+    assert_eq!(bench.subscription.wanted_keyframe(), None);
+}
+
+#[test]
+fn late_packets_get_the_index_kept_for_them() {
+    let mut bench = Bench::video();
+    assert_eq!(index(bench.frame(None, 10, true)), 100);
+    assert_eq!(index(bench.frame(None, 13, false)), 103);
+    assert_eq!(index(bench.frame(None, 11, false)), 101);
+    assert_eq!(bench.frame(None, 9, false), Forwarding::Skip, "before the start");
+    assert_eq!(index(bench.frame(None, 12, false)), 102);
+    assert_eq!(index(bench.frame(None, 14, false)), 104);
+}
+
+#[test]
+fn padding_takes_no_index_unless_it_is_late() {
+    let mut bench = Bench::video();
+    assert_eq!(index(bench.frame(None, 10, true)), 100);
+    assert!(bench.padding(None, 11).is_empty());
+    assert_eq!(index(bench.frame(None, 12, false)), 101);
+    assert_eq!(index(bench.frame(None, 14, false)), 103);
+    assert_eq!(index(bench.padding(None, 13)[0]), 102, "an empty packet takes the index kept back");
+    assert_eq!(index(bench.frame(None, 15, false)), 104);
+}
+
+#[test]
+fn a_switch_waits_for_the_keyframe_and_goes_on_without_a_seam() {
+    let mut bench = Bench::video().layers(&["f", "h"]);
+    assert_eq!(index(bench.frame(Some("h"), 500, true)), 100);
+    bench.ms = 40;
+    let newest = sent(bench.frame(Some("h"), 501, false));
+    assert_eq!(newest.timestamp, FIRST_TIMESTAMP + 40 * 90);
+    bench.frame(Some("f"), 900, false);
+    bench.subscription.set_preference(pinned("f", Ordering::None));
+    bench.choose();
+    assert_eq!((bench.wanted(), bench.subscription.reason()), (Some("f"), LayerReason::Switching));
+    bench.ms = 80;
+    assert_eq!(bench.frame(Some("f"), 901, false), Forwarding::Skip);
+    assert_eq!(index(bench.frame(Some("h"), 502, false)), 102, "the old layer goes on");
+    bench.ms = 120;
+    let first = sent(bench.frame(Some("f"), 902, true));
+    assert_eq!((first.index, first.timestamp), (103, FIRST_TIMESTAMP + 120 * 90));
+    assert_eq!(
+        first.vp8,
+        Some(Vp8Patch { picture_id: Some(503), tl0: Some(247) }),
+        "502 and 246 went before"
+    );
+    assert_eq!((bench.wanted(), bench.subscription.reason()), (None, LayerReason::Pinned));
+    assert_eq!(bench.frame(Some("h"), 503, false), Forwarding::Skip);
+    assert_eq!(bench.frame(Some("f"), 899, false), Forwarding::Skip);
+    bench.ms = 160;
+    let next = sent(bench.frame(Some("f"), 903, false));
+    assert_eq!((next.index, next.timestamp), (104, FIRST_TIMESTAMP + 160 * 90));
+    assert_eq!(next.vp8, Some(Vp8Patch { picture_id: Some(504), tl0: Some(248) }));
+}
+
+#[test]
+fn a_switch_follows_the_reports_of_both_layers() {
+    let mut bench = Bench::video().layers(&["f", "h"]);
+    bench.frame(Some("h"), 500, true);
+    bench.frame(Some("f"), 900, false);
+    let [f, h] = [0, 1].map(|position| LayerIndex::at(position).unwrap());
+    bench.publication.sender_report(h, 10 << 32, 0, 90_000, at_ms(0));
+    bench.publication.sender_report(f, 10 << 32, 1_000_000, 90_000, at_ms(0));
+    bench.subscription.set_preference(pinned("f", Ordering::None));
+    bench.choose();
+    bench.ms = 200; // Captured 150 ms after the report, but late on its way.
+    let first = bench.push(Some("f"), Codec::Vp8, packet(901, 1_013_500, &vp8(true, 1, 1, 0)));
+    assert_eq!(sent(first[0]).timestamp, FIRST_TIMESTAMP + 150 * 90);
+    let (ntp, rtp) = bench.subscription.sender_report(&bench.publication, at_ms(1000)).unwrap();
+    assert_eq!((ntp, rtp), (11 << 32, FIRST_TIMESTAMP + 90_000));
+}
+
+#[test]
+fn no_report_leaves_before_the_publisher_has_reported() {
+    let mut bench = Bench::video();
+    bench.frame(None, 1, true);
+    assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0)), None);
+    let layer = LayerIndex::at(0).unwrap();
+    bench.publication.sender_report(layer, 1 << 32, 0, 90_000, at_ms(0));
+    assert!(bench.subscription.sender_report(&bench.publication, at_ms(0)).is_some());
+    bench.publication.reset_source(layer);
+    assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0)), None);
+}
+
+#[test]
+fn a_pinned_layer_that_is_not_sent_sends_nothing() {
+    let mut bench = Bench::new(MediaKind::Video, pinned("q", Ordering::None)).layers(&["f", "h"]);
+    for seq in 0..50 {
+        assert_eq!(bench.frame(Some("f"), seq, seq % 10 == 0), Forwarding::Skip);
+    }
+    bench.choose();
+    assert_eq!((bench.wanted(), bench.subscription.reason()), (None, LayerReason::Waiting));
+    assert_eq!(bench.frame(Some("q"), 7, false), Forwarding::Skip);
+    assert_eq!(bench.wanted(), Some("q"));
+    assert_eq!(index(bench.frame(Some("q"), 8, true)), 100);
+    bench.subscription.set_preference(pinned("h", Ordering::None));
+    bench.choose();
+    assert_eq!(bench.frame(Some("q"), 9, false), Forwarding::Skip, "h alone is wanted and is not sent");
+    bench.subscription.set_preference(pinned("q", Ordering::None));
+    bench.choose();
+    assert_eq!(bench.frame(Some("q"), 10, false), Forwarding::Skip);
+    bench.ms = 40;
+    assert_eq!(index(bench.frame(Some("q"), 11, true)), 101);
+}
+
+#[test]
+fn automatic_choice_falls_back_when_the_layer_stops_and_returns_when_it_is_back() {
+    let mut bench = Bench::video().layers(&["f", "q"]);
+    let mut seen = Vec::new();
+    let big = vec![0; 1000];
+    for step in 0..900_u64 {
+        bench.ms = step * 10;
+        let (seq, keyframe) = (step + 1, step % 20 == 0);
+        if !(2000..5000).contains(&bench.ms) {
+            let mut payload = vp8(keyframe, 1, 1, seq);
+            payload.extend(&big);
+            let packet = packet(seq, bench.timestamp(), &payload);
+            bench.push(Some("f"), Codec::Vp8, packet);
+        }
+        bench.frame(Some("q"), seq, keyframe);
+        bench.choose();
+        let now = bench.current().map(str::to_owned);
+        if seen.last().is_none_or(|(_, last)| *last != now) {
+            seen.push((bench.ms, now));
+        }
+    }
+    let names: Vec<_> = seen.iter().map(|(_, name)| name.as_deref().unwrap_or("-")).collect();
+    assert_eq!(names, ["f", "q", "f"]);
+    assert!((3400..3800).contains(&seen[1].0) && (6000..6400).contains(&seen[2].0), "{seen:?}");
+}
+
+#[test]
+fn a_fallback_gives_way_when_the_wanted_layer_comes_back() {
+    let mut bench =
+        Bench::new(MediaKind::Video, pinned("h", Ordering::Asciibetical)).layers(&["f", "h", "q"]);
+    bench.frame(Some("q"), 1, false);
+    bench.choose();
+    assert_eq!(bench.wanted(), Some("q"));
+    bench.frame(Some("q"), 2, true);
+    assert_eq!((bench.current(), bench.subscription.reason()), (Some("q"), LayerReason::Fallback));
+    bench.frame(Some("h"), 1, false);
+    bench.choose();
+    assert_eq!((bench.wanted(), bench.subscription.reason()), (Some("h"), LayerReason::Switching));
+    bench.frame(Some("h"), 2, true);
+    assert_eq!((bench.current(), bench.subscription.reason()), (Some("h"), LayerReason::Pinned));
+}
+
+#[test]
+fn payload_types_that_the_client_cannot_take_leave_no_gap() {
+    let mut bench = Bench::new(MediaKind::Audio, LayerPreference::default());
+    let mut push = |seq, payload_type| {
+        let packet = Packet { payload_type, ..packet(seq, 1, b"x") };
+        bench.push(None, Codec::Opus, packet)[0]
+    };
+    let dropped = Forwarding::Drop(DropReason::PayloadType);
+    assert_eq!(push(9, 13), dropped);
+    assert_eq!(index(push(10, 96)), 100);
+    assert_eq!(push(11, 13), dropped);
+    assert_eq!(push(12, 13), dropped);
+    assert_eq!(index(push(13, 96)), 101);
+    assert_eq!(push(16, 13), dropped, "14 and 15 keep their indices");
+    assert_eq!(index(push(17, 96)), 104);
+    assert_eq!(index(push(15, 96)), 103);
+    assert_eq!(push(14, 13), dropped, "too late to close");
+    assert_eq!(index(push(18, 96)), 105);
+}
+
+#[test]
+fn a_new_source_waits_for_a_keyframe_and_runs_on() {
+    let mut bench = Bench::video();
+    bench.frame(None, 60_000, true);
+    bench.ms = 1000;
+    bench.publication.reset_source(LayerIndex::at(0).unwrap());
+    assert_eq!(bench.frame(None, 5, false), Forwarding::Skip);
+    assert!(bench.subscription.wanted_keyframe().is_some());
+    let first = sent(bench.frame(None, 6, true));
+    assert_eq!((first.index, first.timestamp), (101, FIRST_TIMESTAMP + 90_000));
+    assert_eq!(first.vp8.unwrap().picture_id, Some((60_000 % 0x8000) as u16 + 1));
+}
+
+#[test]
+fn another_publication_runs_on_and_what_was_before_is_not_sent_again() {
+    let mut bench = Bench::video();
+    bench.frame(None, 10, true);
+    bench.subscription.switch_source();
+    assert!(bench.subscription.resend(&bench.publication, FIRST_SEQ).is_none());
+    bench.publication = Publication::new(PublicationId(2), MediaKind::Video);
+    bench.ms = 100;
+    assert_eq!(bench.frame(None, 900, false), Forwarding::Skip);
+    let first = sent(bench.frame(None, 901, true));
+    assert_eq!((first.index, first.timestamp), (101, FIRST_TIMESTAMP + 9_000));
+    assert!(bench.subscription.resend(&bench.publication, 101).is_some());
+}
+
+#[test]
+fn a_resent_packet_is_the_very_same() {
+    let mut bench = Bench::video().layers(&["f", "h"]);
+    let mut first = vec![sent(bench.frame(Some("h"), 500, true))];
+    first.push(sent(bench.frame(Some("h"), 502, false)));
+    bench.frame(Some("f"), 900, false);
+    bench.subscription.set_preference(pinned("f", Ordering::None));
+    bench.choose();
+    first.push(sent(bench.frame(Some("f"), 901, true)));
+    for rewritten in &first {
+        let (again, cached) = bench.subscription.resend(&bench.publication, rewritten.seq()).unwrap();
+        assert_eq!(again, *rewritten);
+        assert!(!cached.packet.payload.is_empty());
+    }
+    for unknown in [99, 101, 104, 40_000] {
+        assert_eq!(bench.subscription.resend(&bench.publication, unknown).map(|(again, _)| again), None);
+    }
+    bench.subscription.set_payload_types(vec![]);
+    assert!(bench.subscription.resend(&bench.publication, 100).is_none(), "it would leave with another type");
+}
+
+#[test]
+fn a_new_context_starts_below_half_the_circle_and_goes_forward() {
+    for (next, expected) in
+        [(0, 0), (5, 5), (32_767, 32_767), (32_768, 32_767), (32_769, 32_767), (32_770, 0), (65_535, 0)]
+    {
+        assert_eq!(rebased(next), expected);
+        assert_eq!(rebased(next + (7 << 16)), expected);
+        assert!(rebased(next) < INDEX_START_MAX);
+    }
+    let mut bench = Bench::video();
+    for seq in (0..40_000).filter(|seq| *seq != 39_990) {
+        bench.frame(None, seq, seq == 0);
+    }
+    bench.subscription.rebase();
+    assert_eq!(bench.subscription.resend(&bench.publication, 40_099).map(|(again, _)| again), None);
+    assert!(bench.subscription.wanted_keyframe().is_some());
+    assert_eq!(bench.frame(None, 39_990, false), Forwarding::Skip, "its index was of the old context");
+    assert_eq!(index(bench.frame(None, 40_000, false)), 0, "it goes on meanwhile");
+    bench.ms = 40;
+    assert_eq!(index(bench.frame(None, 40_001, true)), 1);
+    assert_eq!(bench.subscription.wanted_keyframe(), None);
+    assert!(bench.subscription.resend(&bench.publication, 0).is_some());
+    assert!(bench.subscription.resend(&bench.publication, 65_535).is_none());
+}
+
+#[test]
+fn a_gap_that_would_cost_the_rollover_counter_is_closed_but_for_one() {
+    let mut bench = Bench::video();
+    bench.frame(None, 10, true);
+    assert_eq!(index(bench.frame(None, 10 + GAP_MAX, false)), 100 + GAP_MAX);
+    assert_eq!(bench.subscription.wanted_keyframe(), None);
+    assert_eq!(index(bench.frame(None, 60_000, false)), 100 + GAP_MAX + 2);
+    assert!(bench.subscription.wanted_keyframe().is_some(), "what is missing may be needed");
+}
+
+#[test]
+fn encrypted_payloads_pass_after_a_while_and_others_then_at_once() {
+    let mut bench = Bench::video();
+    let mut started = None;
+    for step in 0..400_u64 {
+        bench.ms = step * 10; // Three packets a frame.
+        let packet = packet(step, u32::try_from(step / 3 * 2700).unwrap(), b"sealed");
+        let forwarded = bench.push(None, Codec::H264, packet)[0];
+        if let Some(layer) = bench.subscription.wanted_keyframe() {
+            bench.publication.demand_keyframe(layer, at_ms(bench.ms));
+        }
+        if forwarded != Forwarding::Skip && started.is_none() {
+            started = Some(step);
+        }
+    }
+    assert_eq!(started, Some(201), "the first frame that begins two seconds after the request");
+    let second = Subscription::new(MediaKind::Video, maps(), LayerPreference::default(), 7, 7);
+    bench.subscription = second;
+    bench.ms = 4000;
+    let within = packet(400, 133 * 2700, b"sealed");
+    assert_eq!(bench.push(None, Codec::H264, within), [Forwarding::Skip], "within a frame");
+    let layer = bench.subscription.wanted_keyframe().unwrap();
+    assert_eq!(bench.publication.demand_keyframe(layer, at_ms(4000)), KeyframeDemand::Send);
+    bench.ms = 4010;
+    assert_eq!(index(bench.opaque(None, 401)[0]), 7);
+}
+
+#[test]
+fn without_a_layer_nothing_is_chosen() {
+    let mut bench = Bench::video();
+    bench.choose();
+    assert_eq!((bench.wanted(), bench.subscription.reason()), (None, LayerReason::Waiting));
+    let layer = LayerIndex::at(3).unwrap();
+    assert_eq!(bench.publication.push(layer, Codec::Vp8, packet(1, 1, b"x"), at_ms(0)), PushOutcome::TooOld);
+}

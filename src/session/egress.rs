@@ -1,0 +1,284 @@
+//! What leaves for one client: RTP, retransmissions and sender reports, written and sealed in place.
+//!
+//! Takes a packet and the header that was decided for it, and writes both straight into the space from which
+//! the datagram is sent. Rules that the keys depend on: an SSRC belongs to exactly one stream for the life of
+//! the session; one (SSRC, index) seals one packet only, so a packet that is sent again without RTX must be the
+//! same to the bit, header included (RFC 3711 9.1, RFC 7714 8.3).
+
+use std::time::{Duration, Instant};
+
+use super::transport::Keys;
+use crate::plan::EgressPlan;
+use crate::rtp::codec::vp8::Vp8Patch;
+use crate::rtp::header::{HeaderOut, write_header};
+use crate::rtp::rtcp::{ReportBlock, SenderReportOut, write_sender_report};
+use crate::rtp::{ExtensionKind, MediaKind, Packet, rtx, time};
+
+/// The largest datagram that is sent: header and extensions, payload, tag.
+pub const DATAGRAM_BYTES_MAX: usize = 1500;
+
+/// Sender reports whose answer may still come.
+const REPORTS_REMEMBERED: usize = 4;
+
+/// The header decided for one packet of one stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing {
+    /// Rollover counter and sequence number: 48 bits (RFC 3711 3.3.1).
+    pub index: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// The client's payload type.
+    pub payload_type: u8,
+    /// Marker bit.
+    pub marker: bool,
+    /// Changes to the VP8 payload descriptor.
+    pub vp8: Option<Vp8Patch>,
+}
+
+/// One stream that leaves for the client.
+#[derive(Debug)]
+pub struct EgressStream {
+    mid: String,
+    kind: MediaKind,
+    ssrc: u32,
+    cname: String,
+    rtx_ssrc: Option<u32>,
+    /// Index of the next retransmission on its own SSRC.
+    rtx_index: u64,
+    mid_id: Option<u8>,
+    transport_cc_id: Option<u8>,
+    extensions: Vec<(u8, ExtensionKind)>,
+    figures: EgressFigures,
+    reports: [Option<SentReport>; REPORTS_REMEMBERED],
+}
+
+/// What was sent, and what the client reported of it.
+#[derive(Debug, Clone, Default)]
+pub struct EgressFigures {
+    /// Packets sent, retransmissions not counted.
+    pub packets: u64,
+    /// Payload bytes sent, retransmissions not counted.
+    pub bytes: u64,
+    /// Bits per second over the last full second.
+    pub bitrate_bps: u64,
+    /// Packets that the client asked for again.
+    pub nacks: u64,
+    /// Packets sent again.
+    pub retransmissions: u64,
+    /// Keyframe requests of the client.
+    pub keyframe_requests: u64,
+    /// Share reported lost in the newest report.
+    pub fraction_lost: f64,
+    /// Packets reported lost in all.
+    pub lost: i64,
+    /// Round-trip time by the newest report.
+    pub rtt: Option<Duration>,
+    /// Interarrival jitter by the newest report, RTP clock ticks.
+    pub jitter_ticks: u32,
+    bytes_at_tick: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SentReport {
+    /// Middle 32 bits of its NTP time, which the client echoes.
+    middle: u32,
+    at: Instant,
+}
+
+impl EgressStream {
+    /// Makes the stream of a planned section. `first_rtx_index` starts its retransmissions: below 32768.
+    pub fn new(plan: &EgressPlan, first_rtx_index: u16) -> Self {
+        let mut stream = Self {
+            mid: plan.mid.clone(),
+            kind: plan.kind,
+            ssrc: plan.ssrc,
+            cname: plan.cname.clone(),
+            rtx_ssrc: plan.rtx_ssrc,
+            rtx_index: u64::from(first_rtx_index & 0x7fff),
+            mid_id: None,
+            transport_cc_id: None,
+            extensions: Vec::new(),
+            figures: EgressFigures::default(),
+            reports: [None; REPORTS_REMEMBERED],
+        };
+        stream.apply(plan);
+        stream
+    }
+
+    /// Follows a changed plan of the same SSRC.
+    pub fn apply(&mut self, plan: &EgressPlan) {
+        self.mid.clone_from(&plan.mid);
+        self.cname.clone_from(&plan.cname);
+        self.rtx_ssrc = plan.rtx_ssrc;
+        let id_of = |kind| plan.extensions.iter().find(|(_, known)| *known == kind).map(|(id, _)| *id);
+        self.mid_id = id_of(ExtensionKind::Mid);
+        // Without RTX a packet is sent again bit for bit, which a fresh transport number would forbid.
+        self.transport_cc_id = id_of(ExtensionKind::TransportCc).filter(|_| plan.rtx_ssrc.is_some());
+        self.extensions = plan.extensions.iter().filter(|(_, kind)| kind.is_passed()).copied().collect();
+    }
+
+    /// The SSRC of its media.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Its section.
+    pub fn mid(&self) -> &str {
+        &self.mid
+    }
+
+    /// Audio or video.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// What was sent and reported.
+    pub fn figures(&self) -> &EgressFigures {
+        &self.figures
+    }
+
+    /// Mutable figures, for what the shard counts.
+    pub fn figures_mut(&mut self) -> &mut EgressFigures {
+        &mut self.figures
+    }
+
+    /// Starts again under new keys: retransmissions count from below 32768 at rollover 0.
+    pub(super) fn rebase(&mut self, first_rtx_index: u16) {
+        self.rtx_index = u64::from(first_rtx_index & 0x7fff);
+        self.reports = [None; REPORTS_REMEMBERED];
+    }
+
+    /// Closes one second of counting.
+    pub(super) fn tick(&mut self) {
+        self.figures.bitrate_bps = (self.figures.bytes - self.figures.bytes_at_tick) * 8;
+        self.figures.bytes_at_tick = self.figures.bytes;
+    }
+
+    /// Writes and seals one media packet into `space`; returns the length of the datagram.
+    pub(super) fn seal(
+        &mut self,
+        keys: &Keys,
+        transport_number: &mut u16,
+        out: &Outgoing,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        let header = HeaderOut {
+            marker: out.marker,
+            payload_type: out.payload_type,
+            seq: low16(out.index),
+            timestamp: out.timestamp,
+            ssrc: self.ssrc,
+        };
+        let header_len = self.write_header(&header, transport_number, packet, space)?;
+        let len = header_len + packet.payload.len();
+        let payload = space.get_mut(header_len..len)?;
+        payload.copy_from_slice(&packet.payload);
+        if let Some(patch) = &out.vp8 {
+            patch.apply(payload);
+        }
+        self.figures.packets += 1;
+        self.figures.bytes += packet.payload.len() as u64;
+        keys.rtp.seal(space, header_len, len, out.index, self.ssrc).ok()
+    }
+
+    /// Writes and seals a packet that was sent before: on the retransmission stream (RFC 4588 4) when the client
+    /// negotiated one for its payload type, else the same packet once more.
+    pub(super) fn seal_again(
+        &mut self,
+        keys: &Keys,
+        transport_number: &mut u16,
+        out: &Outgoing,
+        rtx_payload_type: Option<u8>,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        self.figures.retransmissions += 1;
+        let (Some(ssrc), Some(payload_type)) = (self.rtx_ssrc, rtx_payload_type) else {
+            let counted = (self.figures.packets, self.figures.bytes);
+            let sealed = self.seal(keys, transport_number, out, packet, space);
+            (self.figures.packets, self.figures.bytes) = counted;
+            return sealed;
+        };
+        let index = self.rtx_index;
+        self.rtx_index += 1;
+        let header =
+            HeaderOut { marker: out.marker, payload_type, seq: low16(index), timestamp: out.timestamp, ssrc };
+        let header_len = self.write_header(&header, transport_number, packet, space)?;
+        let len = header_len + 2 + packet.payload.len();
+        let (original, payload) = space.get_mut(header_len..len)?.split_at_mut_checked(2)?;
+        rtx::write_original_sequence(original, low16(out.index));
+        payload.copy_from_slice(&packet.payload);
+        if let Some(patch) = &out.vp8 {
+            patch.apply(payload);
+        }
+        keys.rtp.seal(space, header_len, len, index, ssrc).ok()
+    }
+
+    /// Writes and seals a sender report with the CNAME into `space`; returns the length of the datagram.
+    pub(super) fn seal_report(
+        &mut self,
+        keys: &mut Keys,
+        ntp: u64,
+        rtp: u32,
+        now: Instant,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        let report = SenderReportOut {
+            ssrc: self.ssrc,
+            ntp,
+            rtp,
+            packets: truncate(self.figures.packets),
+            octets: truncate(self.figures.bytes),
+            cname: &self.cname,
+        };
+        let len = write_sender_report(space, &report);
+        self.reports.rotate_right(1);
+        if let Some(newest) = self.reports.first_mut() {
+            *newest = Some(SentReport { middle: time::ntp_middle(ntp), at: now });
+        }
+        keys.rtcp.seal(space, len).ok()
+    }
+
+    /// Takes a report block of the client about this stream (RFC 3550 6.4.1).
+    pub(super) fn reported(&mut self, block: &ReportBlock, now: Instant) {
+        self.figures.fraction_lost = f64::from(block.fraction_lost) / 256.0;
+        self.figures.lost = i64::from(block.cumulative_lost);
+        self.figures.jitter_ticks = block.jitter;
+        let sent = self.reports.iter().flatten().find(|report| report.middle == block.last_sr);
+        if let Some(sent) = sent.filter(|_| block.last_sr != 0) {
+            let held = time::duration_from_middle(block.delay_since_last_sr);
+            self.figures.rtt = Some(now.saturating_duration_since(sent.at).saturating_sub(held));
+        }
+    }
+
+    fn write_header(
+        &self,
+        header: &HeaderOut,
+        transport_number: &mut u16,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        let number = transport_number.to_be_bytes();
+        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
+        let transport_cc = self.transport_cc_id.map(|id| (id, number.as_slice()));
+        if transport_cc.is_some() {
+            *transport_number = transport_number.wrapping_add(1);
+        }
+        let passed = packet.extensions.iter().filter_map(|(kind, value)| {
+            self.extensions.iter().find(|(_, known)| *known == kind).map(|(id, _)| (*id, value))
+        });
+        let len = write_header(space, header, mid.into_iter().chain(transport_cc).chain(passed));
+        (len > 0).then_some(len)
+    }
+}
+
+/// The 16 bits of a 48-bit index that travel in the header.
+fn low16(index: u64) -> u16 {
+    (index & 0xffff) as u16
+}
+
+/// RTCP counters are 32 bits wide and wrap (RFC 3550 6.4.1).
+fn truncate(count: u64) -> u32 {
+    (count & 0xffff_ffff) as u32
+}

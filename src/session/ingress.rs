@@ -1,0 +1,163 @@
+//! What a client sends: engine packets become packets of a section and layer.
+//!
+//! The engine authenticates, decrypts, unwraps retransmissions and filters duplicates. Header extensions are
+//! read from the datagram itself, where they stand in the clear under the packet's authentication.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use str0m::Rtc;
+use str0m::rtp::RtpPacket;
+
+use super::SessionOutput;
+use super::transport::{Drain, Path};
+use crate::drop::DropReason;
+use crate::plan::IngressPlan;
+use crate::rtp::header::RtpView;
+use crate::rtp::{Codec, Packet, PassedExtensions};
+
+/// Streams that one client may send at a time.
+const STREAMS_MAX: usize = 1024;
+
+/// One section in which the client sends.
+#[derive(Debug)]
+pub struct IngressSection {
+    plan: IngressPlan,
+}
+
+impl IngressSection {
+    pub(super) fn new(plan: IngressPlan) -> Self {
+        Self { plan }
+    }
+
+    /// The section as planned.
+    pub fn plan(&self) -> &IngressPlan {
+        &self.plan
+    }
+}
+
+/// A packet of a client, authenticated and decrypted.
+#[derive(Debug)]
+pub struct IngressPacket {
+    /// SSRC of the stream.
+    pub ssrc: u32,
+    /// Index of the section in [`super::Session::ingress`].
+    pub section: usize,
+    /// Index of the layer in the section's `rids`; `None` without simulcast.
+    pub layer: Option<usize>,
+    /// Codec of its payload type.
+    pub codec: Codec,
+    /// RTP clock rate, Hz.
+    pub clock_rate: u32,
+    /// The packet.
+    pub packet: Packet,
+}
+
+/// Section and layer of the streams seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    streams: HashMap<u32, (usize, Option<usize>), foldhash::fast::RandomState>,
+}
+
+impl Collector {
+    /// Forgets which stream belongs where: sections have changed.
+    pub(super) fn forget_streams(&mut self) {
+        self.streams.clear();
+    }
+
+    pub(super) fn drain<'a>(
+        &'a mut self,
+        sections: &'a [IngressSection],
+        datagram: &'a [u8],
+        now: Instant,
+        out: &'a mut SessionOutput,
+    ) -> Draining<'a> {
+        Draining { collector: self, sections, datagram, now, out }
+    }
+}
+
+pub(super) struct Draining<'a> {
+    collector: &'a mut Collector,
+    sections: &'a [IngressSection],
+    datagram: &'a [u8],
+    now: Instant,
+    out: &'a mut SessionOutput,
+}
+
+impl Drain for Draining<'_> {
+    fn transmit(&mut self, path: Path, contents: &[u8]) {
+        let start = self.out.bytes.len();
+        self.out.bytes.extend_from_slice(contents);
+        self.out.transmits.push((path, start..self.out.bytes.len()));
+    }
+
+    fn packet(&mut self, rtc: &mut Rtc, packet: RtpPacket) {
+        match self.take(rtc, packet) {
+            Ok(packet) => self.out.packets.push(packet),
+            Err(reason) => self.out.dropped.push(reason),
+        }
+    }
+}
+
+impl Draining<'_> {
+    fn take(&mut self, rtc: &mut Rtc, packet: RtpPacket) -> Result<IngressPacket, DropReason> {
+        let ssrc = *packet.header.ssrc;
+        let (section, layer) = self.stream(rtc, ssrc).ok_or(DropReason::UnknownStream)?;
+        let plan = self.sections.get(section).ok_or(DropReason::UnknownStream)?.plan();
+        let payload_type = *packet.header.payload_type;
+        let payload = plan
+            .codecs
+            .iter()
+            .find(|payload| payload.payload_type == payload_type)
+            .ok_or(DropReason::PayloadType)?;
+        Ok(IngressPacket {
+            ssrc,
+            section,
+            layer,
+            codec: payload.codec,
+            clock_rate: payload.clock_rate,
+            packet: Packet {
+                seq: *packet.seq_no,
+                timestamp: packet.header.timestamp,
+                marker: packet.header.marker,
+                payload_type,
+                extensions: self.extensions(plan),
+                payload: packet.payload,
+                received_at: self.now,
+            },
+        })
+    }
+
+    fn stream(&mut self, rtc: &mut Rtc, ssrc: u32) -> Option<(usize, Option<usize>)> {
+        if let Some(known) = self.collector.streams.get(&ssrc) {
+            return Some(*known);
+        }
+        let mut direct = rtc.direct_api();
+        let stream = direct.stream_rx(&ssrc.into())?;
+        let (mid, rid) = (stream.mid(), stream.rid());
+        let section = self.sections.iter().position(|section| section.plan.mid.as_str() == &*mid)?;
+        let rids = &self.sections.get(section)?.plan.rids;
+        let layer = match rid {
+            Some(rid) => Some(rids.iter().position(|known| known.as_str() == &*rid)?),
+            None => None,
+        };
+        if self.collector.streams.len() >= STREAMS_MAX {
+            return None;
+        }
+        self.collector.streams.insert(ssrc, (section, layer));
+        Some((section, layer))
+    }
+
+    fn extensions(&self, plan: &IngressPlan) -> PassedExtensions {
+        let mut passed = PassedExtensions::EMPTY;
+        let Some(view) = RtpView::parse(self.datagram) else { return passed };
+        for (id, value) in view.extensions() {
+            let kind = plan.extensions.iter().find(|(known, _)| *known == id).map(|(_, kind)| *kind);
+            if let Some(kind) = kind.filter(|kind| kind.is_passed()) {
+                // One that finds no room is left out: none of them is needed to decode.
+                let _fits = passed.push(kind, value);
+            }
+        }
+        passed
+    }
+}

@@ -1,0 +1,40 @@
+//! What follows from one input to a session.
+
+use std::ops::Range;
+
+use super::ingress::IngressPacket;
+use super::reports::Feedback;
+use super::transport::Path;
+use crate::drop::DropReason;
+
+/// Everything that follows from one input, in buffers that are used again.
+#[derive(Debug, Default)]
+pub struct SessionOutput {
+    /// Datagrams to send, as ranges of `bytes`.
+    pub transmits: Vec<(Path, Range<usize>)>,
+    /// Contents of the datagrams.
+    pub bytes: Vec<u8>,
+    /// Packets that the client published.
+    pub packets: Vec<IngressPacket>,
+    /// What the client reported about what it receives, and sender reports about what it sends.
+    pub feedback: Vec<Feedback>,
+    /// Addresses that no longer belong to the session.
+    pub paths_removed: Vec<Path>,
+    /// New SRTP keys are in force: every stream starts its index again.
+    pub rekeyed: bool,
+    /// Packets that went no further.
+    pub dropped: Vec<DropReason>,
+}
+
+impl SessionOutput {
+    /// Empties all buffers.
+    pub fn clear(&mut self) {
+        self.transmits.clear();
+        self.bytes.clear();
+        self.packets.clear();
+        self.feedback.clear();
+        self.paths_removed.clear();
+        self.dropped.clear();
+        self.rekeyed = false;
+    }
+}

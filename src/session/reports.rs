@@ -1,0 +1,73 @@
+//! What RTCP of a client says about the streams that it receives and the clocks of those it sends.
+
+use std::time::Instant;
+
+use super::egress::EgressStream;
+use crate::rtp::rtcp::{ReportBlocks, Rtcp};
+
+/// What RTCP of a client said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feedback {
+    /// A packet of an egress stream is missing.
+    Nack {
+        /// Index of the stream.
+        stream: usize,
+        /// Sequence number on the wire.
+        seq: u16,
+    },
+    /// A keyframe of an egress stream is wanted.
+    Keyframe {
+        /// Index of the stream.
+        stream: usize,
+    },
+    /// The publisher's clock for one of its streams.
+    SenderReport {
+        /// SSRC of the published stream.
+        ssrc: u32,
+        /// NTP time, 32.32 fixed point.
+        ntp: u64,
+        /// RTP time of the same moment.
+        rtp: u32,
+    },
+}
+
+/// Reads one packet of a compound: figures go into their streams, the rest into `feedback`.
+pub(super) fn read(
+    report: Rtcp<'_>,
+    egress: &mut [Option<EgressStream>],
+    now: Instant,
+    feedback: &mut Vec<Feedback>,
+) {
+    match report {
+        Rtcp::SenderReport { ssrc, ntp, rtp, blocks } => {
+            feedback.push(Feedback::SenderReport { ssrc, ntp, rtp });
+            read_blocks(blocks, egress, now);
+        }
+        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now),
+        Rtcp::Nack { media_ssrc, lost } => {
+            if let Some(stream) = find(egress, media_ssrc) {
+                feedback.extend(lost.map(|seq| Feedback::Nack { stream, seq }));
+            }
+        }
+        Rtcp::Pli { media_ssrc } => {
+            feedback.extend(find(egress, media_ssrc).map(|stream| Feedback::Keyframe { stream }));
+        }
+        Rtcp::Fir { entries } => {
+            let wanted = entries.filter_map(|(ssrc, _)| find(egress, ssrc));
+            feedback.extend(wanted.map(|stream| Feedback::Keyframe { stream }));
+        }
+        _ => {}
+    }
+}
+
+fn read_blocks(blocks: ReportBlocks<'_>, egress: &mut [Option<EgressStream>], now: Instant) {
+    for block in blocks {
+        if let Some(Some(stream)) = find(egress, block.ssrc).and_then(|index| egress.get_mut(index)) {
+            stream.reported(&block, now);
+        }
+    }
+}
+
+fn find(egress: &[Option<EgressStream>], ssrc: u32) -> Option<usize> {
+    egress.iter().position(|stream| stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc))
+}

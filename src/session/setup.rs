@@ -1,0 +1,45 @@
+//! What every session of a shard shares.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use str0m::config::DtlsCert;
+
+use super::dtls;
+
+/// The DTLS certificate of the node, shared by all sessions.
+#[derive(Clone)]
+pub struct Certificate(pub(super) DtlsCert);
+
+impl Certificate {
+    /// Makes a self-signed certificate; `None` when the crypto library cannot.
+    pub fn generate() -> Option<Self> {
+        dtls::provider().dtls_provider.generate_certificate().map(Self)
+    }
+
+    /// Its fingerprint as in `a=fingerprint` (RFC 8122 5): `sha-256 AB:CD:…`.
+    pub fn fingerprint(&self) -> String {
+        let digest = dtls::provider().sha256_provider.sha256(&self.0.certificate);
+        let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+        format!("sha-256 {}", hex.join(":"))
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Certificate").field(&self.fingerprint()).finish()
+    }
+}
+
+/// What every session of a shard shares.
+#[derive(Debug, Clone)]
+pub struct SessionSetup {
+    /// Our candidates: advertised address and port.
+    pub candidates: Vec<SocketAddr>,
+    /// Our certificate.
+    pub certificate: Certificate,
+    /// Life-cycle: never connected.
+    pub never_connected: Duration,
+    /// Life-cycle: connected once, silent since.
+    pub disconnected: Duration,
+}

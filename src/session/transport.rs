@@ -1,0 +1,310 @@
+//! One ICE and DTLS transport of a session: the engine that carries it, its keys and its addresses.
+//!
+//! The engine (`Rtc`) answers connectivity checks, does the DTLS handshake and takes what the client sends. It
+//! is fed descriptions of the client's sending sections alone and never sends media. A session replaces its
+//! transport when the client starts a new DTLS association; nothing of the session's media state lives here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::change::SdpOffer;
+use str0m::config::DtlsCert;
+use str0m::format::{Codec, FormatParams};
+use str0m::ice::StunMessage;
+use str0m::media::{Frequency, KeyframeRequestKind};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpPacket;
+use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
+
+use super::dtls::{self, KeyCell};
+use crate::ids::IceCredentials;
+use crate::plan::TransportPlan;
+use crate::srtp::{Profile, SrtcpReceiver, SrtcpSender, SrtpSender};
+
+/// Payload type slots under which client video codecs are shown to the engine, and their retransmissions.
+const FIRST_SLOT: u8 = 96;
+const FIRST_RESEND_SLOT: u8 = 112;
+const SLOTS: u8 = 16;
+
+/// The most outputs that one input may cause before the engine is taken for broken.
+const OUTPUT_BUDGET: usize = 4096;
+
+/// SRTP state of a finished handshake.
+pub(super) struct Keys {
+    pub(super) profile: Profile,
+    pub(super) rtp: SrtpSender,
+    pub(super) rtcp: SrtcpSender,
+    pub(super) client_rtcp: SrtcpReceiver,
+}
+
+/// A pair of addresses: ours and the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Our candidate.
+    pub local: SocketAddr,
+    /// The client's address.
+    pub remote: SocketAddr,
+}
+
+/// Why the engine took no further part.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    #[error("{0}")]
+    Refused(#[from] str0m::RtcError),
+    #[error("the description cannot be read: {0}")]
+    Description(String),
+    #[error("an address cannot be used: {0}")]
+    Address(String),
+    #[error("the engine does not come to rest")]
+    Restless,
+}
+
+/// What draining the engine yields; implemented by the session.
+pub(super) trait Drain {
+    fn transmit(&mut self, path: Path, contents: &[u8]);
+    fn packet(&mut self, rtc: &mut Rtc, packet: RtpPacket);
+}
+
+/// What is fed to the engine.
+pub(super) enum Feed<'a> {
+    Nothing,
+    Timeout,
+    Datagram(Path, &'a [u8]),
+    KeyframeRequest(u32, KeyframeRequestKind),
+}
+
+/// What one turn of the engine changed besides packets and transmits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The SRTP keys have just come.
+    pub(super) keyed: bool,
+    /// The client has ended DTLS.
+    pub(super) closed: bool,
+}
+
+pub(super) struct Transport {
+    rtc: Rtc,
+    cell: KeyCell,
+    keys: Option<Box<Keys>>,
+    /// Credentials that the client may use: the present ones last, those before an ICE restart first.
+    credentials: Vec<IceCredentials>,
+    ingress_offer: String,
+    generation: u32,
+    path: Option<Path>,
+    timeout: Option<Instant>,
+    closed: bool,
+}
+
+/// What a transport is made from.
+pub(super) struct TransportSetup<'a> {
+    pub(super) candidates: &'a [SocketAddr],
+    pub(super) certificate: &'a DtlsCert,
+}
+
+impl Transport {
+    /// Builds an engine for a planned transport and shows it the client's description.
+    pub(super) fn new(
+        setup: &TransportSetup<'_>,
+        plan: &TransportPlan,
+        now: Instant,
+    ) -> Result<Self, EngineError> {
+        let cell = KeyCell::default();
+        dtls::announce(Arc::clone(&cell));
+        let mut rtc = config(setup.certificate, &plan.local).build(now);
+        for address in setup.candidates {
+            let candidate =
+                Candidate::host(*address, "udp").map_err(|error| EngineError::Address(error.to_string()))?;
+            rtc.add_local_candidate(candidate);
+        }
+        let mut transport = Self {
+            rtc,
+            cell,
+            keys: None,
+            credentials: Vec::new(),
+            ingress_offer: String::new(),
+            generation: plan.generation,
+            path: None,
+            timeout: Some(now),
+            closed: false,
+        };
+        transport.apply(plan)?;
+        Ok(transport)
+    }
+
+    /// Brings the engine to another plan of the same transport: more sections, or an ICE restart.
+    pub(super) fn apply(&mut self, plan: &TransportPlan) -> Result<(), EngineError> {
+        if self.ingress_offer != plan.ingress_offer {
+            let offer = SdpOffer::from_sdp_string(&plan.ingress_offer)
+                .map_err(|error| EngineError::Description(error.to_string()))?;
+            self.rtc.sdp_api().accept_offer(offer)?;
+            self.ingress_offer.clone_from(&plan.ingress_offer);
+        }
+        // After a restart by the client the engine makes up credentials; ours name the owner and are in the answer.
+        let mut direct = self.rtc.direct_api();
+        if direct.local_ice_credentials().ufrag != plan.local.ufrag {
+            direct.set_local_ice_credentials(creds(&plan.local));
+        }
+        if self.credentials.last() != Some(&plan.local) {
+            self.credentials.push(plan.local.clone());
+            // A client restarts one at a time; the credentials before the last restart are still in flight.
+            if self.credentials.len() > 2 {
+                self.credentials.remove(0);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(super) fn keys(&mut self) -> Option<&mut Keys> {
+        self.keys.as_deref_mut()
+    }
+
+    pub(super) fn is_keyed(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    pub(super) fn path(&self) -> Option<Path> {
+        self.path
+    }
+
+    pub(super) fn set_path(&mut self, path: Path) {
+        self.path = Some(path);
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.timeout
+    }
+
+    pub(super) fn credentials(&self) -> &[IceCredentials] {
+        &self.credentials
+    }
+
+    /// Whether a connectivity check addressed to `ufrag` holds our password (RFC 8489 14.5).
+    pub(super) fn verifies(&self, message: &StunMessage<'_>, ufrag: &str) -> bool {
+        let hmac = dtls::provider().sha1_hmac_provider;
+        self.credentials.iter().filter(|credentials| credentials.ufrag == ufrag).any(|credentials| {
+            message.verify(credentials.pwd.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts))
+        })
+    }
+
+    /// Feeds the engine one thing and drains it to rest.
+    ///
+    /// The engine holds a single received packet, so it is drained after every datagram, and may ask for the
+    /// present moment again before it rests.
+    pub(super) fn turn(
+        &mut self,
+        feed: Feed<'_>,
+        now: Instant,
+        drain: &mut dyn Drain,
+    ) -> Result<Turn, EngineError> {
+        match feed {
+            Feed::Nothing => {}
+            Feed::Timeout => self.rtc.handle_input(Input::Timeout(now))?,
+            Feed::Datagram(path, contents) => {
+                let receive = Receive::new(Protocol::Udp, path.remote, path.local, contents)
+                    .map_err(|error| EngineError::Description(error.to_string()))?;
+                self.rtc.handle_input(Input::Receive(now, receive))?;
+            }
+            Feed::KeyframeRequest(ssrc, kind) => {
+                if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {
+                    stream.request_keyframe(kind);
+                }
+                self.rtc.handle_input(Input::Timeout(now))?;
+            }
+        }
+        let mut turn = Turn::default();
+        for _ in 0..OUTPUT_BUDGET {
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) if at <= now => self.rtc.handle_input(Input::Timeout(now))?,
+                Output::Timeout(at) => {
+                    self.timeout = Some(at);
+                    turn.keyed = self.take_keys();
+                    return Ok(turn);
+                }
+                Output::Transmit(transmit) => {
+                    let path = Path { local: transmit.source, remote: transmit.destination };
+                    drain.transmit(path, &transmit.contents);
+                }
+                Output::Event(Event::RtpPacket(packet)) => drain.packet(&mut self.rtc, packet),
+                Output::Event(Event::Closed) => {
+                    self.closed = true;
+                    turn.closed = true;
+                    self.timeout = None;
+                    return Ok(turn);
+                }
+                Output::Event(_) => {}
+            }
+        }
+        Err(EngineError::Restless)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Takes the keys of a handshake that has just finished.
+    fn take_keys(&mut self) -> bool {
+        if self.keys.is_some() {
+            return false;
+        }
+        let Some(exported) = self.cell.get() else { return false };
+        let Ok(derived) = crate::srtp::derive(exported.profile, &exported.material) else {
+            return false;
+        };
+        self.keys = Some(Box::new(Keys {
+            profile: exported.profile,
+            rtp: derived.sender,
+            rtcp: derived.rtcp_sender,
+            client_rtcp: derived.rtcp_receiver,
+        }));
+        true
+    }
+}
+
+fn creds(credentials: &IceCredentials) -> IceCreds {
+    IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.pwd.clone() }
+}
+
+/// The engine's configuration.
+///
+/// It drops packets whose payload type it did not match, and matches by format parameters; it needs no more of
+/// a video codec than its clock rate and its retransmission link. So each video payload type of a client is
+/// shown to it as one of [`SLOTS`] profiles of a single codec, and the true names stay with negotiation.
+fn config(certificate: &DtlsCert, credentials: &IceCredentials) -> RtcConfig {
+    let mut config = RtcConfig::new()
+        .set_crypto_provider(dtls::provider())
+        .set_dtls_cert(certificate.clone())
+        .set_ice_lite(true)
+        .set_rtp_mode(true)
+        .set_local_ice_credentials(creds(credentials))
+        .set_rtcp_report_interval_audio(Duration::from_secs(1))
+        .clear_codecs()
+        .enable_opus(true, true)
+        .enable_pcmu(true, false)
+        .enable_pcma(true, false);
+    for slot in 0..SLOTS {
+        config.codec_config().add_config(
+            (FIRST_SLOT + slot).into(),
+            Some((FIRST_RESEND_SLOT + slot).into()),
+            Codec::Vp9,
+            Frequency::NINETY_KHZ,
+            None,
+            FormatParams { profile_id: Some(u32::from(slot)), ..FormatParams::default() },
+        );
+    }
+    config
+}
+
+/// Reads a connectivity check addressed to us: the message, and the user name fragment that names us.
+///
+/// `None` when the bytes are no STUN binding request with a user name (RFC 8445 7.2.2).
+pub fn binding_request(contents: &[u8]) -> Option<(StunMessage<'_>, &str)> {
+    // The parser has not seen all the bytes that a stranger can make up; a failure in it is a bad message.
+    let parsed = std::panic::catch_unwind(|| StunMessage::parse(contents).ok()).ok()??;
+    let ours = parsed.username()?.split_once(':')?.0;
+    parsed.is_binding_request().then_some((parsed, ours))
+}

@@ -1,0 +1,34 @@
+//! The sessions of a shard, and what each of them has in its other tables.
+
+use super::publications::{PublicationKey, SubscriptionKey};
+use super::table::Key;
+use super::timers::Armed;
+use crate::session::Session;
+
+pub(super) type SessionKey = Key<SessionSlot>;
+
+pub(super) struct SessionSlot {
+    pub(super) session: Session,
+    /// Publications that belong to this session, fed at present or not.
+    pub(super) publications: Vec<PublicationKey>,
+    /// What it receives.
+    pub(super) subscriptions: Vec<SubscriptionKey>,
+    /// User name fragments under which the demultiplexer knows it.
+    pub(super) ufrags: Vec<String>,
+    pub(super) armed: Armed,
+    /// Whether some of its subscriptions wait for keys and an address.
+    pub(super) waiting: bool,
+}
+
+impl SessionSlot {
+    pub(super) fn new(session: Session) -> Self {
+        Self {
+            session,
+            publications: Vec::new(),
+            subscriptions: Vec::new(),
+            ufrags: Vec::new(),
+            armed: None,
+            waiting: false,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The figures of one session, gathered from its connection and from the router.
+
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use super::command::{EgressStatistics, IngressStatistics, SessionStatistics};
+use super::publications::SubscriptionKey;
+use super::sessions::{SessionKey, SessionSlot};
+use crate::ids::SessionId;
+
+impl Shard {
+    pub(super) fn statistics(&mut self, id: SessionId, now: Instant) -> Option<SessionStatistics> {
+        let key: SessionKey = self.by_id.get(&id).copied()?;
+        let profile = self.sessions.get_mut(key)?.session.profile().map(str::to_owned);
+        let slot = self.sessions.get(key)?;
+        let path = slot.session.ready();
+        Some(SessionStatistics {
+            shard: self.id.0,
+            connected: path.is_some(),
+            remote_address: path.map(|path| path.remote),
+            local_address: path.map(|path| path.local),
+            srtp_profile: profile,
+            age_ms: millis(now.duration_since(slot.session.created())),
+            transports: slot.session.transports(),
+            local: self.local_statistics(slot, now),
+            remote: slot
+                .subscriptions
+                .iter()
+                .filter_map(|subscription| self.remote_statistics(slot, *subscription))
+                .collect(),
+        })
+    }
+
+    fn local_statistics(&self, slot: &SessionSlot, now: Instant) -> Vec<IngressStatistics> {
+        let mut all = Vec::new();
+        for section in slot.session.ingress() {
+            let plan = section.plan();
+            let key = plan.publication.and_then(|id| self.by_publication.get(&id));
+            let Some(publication) = key.and_then(|key| self.publications.get(*key)) else { continue };
+            for (layer, view) in publication.state.layers(now) {
+                all.push(IngressStatistics {
+                    mid: plan.mid.clone(),
+                    rid: view.rid.map(str::to_owned),
+                    ssrc: publication.feed(layer).map_or(0, |feed| feed.ssrc),
+                    codec: view.codec.map(|codec| codec.name().to_owned()),
+                    packets: view.packets,
+                    bytes: view.bytes,
+                    bitrate_bps: view.bitrate_bps,
+                    lost: view.lost,
+                    jitter_ms: view.jitter_ms,
+                    keyframes: view.keyframes,
+                    keyframe_requests: view.keyframe_requests,
+                    idle_ms: view.last_packet_at.map(|at| millis(now.saturating_duration_since(at))),
+                });
+            }
+        }
+        all
+    }
+
+    fn remote_statistics(&self, session: &SessionSlot, key: SubscriptionKey) -> Option<EgressStatistics> {
+        let slot = self.subscriptions.get(key)?;
+        let publication = self.publications.get(slot.publication)?;
+        let stream = session.session.stream(slot.stream)?;
+        let figures = stream.figures();
+        let clock_rate = slot.payload_types.first().map_or(90_000, |map| map.clock_rate);
+        let layer = slot.state.current_layer().and_then(|layer| publication.state.layer_name(layer));
+        Some(EgressStatistics {
+            mid: stream.mid().to_owned(),
+            ssrc: stream.ssrc(),
+            packets: figures.packets,
+            bytes: figures.bytes,
+            bitrate_bps: figures.bitrate_bps,
+            rid: layer.map(str::to_owned),
+            layer_reason: slot.state.reason().label().to_owned(),
+            fraction_lost: figures.fraction_lost,
+            lost: figures.lost,
+            rtt_ms: figures.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+            jitter_ms: f64::from(figures.jitter_ticks) * 1000.0 / f64::from(clock_rate.max(1)),
+            nacks: figures.nacks,
+            retransmissions: figures.retransmissions,
+            keyframe_requests: figures.keyframe_requests,
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

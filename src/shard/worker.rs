@@ -1,0 +1,294 @@
+//! The shell of a shard: a pinned thread that brings it time, datagrams and commands, and sends what it writes.
+//!
+//! One turn: wait; read the clock once; datagrams, commands, mail of other shards, timers; flush; one submit;
+//! then wake the shards that have mail. Every step has a budget, so that none starves another.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use crossbeam::queue::ArrayQueue;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::command::{Command, Event, ShardLimits};
+use super::mailbox::Mailbox;
+use super::{Certificate, Shard, ShardSetup};
+use crate::ids::{NodeKeys, ShardId};
+use crate::net::{Driver, IoKind, Outbox, SendReport, Waker, host, sys};
+
+/// Commands that wait for one shard at most.
+const COMMANDS_MAX: usize = 16_384;
+/// Datagrams, commands and messages of other shards taken in one turn.
+const DATAGRAM_BUDGET: usize = 256;
+const COMMAND_BUDGET: usize = 32;
+const MAIL_BUDGET: usize = 1024;
+/// Bytes written before a send: 54 full segments of 48 subscribers.
+const ARENA_BYTES: usize = 4 << 20;
+/// When a full lane is tried again.
+const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
+/// How often counters are reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A bound socket and the address under which clients reach it.
+#[derive(Debug)]
+pub struct BoundSocket {
+    /// The socket.
+    pub socket: UdpSocket,
+    /// Its address as advertised: its own, or the public one that is mapped to it.
+    pub candidate: SocketAddr,
+}
+
+/// What one worker is made from.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Its shard.
+    pub shard: ShardId,
+    /// The core to stay on.
+    pub cpu: Option<usize>,
+    /// Which system calls carry datagrams.
+    pub io: IoKind,
+    /// Sockets of this shard alone.
+    pub sockets: Vec<BoundSocket>,
+    /// Life-cycle times and bounds.
+    pub limits: ShardLimits,
+    /// The node's keys.
+    pub keys: Arc<NodeKeys>,
+    /// The node's certificate.
+    pub certificate: Certificate,
+    /// Whether segmentation offload may be used.
+    pub gso: bool,
+}
+
+/// Control's end of a shard.
+#[derive(Debug, Clone)]
+pub struct ShardHandle {
+    id: ShardId,
+    commands: Arc<ArrayQueue<Command>>,
+    waker: Waker,
+}
+
+impl ShardHandle {
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Hands a command over.
+    ///
+    /// # Errors
+    /// Gives the command back when the shard has too many waiting.
+    pub fn try_send(&self, command: Command) -> Result<(), Command> {
+        self.commands.push(command)?;
+        self.waker.wake();
+        Ok(())
+    }
+}
+
+/// All worker threads of a node.
+#[derive(Debug)]
+pub struct Workers {
+    stop: Arc<AtomicBool>,
+    wakers: Vec<Waker>,
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Workers {
+    /// Whether a worker has ended although nobody stopped it.
+    pub fn any_ended(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Stops all workers and waits for them.
+    ///
+    /// # Errors
+    /// The first failure of a worker.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        self.wakers.iter().for_each(Waker::wake);
+        for thread in self.threads {
+            thread.join().map_err(|_panic| anyhow::anyhow!("a shard's thread has panicked"))??;
+        }
+        Ok(())
+    }
+}
+
+/// Starts one thread for each shard. Returns once every one of them serves.
+///
+/// # Errors
+/// When a thread or its driver cannot start, with the cause.
+pub fn spawn_all(
+    configs: Vec<WorkerConfig>,
+    events: UnboundedSender<Event>,
+) -> anyhow::Result<(Vec<ShardHandle>, Workers)> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let wakers = configs.iter().map(|_| Waker::new()).collect::<Result<Vec<_>, _>>()?;
+    let mut handles = Vec::new();
+    let mut threads = Vec::new();
+    for (config, mailbox) in configs.into_iter().zip(Mailbox::join(wakers.len())) {
+        let waker = wakers.get(usize::from(config.shard.0)).context("shards are numbered from 0")?.clone();
+        let commands = Arc::new(ArrayQueue::new(COMMANDS_MAX));
+        handles.push(ShardHandle { id: config.shard, commands: Arc::clone(&commands), waker: waker.clone() });
+        let worker = Worker {
+            config,
+            mailbox,
+            commands,
+            events: events.clone(),
+            waker,
+            wakers: wakers.clone(),
+            stop: Arc::clone(&stop),
+        };
+        threads.push(worker.spawn()?);
+    }
+    Ok((handles, Workers { stop, wakers, threads }))
+}
+
+struct Worker {
+    config: WorkerConfig,
+    mailbox: Mailbox,
+    commands: Arc<ArrayQueue<Command>>,
+    events: UnboundedSender<Event>,
+    waker: Waker,
+    wakers: Vec<Waker>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn spawn(self) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+        let (started, ready) = std::sync::mpsc::channel();
+        let name = format!("shard-{}", self.config.shard.0);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            if let Some(cpu) = self.config.cpu
+                && let Err(error) = sys::pin_thread(cpu)
+            {
+                tracing::warn!(cpu, %error, "the shard is not pinned to its core");
+            }
+            host::run(self.config.io, self.run(started))?
+        })?;
+        if ready.recv().is_err() {
+            // It ended before it served: its own error says why.
+            return Err(match thread.join() {
+                Ok(Err(error)) => error,
+                _ => anyhow::anyhow!("a shard's thread ended before it served"),
+            });
+        }
+        Ok(thread)
+    }
+
+    async fn run(self, started: std::sync::mpsc::Sender<()>) -> anyhow::Result<()> {
+        let (sockets, candidates): (Vec<UdpSocket>, Vec<SocketAddr>) =
+            self.config.sockets.into_iter().map(|bound| (bound.socket, bound.candidate)).unzip();
+        let mut driver = Driver::new(self.config.io, sockets, &self.waker)?;
+        driver.set_gso(self.config.gso);
+        let setup = ShardSetup {
+            id: self.config.shard,
+            candidates,
+            certificate: self.config.certificate,
+            keys: self.config.keys,
+            limits: self.config.limits,
+        };
+        let mut turn = Turn {
+            shard: Shard::new(setup, self.mailbox),
+            driver,
+            outbox: Outbox::new(ARENA_BYTES),
+            commands: self.commands,
+            events: self.events,
+            wakers: self.wakers,
+            next_report: now(),
+        };
+        started.send(()).context("nobody waits for the shard to start")?;
+        while !self.stop.load(Ordering::Acquire) {
+            turn.run().await;
+        }
+        Ok(())
+    }
+}
+
+struct Turn {
+    shard: Shard,
+    driver: Driver,
+    outbox: Outbox,
+    commands: Arc<ArrayQueue<Command>>,
+    events: UnboundedSender<Event>,
+    wakers: Vec<Waker>,
+    next_report: Instant,
+}
+
+impl Turn {
+    async fn run(&mut self) {
+        let deadline = self.shard.poll_timeout().map_or(self.next_report, |at| at.min(self.next_report));
+        // What a budget left over is taken up at once; the wait still lets other tasks of the thread run.
+        let deadline = if !self.commands.is_empty() || self.shard.mailbox().has_mail() {
+            now()
+        } else if self.shard.mailbox().is_held_back() {
+            deadline.min(now() + HELD_BACK_RETRY)
+        } else {
+            deadline
+        };
+        self.driver.wait(Some(deadline)).await;
+        let begun = now();
+        self.take_in(begun);
+        let (driver, shard) = (&mut self.driver, &mut self.shard);
+        let mut sent = SendReport::default();
+        let mut send = |outbox: &mut Outbox| add(&mut sent, &driver.send(outbox));
+        shard.flush(begun, &mut self.outbox, &mut send);
+        send(&mut self.outbox);
+        for to in shard.mailbox().take_touched() {
+            if let Some(waker) = self.wakers.get(usize::from(to.0)) {
+                waker.wake();
+            }
+        }
+        while let Some(event) = self.shard.poll_event() {
+            // Control ends last; if it is gone, nobody needs the event.
+            let _gone = self.events.send(event);
+        }
+        self.count(begun, &sent);
+    }
+
+    fn take_in(&mut self, now: Instant) {
+        let (shard, outbox) = (&mut self.shard, &mut self.outbox);
+        self.driver.receive(DATAGRAM_BUDGET, &mut |datagram| {
+            shard.handle_datagram(now, datagram.socket, datagram.source, datagram.payload, outbox);
+        });
+        for _ in 0..COMMAND_BUDGET {
+            let Some(command) = self.commands.pop() else { break };
+            shard.handle_command(now, command, outbox);
+        }
+        shard.handle_mail(now, MAIL_BUDGET);
+        shard.handle_timeout(now, outbox);
+    }
+
+    fn count(&mut self, begun: Instant, sent: &SendReport) {
+        let gso = self.driver.gso();
+        let ended = now();
+        let shard = self.shard.id();
+        let counters = self.shard.counters();
+        counters.datagrams_out += sent.datagrams;
+        counters.bytes_out += sent.bytes;
+        counters.sends += sent.calls;
+        if let Some(failed) = counters.dropped.get_mut(crate::drop::DropReason::SendFailed as usize) {
+            *failed += sent.failed;
+        }
+        counters.busy_ns += u64::try_from(ended.duration_since(begun).as_nanos()).unwrap_or(u64::MAX);
+        counters.gso = gso;
+        if ended >= self.next_report {
+            self.next_report = ended + REPORT_INTERVAL;
+            let report = Event::Report(shard, Box::new(counters.clone()));
+            let _gone = self.events.send(report);
+        }
+    }
+}
+
+fn add(total: &mut SendReport, more: &SendReport) {
+    total.datagrams += more.datagrams;
+    total.bytes += more.bytes;
+    total.calls += more.calls;
+    total.failed += more.failed;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the worker is the shell that reads the clock for its shard")]
+fn now() -> Instant {
+    Instant::now()
+}
