@@ -331,6 +331,13 @@ impl Client {
         &mut self.published
     }
 
+    /// SSRC under which a layer of a published section is sent.
+    pub fn published_ssrc(&mut self, mid: &str, layer: usize) -> Option<u32> {
+        let section = self.published.iter().find(|section| section.mid() == mid)?;
+        let (mid, rid) = (section.mid, *section.rids.get(layer)?);
+        Some(*self.rtc.direct_api().stream_tx_by_mid(mid, rid)?.ssrc())
+    }
+
     /// What it has received, by SSRC, in the order of first arrival.
     pub fn streams(&self) -> &[ReceivedStream] {
         &self.streams

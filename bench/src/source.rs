@@ -111,7 +111,7 @@ struct LayerState {
     packets_per_second: u32,
     /// Packets owed to the rate, in units of one packet over the frame rate.
     owed: u32,
-    seq: u64,
+    first_seq: u64,
     picture: u16,
     keyframe_wanted: bool,
     totals: LayerTotals,
@@ -156,7 +156,7 @@ impl Source {
                 packets_per_second,
                 owed: 0,
                 // Low enough that no index passes a rollover before its receiver has seen the stream.
-                seq: 1 + (u64::from(id) * 131 + index * 977) % 8000,
+                first_seq: 1 + (u64::from(id) * 131 + index * 977) % 8000,
                 picture: (id.wrapping_mul(57) & 0x0fff) as u16,
                 keyframe_wanted: true,
                 totals: LayerTotals::default(),
@@ -227,6 +227,11 @@ impl Source {
         self.layers.iter().map(|layer| &layer.totals)
     }
 
+    /// The sequence number under which a layer sends, or has sent, the packet with that counter.
+    pub fn seq_of(&self, layer: usize, counter: u64) -> Option<u64> {
+        Some(self.layers.get(layer)?.first_seq + counter)
+    }
+
     /// The packets of one frame, if one is due. `sent` is the present moment in nanoseconds from the epoch.
     pub fn poll(&mut self, now: Instant, sent: u64) -> Vec<DuePacket> {
         let mut due = Vec::new();
@@ -291,12 +296,11 @@ impl LayerState {
             stamp.write(&mut payload, Media::descriptor_bytes(frame.video));
             due.push(DuePacket {
                 layer: index,
-                seq: self.seq,
+                seq: self.first_seq + self.totals.packets,
                 timestamp: frame.timestamp,
                 marker: if frame.video { packet + 1 == count } else { self.totals.packets == 0 },
                 payload,
             });
-            self.seq += 1;
             self.totals.packets += 1;
         }
         self.picture = (self.picture + 1) & 0x7fff;
