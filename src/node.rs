@@ -1,1 +1,288 @@
-//! To be written.
+//! One process: builds shards, control and their listeners in order, and takes them down in order.
+//!
+//! Start: sockets first, so that a taken port is told before anything runs; then the shards, then control, then
+//! the listeners. Stop: no new sessions, no new connections, open requests end, then the shards stop.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
+use crate::control::apps::Apps;
+use crate::control::serve::{Bounds, serve};
+use crate::control::{Control, Settings, ShardLink, ShardPort, admin, http};
+use crate::ids::{NodeKeys, ShardId};
+use crate::metrics::export::Metrics;
+use crate::negotiation::LocalTransport;
+use crate::net::{IoKind, local, probe, sys, udp};
+use crate::shard::Certificate;
+use crate::shard::command::{Command, ShardLimits};
+use crate::shard::worker::{BoundSocket, ShardHandle, WorkerConfig, Workers, spawn_all};
+
+/// Open files that a node needs besides one for each connection of the API.
+const FILES_RESERVE: u64 = 512;
+/// Connections of the listener for operators.
+const ADMIN_CONNECTIONS: usize = 64;
+/// How often the shards' threads are looked after.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+impl ShardPort for ShardHandle {
+    fn send(&self, command: Command) -> Result<(), Command> {
+        self.try_send(command)
+    }
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// When it cannot start or go on, as a sentence with cause and remedy.
+pub async fn run(mut config: Config) -> anyhow::Result<()> {
+    check_open_files(&config);
+    let development = config.apps.is_empty();
+    if development {
+        config.apps.push(development_app()?);
+    }
+    let mut listeners = Vec::new();
+    for address in config.http.listen.addresses() {
+        listeners.push(listen(*address, "--listen").await?);
+    }
+    let operators = listen(config.admin.listen, "--admin").await?;
+    let io = choose_io(config.media.io)?;
+    let (events, reports) = mpsc::unbounded_channel();
+    let keys = Arc::new(NodeKeys::generate());
+    let certificate = Certificate::generate().context("the certificate for DTLS cannot be made")?;
+    let fingerprint = certificate.fingerprint();
+    let workers = worker_configs(&config, io, &keys, certificate)?;
+    let candidates: Vec<Vec<SocketAddr>> = workers.iter().map(candidates).collect();
+    let (handles, workers) = spawn_all(workers, events).context("the shards cannot start")?;
+    let links = handles.into_iter().zip(&candidates).map(|(handle, candidates)| ShardLink {
+        port: Arc::new(handle),
+        local: Arc::new(LocalTransport::new(fingerprint.clone(), candidates)),
+    });
+    let control = Control::new(Settings {
+        http: config.http.clone(),
+        limits: config.limits.clone(),
+        ice_servers: config.ice_servers.clone(),
+        apps: Apps::new(&config.apps),
+        shards: links.collect(),
+        keys,
+        metrics: Metrics::new(candidates.len(), backend_name(io)).context("the metrics cannot be set up")?,
+    });
+    tokio::spawn(Arc::clone(&control).follow(reports));
+    announce(&config, development, &listeners, &operators)?;
+    let served = serve_until_told(&control, &config, listeners, operators, &workers).await;
+    workers.stop().context("a shard failed")?;
+    served
+}
+
+/// Serves the listeners until a signal comes or a shard fails.
+async fn serve_until_told(
+    control: &Arc<Control>,
+    config: &Config,
+    listeners: Vec<TcpListener>,
+    operators: TcpListener,
+    workers: &Workers,
+) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let bounds = Bounds {
+        connections: config.http.connections.size(),
+        header_timeout: Duration::from_secs(config.http.header_timeout_seconds.get()),
+    };
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        // The sender lives until every listener has ended; should it go first, that is an end too.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let mut serving: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::spawn(serve(listener, http::service(control), bounds, until(stopped.clone()))))
+        .collect();
+    let admin_bounds = Bounds { connections: ADMIN_CONNECTIONS, ..bounds };
+    serving.push(tokio::spawn(serve(operators, admin::router(control), admin_bounds, until(stopped))));
+    let told = told_to_stop(workers).await;
+    control.drain();
+    tracing::info!("stopping: no new sessions");
+    stop.send_replace(true);
+    for listener in serving {
+        listener.await.context("a listener failed")?;
+    }
+    told
+}
+
+async fn told_to_stop(workers: &Workers) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+    let mut look = tokio::time::interval(WATCH_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = look.tick() => {
+                anyhow::ensure!(!workers.any_ended(), "a shard has ended by itself: the log above tells why");
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "TCP {address} is taken by another process: end it, or choose another address with {flag}"
+        ),
+        std::io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "TCP {address} needs a privilege that this process does not have: choose a port above 1023 with {flag}"
+        ),
+        _ => anyhow::anyhow!("TCP {address} cannot be served ({error}): choose another address with {flag}"),
+    })
+}
+
+/// Raises the limit on open files, and says when it stays too low.
+fn check_open_files(config: &Config) {
+    let wanted = config.http.connections.get() + FILES_RESERVE;
+    match sys::raise_open_file_limit() {
+        Ok(limit) if limit < wanted => say(&format!(
+            "warning: only {limit} files may be open at a time, {wanted} are wanted: raise LimitNOFILE or ulimit -n, \
+             or lower http.connections"
+        )),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "the limit on open files cannot be raised"),
+    }
+}
+
+fn choose_io(choice: IoChoice) -> anyhow::Result<IoKind> {
+    let kind = match choice {
+        IoChoice::Mmsg => IoKind::Mmsg,
+        IoChoice::Uring => {
+            probe::probe_uring().map_err(|cause| anyhow::anyhow!("{cause}"))?;
+            IoKind::Uring
+        }
+        IoChoice::Auto => match probe::probe_uring() {
+            Ok(()) => IoKind::Uring,
+            Err(cause) => {
+                say(&format!("media I/O is {}: {cause}", backend_name(IoKind::Mmsg)));
+                return Ok(IoKind::Mmsg);
+            }
+        },
+    };
+    say(&format!("media I/O is {}", backend_name(kind)));
+    Ok(kind)
+}
+
+const fn backend_name(io: IoKind) -> &'static str {
+    match io {
+        IoKind::Uring => "io_uring",
+        IoKind::Mmsg => "mmsg",
+    }
+}
+
+/// Binds the sockets of every shard, and puts together what its thread needs.
+fn worker_configs(
+    config: &Config,
+    io: IoKind,
+    keys: &Arc<NodeKeys>,
+    certificate: Certificate,
+) -> anyhow::Result<Vec<WorkerConfig>> {
+    let cpus = sys::cpus();
+    let shards = match config.media.shards {
+        ShardChoice::Fixed(count) => usize::from(count),
+        ShardChoice::Auto => cpus.len().clamp(1, usize::from(ShardChoice::MOST)),
+    };
+    let addresses = media_addresses(config)?;
+    let limits = ShardLimits {
+        never_connected: Duration::from_secs(config.limits.never_connected_seconds.get()),
+        disconnected: Duration::from_secs(config.limits.disconnected_seconds.get()),
+        publication_idle: Duration::from_secs(config.limits.publication_idle_seconds.get()),
+        sessions: config.limits.sessions.size(),
+    };
+    let mut workers = Vec::with_capacity(shards);
+    for (shard, number) in (0..shards).zip(0_u8..) {
+        let port = config.media.port.get().checked_add(u16::from(number));
+        let port = port.context("media.port leaves no room for all shards: choose a lower one")?;
+        let sockets = addresses.iter().map(|address| bind(config, *address, port, number));
+        workers.push(WorkerConfig {
+            shard: ShardId(number),
+            // More shards than cores: the scheduler places them better than a fixed choice.
+            cpu: cpus.get(shard).copied().filter(|_| shards <= cpus.len()),
+            io,
+            sockets: sockets.collect::<anyhow::Result<_>>()?,
+            limits: limits.clone(),
+            keys: Arc::clone(keys),
+            certificate: certificate.clone(),
+            gso: config.media.gso.0,
+        });
+    }
+    Ok(workers)
+}
+
+/// The addresses for media, those that reach farthest first: clients try them in this order.
+fn media_addresses(config: &Config) -> anyhow::Result<Vec<IpAddr>> {
+    let mut addresses = match config.media.addresses.as_slice() {
+        [] => local::local_addresses()?,
+        chosen => chosen.to_vec(),
+    };
+    addresses.sort_by_key(|address| (address.is_loopback(), *address));
+    addresses.dedup();
+    anyhow::ensure!(
+        !addresses.is_empty(),
+        "this machine has no address for media: name one with --media-address"
+    );
+    Ok(addresses)
+}
+
+fn bind(config: &Config, address: IpAddr, port: u16, shard: u8) -> anyhow::Result<BoundSocket> {
+    let socket = udp::bind(SocketAddr::new(address, port))?;
+    let advertised = config.media.advertise.iter().find(|advertise| advertise.covers(address));
+    let candidate = SocketAddr::new(advertised.map_or(address, |advertise| advertise.public), port);
+    let known_as = if candidate.ip() == address { String::new() } else { format!(", known as {candidate}") };
+    say(&format!("media of shard {shard} on udp://{}{known_as}", SocketAddr::new(address, port)));
+    Ok(BoundSocket { socket, candidate })
+}
+
+/// What clients are told of a shard's sockets, each address once.
+fn candidates(worker: &WorkerConfig) -> Vec<SocketAddr> {
+    let mut candidates: Vec<SocketAddr> = Vec::new();
+    for socket in &worker.sockets {
+        if !candidates.contains(&socket.candidate) {
+            candidates.push(socket.candidate);
+        }
+    }
+    candidates
+}
+
+/// An application for trying things out; its secret is new at every start.
+fn development_app() -> anyhow::Result<App> {
+    let (mut id, mut secret) = ([0; 16], [0; 32]);
+    for bytes in [&mut id[..], &mut secret[..]] {
+        aws_lc_rs::rand::fill(bytes).context("the system gives no random bytes")?;
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Ok(App { id: AppId::try_from(hex(&id))?, secrets: vec![Secret::try_from(hex(&secret))?] })
+}
+
+fn announce(
+    config: &Config,
+    development: bool,
+    listeners: &[TcpListener],
+    operators: &TcpListener,
+) -> anyhow::Result<()> {
+    say(&format!("metrics and health on http://{}", operators.local_addr()?));
+    for listener in listeners {
+        let address = listener.local_addr()?;
+        say(&format!("API on http://{address}/v1"));
+        if let Some(app) = config.apps.first().filter(|_| development) {
+            let secret = app.secrets.first().map(Secret::reveal).unwrap_or_default();
+            say(&format!("no app is configured; try http://{address}/?app={}#key={secret}", app.id));
+        }
+    }
+    Ok(())
+}
+
+/// Writes a line for the operator, whatever the log filter is. Nobody reading it is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,1 +1,198 @@
-//! To be written.
+//! The HTTP API beside the way of the packets: it turns requests into plans and commands for shards.
+//!
+//! Owns sessions, publications and their states as clients see them, one negotiation per session, and the order
+//! of requests on one session. It must not know sockets of media, the engine of a session, or a shard's tables:
+//! all it can do to media is to send a [`Command`]. Media goes on when everything here stands still.
+//! A request goes `http` -> `operations` -> `draft` -> shard; what shards report comes back through `events`.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "no packet passes here; the std mutexes below guard tables for a few map operations and are never \
+              held across an await"
+)]
+
+pub mod admin;
+pub mod apps;
+mod draft;
+pub mod error;
+mod events;
+pub mod http;
+pub mod model;
+mod operations;
+mod placement;
+mod publication;
+mod registry;
+pub mod rooms;
+pub mod serve;
+mod session;
+mod tracks;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::{Http, IceServer, Limits};
+use crate::ids::{NodeKeys, SessionId, ShardId};
+use crate::metrics::export::Metrics;
+use crate::negotiation::LocalTransport;
+use crate::plan::SessionPlan;
+use crate::shard::command::{Command, ConfigureError};
+
+use apps::Apps;
+use error::ApiError;
+use placement::Placement;
+use registry::Registry;
+use rooms::Rooms;
+
+/// How long a shard may take to answer a command before the request is given up.
+const SHARD_REPLY: Duration = Duration::from_secs(5);
+/// How long a full command queue of a shard is waited for.
+const SHARD_QUEUE: Duration = Duration::from_secs(2);
+/// Pause between two attempts on a full command queue.
+const SHARD_RETRY: Duration = Duration::from_millis(2);
+
+/// The way to one shard. Tests put a scripted one in place of a thread.
+pub trait ShardPort: Send + Sync + 'static {
+    /// Hands a command over in order, or gives it back when the queue is full.
+    fn send(&self, command: Command) -> Result<(), Command>;
+}
+
+/// What control needs to know of one shard.
+pub struct ShardLink {
+    /// The way to it.
+    pub port: Arc<dyn ShardPort>,
+    /// What descriptions say of its sockets.
+    pub local: Arc<LocalTransport>,
+}
+
+/// What control is made of.
+pub struct Settings {
+    /// The HTTP part of the configuration.
+    pub http: Http,
+    /// Bounds and times.
+    pub limits: Limits,
+    /// What `generate-ice-servers` answers.
+    pub ice_servers: Vec<IceServer>,
+    /// Applications and their secrets.
+    pub apps: Apps,
+    /// Shards in the order of their ids.
+    pub shards: Vec<ShardLink>,
+    /// Maker and reader of ids and credentials.
+    pub keys: Arc<NodeKeys>,
+    /// Where figures of requests and shards are kept.
+    pub metrics: Metrics,
+}
+
+/// The state of the API, shared by all requests.
+pub struct Control {
+    http: Http,
+    limits: Limits,
+    ice_servers: Vec<IceServer>,
+    apps: Apps,
+    shards: Vec<ShardLink>,
+    keys: Arc<NodeKeys>,
+    registry: Registry,
+    placement: Placement,
+    rooms: Rooms,
+    metrics: Metrics,
+    draining: AtomicBool,
+}
+
+impl Control {
+    /// Makes an empty state.
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let Settings { http, limits, ice_servers, apps, shards, keys, metrics } = settings;
+        Arc::new(Self {
+            placement: Placement::new(shards.len()),
+            rooms: Rooms::new(&limits),
+            http,
+            limits,
+            ice_servers,
+            apps,
+            shards,
+            keys,
+            registry: Registry::default(),
+            metrics,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Refuses new sessions from here on and reports not ready; requests on present sessions go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every shard has reported and no drain has begun.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && self.metrics.all_reported()
+    }
+
+    /// The figures that this state writes to.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Reads the id of a session of this process; `None` when it cannot be one.
+    fn parse_id(&self, text: &str) -> Option<SessionId> {
+        SessionId::parse(text).filter(|id| self.keys.shard_of(id).is_some())
+    }
+
+    fn link(&self, shard: ShardId) -> Result<&ShardLink, ApiError> {
+        self.shards.get(usize::from(shard.0)).ok_or(ApiError::Internal)
+    }
+
+    /// Hands a command to a shard; waits for a while when its queue is full.
+    async fn send(&self, shard: ShardId, command: Command) -> Result<(), ApiError> {
+        let port = &self.link(shard)?.port;
+        let mut command = command;
+        let attempts = SHARD_QUEUE.as_millis() / SHARD_RETRY.as_millis();
+        for _ in 0..attempts {
+            match port.send(command) {
+                Ok(()) => return Ok(()),
+                Err(returned) => command = returned,
+            }
+            tokio::time::sleep(SHARD_RETRY).await;
+        }
+        tracing::warn!(shard = shard.0, "the command queue of a shard stays full");
+        Err(ApiError::Overloaded)
+    }
+
+    /// Brings a session to a plan and waits until it is in force.
+    async fn configure(&self, session: SessionId, shard: ShardId, plan: SessionPlan) -> Result<(), ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(shard, Command::Configure { session, plan: Box::new(plan), reply }).await?;
+        match tokio::time::timeout(SHARD_REPLY, answer).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(ConfigureError::SessionGone | ConfigureError::Failed))) | Ok(Err(_)) => {
+                self.end_session(session);
+                Err(ApiError::SessionGone)
+            }
+            Ok(Ok(Err(ConfigureError::Refused(cause)))) => {
+                tracing::debug!(%session, cause, "a shard refused a description");
+                Err(ApiError::description("the description cannot be carried out", None))
+            }
+            Err(_) => {
+                tracing::warn!(shard = shard.0, "a shard did not answer in time");
+                Err(ApiError::Overloaded)
+            }
+        }
+    }
+
+    /// Forgets a session that has ended on its shard, and ends its publications for everyone.
+    fn end_session(&self, id: SessionId) {
+        if let Some(session) = self.registry.remove_session(id) {
+            self.placement.released(session.shard);
+            for publication in session.end() {
+                self.registry.forget(&publication);
+            }
+        }
+    }
+}
+
+/// Takes a std mutex whatever happened to the thread that held it before: the tables stay consistent between
+/// statements, so a panic elsewhere does not spoil them.
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

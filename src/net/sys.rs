@@ -8,7 +8,7 @@
 )]
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
@@ -128,14 +128,12 @@ impl EventFd {
         let _ = (&self.0).write(&1u64.to_ne_bytes());
     }
 
-    /// Returns the count and sets it to zero.
-    #[cfg_attr(not(test), expect(dead_code, reason = "waiters watch edges and never read the count down"))]
+    /// Returns the count and sets it to zero; only tests do, for who waits watches edges.
+    #[cfg(test)]
     pub(super) fn drain(&self) -> u64 {
+        use std::io::Read;
         let mut count = [0; 8];
-        match (&self.0).read(&mut count) {
-            Ok(_) => u64::from_ne_bytes(count),
-            Err(_) => 0,
-        }
+        (&self.0).read_exact(&mut count).map_or(0, |()| u64::from_ne_bytes(count))
     }
 }
 
@@ -291,7 +289,7 @@ pub(super) fn receive_batch(socket: &UdpSocket, slots: &mut [Slot]) -> io::Resul
         slot.filled = Filled {
             payload: message.msg_len as usize,
             name: message.msg_hdr.msg_namelen as usize,
-            control: message.msg_hdr.msg_controllen as usize,
+            control: message.msg_hdr.msg_controllen as _,
             cut_short: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
         };
     }

@@ -107,9 +107,10 @@ mod tests {
     #[test]
     fn a_sleeper_is_written_to_once() {
         let waker = Waker::new().unwrap();
+        let other = waker.clone();
         assert!(waker.fall_asleep());
         waker.wake();
-        waker.clone().wake();
+        other.wake();
         assert_eq!(writes(&waker), 1);
         assert!(waker.rise());
         assert!(!waker.rise());

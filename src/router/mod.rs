@@ -26,6 +26,12 @@
 //! 2. A [`segment`] maps numbers to indices by adding a constant, so two numbers of one segment never meet. A segment
 //!    starts at the first index that no earlier segment has handed out or kept back, and an ended segment maps nothing
 //!    at or beyond the start of its successor; so the ranges of two segments never meet either.
+//!
+//! The header that goes with an index is a function of packet, segment and payload types, so sending again repeats it.
+//! When the payload types or the keys change, a floor is set below which no index is used any more. New keys alone may
+//! bring indices back ([`Subscription::rebase`](subscription::Subscription::rebase)). What the module cannot see is
+//! the rest of the header: whoever seals must not write a number of its own (transport-wide sequence numbers) into a
+//! packet that it sends a second time under the same SSRC.
 
 pub mod keyframe;
 pub mod layer;

@@ -52,7 +52,7 @@ impl World {
         let sources = [0; 3].map(|_| Source::random(&mut random));
         let first_seq = u16::try_from(random.below(1 << 15)).unwrap();
         let subscription =
-            Subscription::new(MediaKind::Video, maps(true), LayerPreference::default(), first_seq, 1);
+            Subscription::new(MediaKind::Video, maps(true, 10), LayerPreference::default(), first_seq, 1);
         let mut world = Self {
             random,
             publication: Publication::new(PublicationId(0), MediaKind::Video),
@@ -174,7 +174,8 @@ impl World {
             }
             4 => {
                 let both = self.random.chance(50);
-                self.subscription.set_payload_types(maps(both));
+                let shift = if self.random.chance(50) { 10 } else { 20 };
+                self.subscription.set_payload_types(maps(both, shift));
             }
             5 => self.publication.clear_batch(),
             6 => {
@@ -204,8 +205,10 @@ impl World {
     }
 }
 
-fn maps(both: bool) -> Vec<PayloadMap> {
-    let map = |from: u8| PayloadMap { from, to: from + 10, rtx: None, codec: Codec::Vp8, clock_rate: 90_000 };
+/// Payload types of the client: one or both of the publisher's, under one of two names each.
+fn maps(both: bool, shift: u8) -> Vec<PayloadMap> {
+    let map =
+        |from: u8| PayloadMap { from, to: from + shift, rtx: None, codec: Codec::Vp8, clock_rate: 90_000 };
     if both { vec![map(96), map(97)] } else { vec![map(96)] }
 }
 
@@ -277,7 +280,7 @@ fn indices_have_no_gap_and_timestamps_never_go_back_when_all_comes_in_order() {
                     }
                     1 => {
                         let both = world.random.chance(50);
-                        world.subscription.set_payload_types(maps(both));
+                        world.subscription.set_payload_types(maps(both, 10));
                     }
                     _ => {
                         let rid = RIDS[world.random.index(3)].to_owned();
@@ -298,7 +301,7 @@ fn indices_have_no_gap_and_timestamps_never_go_back_when_all_comes_in_order() {
 fn every_index_is_filled_when_all_packets_come_in_whatever_order() {
     for seed in 1..=100 {
         let mut world = World::new(seed);
-        world.subscription.set_payload_types(maps(true));
+        world.subscription.set_payload_types(maps(true, 10));
         let mut indices = BTreeSet::new();
         for step in 0..3000 {
             // In order until the subscription has started, and at the end, so that both ends are plain.

@@ -99,8 +99,9 @@ struct Cold {
     preference: LayerPreference,
     payload_types: Vec<PayloadMap>,
     history: History,
-    /// First index that may be sent again: what lies before it left with another key or payload type.
-    resend_start: u64,
+    /// Indices below the next one that may still be sent start here: those before it belong to other keys or payload
+    /// types, and would come with another header than they had.
+    index_floor: u64,
     /// Since when the target has been waited for.
     waiting_since: Option<Instant>,
 }
@@ -125,7 +126,7 @@ impl Subscription {
                 preference,
                 payload_types,
                 history: History::default(),
-                resend_start: next_index,
+                index_floor: next_index,
                 waiting_since: None,
             }),
             first_timestamp,
@@ -149,7 +150,7 @@ impl Subscription {
     pub fn set_payload_types(&mut self, payload_types: Vec<PayloadMap>) {
         if self.cold.payload_types != payload_types {
             self.cold.payload_types = payload_types;
-            self.cold.resend_start = self.next_index;
+            self.cold.index_floor = self.next_index;
             self.payload_type = None;
         }
     }
@@ -159,7 +160,7 @@ impl Subscription {
     pub fn switch_source(&mut self) {
         self.current = None;
         self.cold.history.clear();
-        self.cold.resend_start = self.next_index;
+        self.cold.index_floor = self.next_index;
         self.target = None;
         self.target_live = false;
         self.cold.waiting_since = None;
@@ -178,7 +179,7 @@ impl Subscription {
         }
         self.next_index = next_index;
         self.cold.history.clear();
-        self.cold.resend_start = next_index;
+        self.cold.index_floor = next_index;
     }
 
     /// Brings the target up to date with the preference and with what is being sent. To be called when the
@@ -237,14 +238,12 @@ impl Subscription {
     ) -> Option<(Rewritten, &'a CachedPacket)> {
         let newest = self.next_index.checked_sub(1)?;
         let behind = (newest & 0xffff).wrapping_sub(u64::from(seq)) & 0xffff;
-        let index = newest.checked_sub(behind).filter(|index| *index >= self.cold.resend_start)?;
+        let index = newest.checked_sub(behind).filter(|index| *index >= self.cold.index_floor)?;
         let segment = self
             .current
             .filter(|segment| segment.index_start <= index)
             .or_else(|| self.cold.history.by_index(index))?;
-        let cached = publication
-            .cached(segment.layer, segment.number_of(index)?)
-            .filter(|cached| cached.source == segment.source)?;
+        let cached = publication.cached(segment.layer, segment.number_of(index)?)?;
         let map = self.map(cached.packet.payload_type)?;
         Some((rewritten(&segment, index, map.to, cached), cached))
     }
@@ -347,29 +346,41 @@ impl Subscription {
         let payload_type = self.payload_type_of(cached.packet.payload_type);
         let Some(mut index) = segment.index_of(number) else {
             // Late, from before this segment: its index was kept in the segment it belonged to, if any.
-            return match (self.cold.history.by_number(entry.layer, cached.source, number), payload_type) {
-                (None, _) => Forwarding::Skip,
-                (Some(_), None) => Forwarding::Drop(DropReason::PayloadType),
-                (Some((past, index)), Some(payload_type)) => {
-                    Forwarding::Forward(self.send(past, index, payload_type, cached))
-                }
-            };
+            let past = self.cold.history.by_number(entry.layer, cached.source, number);
+            return past
+                .map_or(Forwarding::Skip, |(past, index)| self.send_late(past, index, payload_type, cached));
         };
+        if self.refresh {
+            // Where keyframes cannot be seen, one request is all that can be done.
+            let opaque = publication.layer(entry.layer).is_some_and(|layer| layer.requests.is_opaque());
+            self.refresh = !cached.keyframe && !opaque;
+        }
+        if index < self.next_index {
+            return self.send_late(segment, index, payload_type, cached);
+        }
         let mut segment = segment;
         if index > self.next_index + GAP_MAX {
             segment = self.close_gap(segment, number);
             index = segment.index_start;
         }
         let Some(payload_type) = payload_type else {
-            if index >= self.next_index {
-                self.leave_out(segment, index, number);
-            }
+            self.leave_out(segment, index, number);
             return Forwarding::Drop(DropReason::PayloadType);
         };
-        if self.refresh {
-            // Where keyframes cannot be seen, one request is all that can be done.
-            let opaque = publication.layer(entry.layer).is_some_and(|layer| layer.requests.is_opaque());
-            self.refresh = !cached.keyframe && !opaque;
+        Forwarding::Forward(self.send(segment, index, payload_type, cached))
+    }
+
+    /// Forwards a packet whose index was kept back, unless that index is no longer ours to use.
+    fn send_late(
+        &mut self,
+        segment: Segment,
+        index: u64,
+        payload_type: Option<u8>,
+        cached: &CachedPacket,
+    ) -> Forwarding {
+        let Some(payload_type) = payload_type else { return Forwarding::Drop(DropReason::PayloadType) };
+        if index < self.cold.index_floor {
+            return Forwarding::Skip;
         }
         Forwarding::Forward(self.send(segment, index, payload_type, cached))
     }

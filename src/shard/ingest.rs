@@ -18,7 +18,7 @@ use crate::rtp::{Codec, MediaKind, Packet};
 use crate::session::{Feedback, IngressPacket};
 
 /// How often the layers of a simulcast publication are looked over for its subscribers.
-const LAYER_REVIEW: Duration = Duration::from_millis(500);
+const LAYER_REVIEW: Duration = Duration::from_millis(250);
 
 impl Shard {
     /// Hands a packet of a session to its publication.
@@ -49,12 +49,14 @@ impl Shard {
 
     fn push(&mut self, now: Instant, key: PublicationKey, layer: LayerIndex, codec: Codec, packet: Packet) {
         let Some(slot) = self.publications.get_mut(key) else { return };
-        match slot.state.push(layer, codec, packet, now) {
+        let outcome = slot.state.push(layer, codec, packet, now);
+        // Padding that came too late to close its gap goes out as an empty packet.
+        if !slot.dirty && !slot.state.batch().is_empty() {
+            slot.dirty = true;
+            self.dirty.push(key);
+        }
+        match outcome {
             PushOutcome::Stored { first } => {
-                if !slot.dirty {
-                    slot.dirty = true;
-                    self.dirty.push(key);
-                }
                 if !slot.live && slot.owner.is_some() {
                     slot.live = true;
                     slot.idle = false;
@@ -259,6 +261,7 @@ impl Shard {
     pub(super) fn publication_due(&mut self, now: Instant, key: PublicationKey) {
         let idle_after = self.limits.publication_idle;
         let Some(slot) = self.publications.get_mut(key) else { return };
+        slot.state.expire(now);
         for layer in slot.state.poll_keyframes(now) {
             self.keyframes_due.push((key, layer));
         }

@@ -9,7 +9,7 @@ use ringcast::net::{Outbox, udp};
 
 use crate::rig::{Rig, drain, payload, write};
 
-pub async fn a_dropped_driver_frees_its_port_in_the_middle_of_traffic(rig: Rig) {
+pub(crate) async fn a_dropped_driver_frees_its_port_in_the_middle_of_traffic(rig: Rig) {
     let stop = Arc::new(AtomicBool::new(false));
     let address = rig.address();
     let (peer, flag) = (rig.peer(), Arc::clone(&stop));
@@ -38,7 +38,7 @@ pub async fn a_dropped_driver_frees_its_port_in_the_middle_of_traffic(rig: Rig) 
     flood.join().unwrap();
 }
 
-pub async fn two_drivers_share_a_thread(mut rig: Rig) {
+pub(crate) async fn two_drivers_share_a_thread(mut rig: Rig) {
     let mut other = rig.another(2);
     let peer = rig.peer();
     let mut outbox = Outbox::new(1 << 16);
@@ -61,7 +61,7 @@ pub async fn two_drivers_share_a_thread(mut rig: Rig) {
     other.expect_nothing_more().await;
 }
 
-pub async fn an_idle_driver_is_served_after_a_long_time_of_only_waits(mut rig: Rig) {
+pub(crate) async fn an_idle_driver_is_served_after_a_long_time_of_only_waits(mut rig: Rig) {
     for _ in 0..200 {
         rig.wait_patiently(Some(Instant::now() + Duration::from_micros(100))).await;
         rig.waker.wake();

@@ -6,7 +6,7 @@ use ringcast::net::{IoKind, Outbox, udp};
 
 use crate::rig::{BUDGET, Rig, payload, write};
 
-pub async fn datagrams_of_many_sizes_arrive_whole_and_once(mut rig: Rig) {
+pub(crate) async fn datagrams_of_many_sizes_arrive_whole_and_once(mut rig: Rig) {
     let peer = rig.peer();
     let sizes =
         [0, 1, 2, 3, 15, 16, 17, 100, 999, 1200, 1201, 1472, 1473, 4096, 9000, 30_000, 65_000, 65_487];
@@ -25,7 +25,7 @@ pub async fn datagrams_of_many_sizes_arrive_whole_and_once(mut rig: Rig) {
     assert_eq!(rig.driver.faults().unreadable, 0);
 }
 
-pub async fn every_socket_has_its_index_and_every_source_its_address(rig: Rig) {
+pub(crate) async fn every_socket_has_its_index_and_every_source_its_address(rig: Rig) {
     let mut rig = rig.another(5);
     let peers: Vec<_> = (0..4).map(|_| rig.peer()).collect();
     let mut expected = Vec::new();
@@ -45,7 +45,7 @@ pub async fn every_socket_has_its_index_and_every_source_its_address(rig: Rig) {
     rig.expect_nothing_more().await;
 }
 
-pub async fn joined_datagrams_are_handed_out_singly_and_the_budget_holds(mut rig: Rig) {
+pub(crate) async fn joined_datagrams_are_handed_out_singly_and_the_budget_holds(mut rig: Rig) {
     let mut sender = rig.another(1);
     let mut outbox = Outbox::new(1 << 16);
     for seed in 0..40 {
@@ -72,7 +72,7 @@ pub async fn joined_datagrams_are_handed_out_singly_and_the_budget_holds(mut rig
     rig.expect_nothing_more().await;
 }
 
-pub async fn a_burst_beyond_all_buffers_is_received_whole_and_more_after_it(mut rig: Rig) {
+pub(crate) async fn a_burst_beyond_all_buffers_is_received_whole_and_more_after_it(mut rig: Rig) {
     let socket = udp::bind(std::net::SocketAddr::new(rig.ip, 0)).unwrap();
     // As many as the socket itself can hold, where the kernel counts about a kilobyte for a small datagram.
     let burst = (udp::buffer_bytes(&socket).unwrap().0 / 1024).clamp(150, 4000);
@@ -93,7 +93,7 @@ pub async fn a_burst_beyond_all_buffers_is_received_whole_and_more_after_it(mut 
     assert_eq!(faults.starved > 0, rig.io == IoKind::Uring, "the burst emptied the buffer ring");
 }
 
-pub async fn a_busy_socket_does_not_starve_another(rig: Rig) {
+pub(crate) async fn a_busy_socket_does_not_starve_another(rig: Rig) {
     let mut rig = rig.another(2);
     let peer = rig.peer();
     let mut sockets = BTreeSet::new();
@@ -114,7 +114,7 @@ pub async fn a_busy_socket_does_not_starve_another(rig: Rig) {
     panic!("the quiet socket was not served in ten rounds");
 }
 
-pub async fn congestion_bits_are_told(mut rig: Rig) {
+pub(crate) async fn congestion_bits_are_told(mut rig: Rig) {
     let peer = rig.peer();
     for ecn in [1, 2, 3, 0] {
         let options = socket2::SockRef::from(&peer);

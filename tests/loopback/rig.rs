@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 use ringcast::net::{Driver, IoKind, Outbox, SocketIndex, Waker, host, probe, udp};
 
 /// After this a property counts as broken.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The budget of one round, smaller than most bursts so that rounds follow each other.
-pub const BUDGET: usize = 100;
+pub(crate) const BUDGET: usize = 100;
 
 /// A received datagram, copied out of its buffer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Received {
-    pub socket: SocketIndex,
-    pub source: SocketAddr,
-    pub ecn: u8,
-    pub payload: Vec<u8>,
+pub(crate) struct Received {
+    pub(crate) socket: SocketIndex,
+    pub(crate) source: SocketAddr,
+    pub(crate) ecn: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// One driver, its waker and the addresses of its sockets.
-pub struct Rig {
-    pub io: IoKind,
-    pub ip: IpAddr,
-    pub driver: Driver,
-    pub waker: Waker,
-    pub addresses: Vec<SocketAddr>,
+pub(crate) struct Rig {
+    pub(crate) io: IoKind,
+    pub(crate) ip: IpAddr,
+    pub(crate) driver: Driver,
+    pub(crate) waker: Waker,
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 /// Runs a property inside the host runtime of `io`.
-pub fn run(io: IoKind, ip: &str, property: impl AsyncFnOnce(Rig)) {
+pub(crate) fn run(io: IoKind, ip: &str, property: impl AsyncFnOnce(Rig)) {
     if io == IoKind::Uring {
         probe::probe_uring().unwrap();
     }
@@ -39,12 +39,12 @@ pub fn run(io: IoKind, ip: &str, property: impl AsyncFnOnce(Rig)) {
 }
 
 impl Rig {
-    pub fn new(io: IoKind, ip: IpAddr, sockets: usize) -> Self {
+    pub(crate) fn new(io: IoKind, ip: IpAddr, sockets: usize) -> Self {
         let sockets: Vec<_> = (0..sockets).map(|_| udp::bind(SocketAddr::new(ip, 0)).unwrap()).collect();
         Self::over(io, sockets)
     }
 
-    pub fn over(io: IoKind, sockets: Vec<UdpSocket>) -> Self {
+    pub(crate) fn over(io: IoKind, sockets: Vec<UdpSocket>) -> Self {
         let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let waker = Waker::new().unwrap();
         let driver = Driver::new(io, sockets, &waker).unwrap();
@@ -52,16 +52,16 @@ impl Rig {
     }
 
     /// Makes another driver of the same kind on the same thread.
-    pub fn another(&self, sockets: usize) -> Self {
+    pub(crate) fn another(&self, sockets: usize) -> Self {
         Self::new(self.io, self.ip, sockets)
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
     /// Makes a plain socket that waits for datagrams.
-    pub fn peer(&self) -> UdpSocket {
+    pub(crate) fn peer(&self) -> UdpSocket {
         let peer = udp::bind(SocketAddr::new(self.ip, 0)).unwrap();
         peer.set_nonblocking(false).unwrap();
         peer.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -69,7 +69,7 @@ impl Rig {
     }
 
     /// Receives until `count` datagrams are there.
-    pub async fn collect(&mut self, count: usize) -> Vec<Received> {
+    pub(crate) async fn collect(&mut self, count: usize) -> Vec<Received> {
         let end = Instant::now() + PATIENCE;
         let mut received = Vec::new();
         while received.len() < count {
@@ -81,7 +81,7 @@ impl Rig {
     }
 
     /// Receives once.
-    pub fn round(&mut self, budget: usize, received: &mut Vec<Received>) -> usize {
+    pub(crate) fn round(&mut self, budget: usize, received: &mut Vec<Received>) -> usize {
         self.driver.receive(budget, &mut |datagram| {
             received.push(Received {
                 socket: datagram.socket,
@@ -93,7 +93,7 @@ impl Rig {
     }
 
     /// Makes sure that nothing is left: what was sent before a last datagram has come before it.
-    pub async fn expect_nothing_more(&mut self) {
+    pub(crate) async fn expect_nothing_more(&mut self) {
         let peer = self.peer();
         for address in self.addresses.clone() {
             peer.send_to(b"the last", address).unwrap();
@@ -104,24 +104,24 @@ impl Rig {
     }
 
     /// Waits until `wait` has ended, which must be soon.
-    pub async fn wait_patiently(&mut self, deadline: Option<Instant>) {
+    pub(crate) async fn wait_patiently(&mut self, deadline: Option<Instant>) {
         tokio::time::timeout(PATIENCE, self.driver.wait(deadline)).await.expect("the wait ended");
     }
 }
 
 /// Returns `len` bytes that tell datagrams apart.
-pub fn payload(seed: usize, len: usize) -> Vec<u8> {
+pub(crate) fn payload(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (seed.wrapping_mul(31) ^ at.wrapping_mul(7) ^ (at >> 8)) as u8).collect()
 }
 
 /// Writes one datagram.
-pub fn write(outbox: &mut Outbox, socket: SocketIndex, destination: SocketAddr, payload: &[u8]) {
+pub(crate) fn write(outbox: &mut Outbox, socket: SocketIndex, destination: SocketAddr, payload: &[u8]) {
     outbox.space(payload.len()).unwrap().copy_from_slice(payload);
     outbox.commit(socket, destination, payload.len());
 }
 
 /// Receives `count` datagrams at a plain socket.
-pub fn drain(peer: &UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+pub(crate) fn drain(peer: &UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut buffer = vec![0; 65_536];
     let mut received = Vec::new();
     while received.len() < count {

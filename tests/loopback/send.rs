@@ -6,7 +6,7 @@ use ringcast::net::{Outbox, SendReport};
 
 use crate::rig::{Rig, drain, payload, write};
 
-pub async fn a_burst_leaves_as_segments_and_arrives_as_datagrams(mut rig: Rig) {
+pub(crate) async fn a_burst_leaves_as_segments_and_arrives_as_datagrams(mut rig: Rig) {
     assert!(rig.driver.gso());
     let peer = rig.peer();
     let to = peer.local_addr().unwrap();
@@ -23,7 +23,7 @@ pub async fn a_burst_leaves_as_segments_and_arrives_as_datagrams(mut rig: Rig) {
     }
 }
 
-pub async fn without_the_offload_every_datagram_is_a_call_of_its_own(mut rig: Rig) {
+pub(crate) async fn without_the_offload_every_datagram_is_a_call_of_its_own(mut rig: Rig) {
     rig.driver.set_gso(false);
     assert!(!rig.driver.gso());
     let peer = rig.peer();
@@ -40,7 +40,7 @@ pub async fn without_the_offload_every_datagram_is_a_call_of_its_own(mut rig: Ri
     assert!(rig.driver.gso());
 }
 
-pub async fn sizes_that_break_a_run_arrive_in_order(mut rig: Rig) {
+pub(crate) async fn sizes_that_break_a_run_arrive_in_order(mut rig: Rig) {
     let peer = rig.peer();
     let sizes = [
         100, 100, 40, 40, 41, 0, 0, 1, 1, 1, 1200, 1200, 1199, 1200, 0, 65_000, 65_000, 1, 30_000, 30_000,
@@ -59,7 +59,7 @@ pub async fn sizes_that_break_a_run_arrive_in_order(mut rig: Rig) {
     }
 }
 
-pub async fn more_destinations_than_one_submission_holds_are_all_served(mut rig: Rig) {
+pub(crate) async fn more_destinations_than_one_submission_holds_are_all_served(mut rig: Rig) {
     let peers: Vec<_> = (0..7).map(|_| rig.peer()).collect();
     let mut outbox = Outbox::new(1 << 20);
     // Destinations change with every datagram, so none can leave together.
@@ -80,7 +80,7 @@ pub async fn more_destinations_than_one_submission_holds_are_all_served(mut rig:
     }
 }
 
-pub async fn datagrams_leave_by_the_socket_that_was_named(rig: Rig) {
+pub(crate) async fn datagrams_leave_by_the_socket_that_was_named(rig: Rig) {
     let mut rig = rig.another(3);
     let peer = rig.peer();
     let mut outbox = Outbox::new(1 << 16);
@@ -96,7 +96,7 @@ pub async fn datagrams_leave_by_the_socket_that_was_named(rig: Rig) {
     }
 }
 
-pub async fn refused_datagrams_are_counted_and_the_others_leave(mut rig: Rig) {
+pub(crate) async fn refused_datagrams_are_counted_and_the_others_leave(mut rig: Rig) {
     let peer = rig.peer();
     let to = peer.local_addr().unwrap();
     // Port zero cannot be sent to, nor can an address of the other IP version, nor by a socket that does not exist.
@@ -121,7 +121,7 @@ pub async fn refused_datagrams_are_counted_and_the_others_leave(mut rig: Rig) {
     drain(&peer, 1);
 }
 
-pub async fn a_closed_port_does_not_stop_receiving(mut rig: Rig) {
+pub(crate) async fn a_closed_port_does_not_stop_receiving(mut rig: Rig) {
     let closed = rig.peer().local_addr().unwrap();
     let peer = rig.peer();
     let mut outbox = Outbox::new(1 << 16);

@@ -10,7 +10,7 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::rig::{PATIENCE, Rig};
 
-pub async fn a_wake_from_another_thread_ends_a_wait(mut rig: Rig) {
+pub(crate) async fn a_wake_from_another_thread_ends_a_wait(mut rig: Rig) {
     let (ask, asked) = mpsc::channel();
     let woken = Arc::new(AtomicBool::new(false));
     let (waker, flag) = (rig.waker.clone(), Arc::clone(&woken));
@@ -32,7 +32,7 @@ pub async fn a_wake_from_another_thread_ends_a_wait(mut rig: Rig) {
     other.join().unwrap();
 }
 
-pub async fn a_wake_before_the_wait_ends_it(mut rig: Rig) {
+pub(crate) async fn a_wake_before_the_wait_ends_it(mut rig: Rig) {
     for _ in 0..100 {
         rig.waker.wake();
         rig.waker.wake();
@@ -40,7 +40,7 @@ pub async fn a_wake_before_the_wait_ends_it(mut rig: Rig) {
     }
 }
 
-pub async fn no_item_of_a_hasty_producer_is_overslept(mut rig: Rig) {
+pub(crate) async fn no_item_of_a_hasty_producer_is_overslept(mut rig: Rig) {
     const ITEMS: u64 = 100_000;
     let queue = Arc::new(ArrayQueue::new(64));
     let (waker, lane) = (rig.waker.clone(), Arc::clone(&queue));
@@ -67,7 +67,7 @@ pub async fn no_item_of_a_hasty_producer_is_overslept(mut rig: Rig) {
     producer.join().unwrap();
 }
 
-pub async fn a_deadline_ends_a_wait(mut rig: Rig) {
+pub(crate) async fn a_deadline_ends_a_wait(mut rig: Rig) {
     for millis in [0, 1, 5, 20] {
         let deadline = Instant::now() + Duration::from_millis(millis);
         let end = Instant::now() + PATIENCE;
@@ -80,7 +80,7 @@ pub async fn a_deadline_ends_a_wait(mut rig: Rig) {
     }
 }
 
-pub async fn a_past_deadline_does_not_make_the_driver_deaf(mut rig: Rig) {
+pub(crate) async fn a_past_deadline_does_not_make_the_driver_deaf(mut rig: Rig) {
     let peer = rig.peer();
     let past = Instant::now();
     let end = past + PATIENCE;
@@ -95,7 +95,7 @@ pub async fn a_past_deadline_does_not_make_the_driver_deaf(mut rig: Rig) {
     }
 }
 
-pub async fn a_wait_that_was_dropped_loses_nothing(mut rig: Rig) {
+pub(crate) async fn a_wait_that_was_dropped_loses_nothing(mut rig: Rig) {
     let peer = rig.peer();
     for round in 0..50 {
         // The first poll puts the driver to sleep; the ready branch then drops it.
@@ -115,7 +115,7 @@ pub async fn a_wait_that_was_dropped_loses_nothing(mut rig: Rig) {
     }
 }
 
-pub async fn a_datagram_ends_a_wait_without_deadline(mut rig: Rig) {
+pub(crate) async fn a_datagram_ends_a_wait_without_deadline(mut rig: Rig) {
     let (ask, asked) = mpsc::channel::<()>();
     let (peer, to) = (rig.peer(), rig.address());
     let other = thread::spawn(move || {
@@ -138,7 +138,7 @@ pub async fn a_datagram_ends_a_wait_without_deadline(mut rig: Rig) {
     other.join().unwrap();
 }
 
-pub async fn other_tasks_run_beside_a_busy_driver(mut rig: Rig) {
+pub(crate) async fn other_tasks_run_beside_a_busy_driver(mut rig: Rig) {
     let (done, mut finished) = tokio::sync::oneshot::channel();
     tokio::task::spawn_local(async move {
         for _ in 0..20 {

@@ -375,6 +375,30 @@ fn a_new_context_starts_below_half_the_circle_and_goes_forward() {
 }
 
 #[test]
+fn nothing_of_the_old_context_or_payload_type_leaves_late() {
+    let change: [fn(&mut Subscription); 2] = [Subscription::rebase, |subscription| {
+        subscription.set_payload_types(vec![PayloadMap { to: 99, ..maps().remove(0) }]);
+    }];
+    // The second start makes the indices of the old context higher than the first of the new one.
+    for (change, first) in change.into_iter().flat_map(|change| [(change, FIRST_SEQ), (change, 32_766)]) {
+        let mut bench = Bench::video();
+        bench.subscription =
+            Subscription::new(MediaKind::Video, maps(), LayerPreference::default(), first, 0);
+        bench.frame(None, 10, true);
+        let foreign = Packet { payload_type: 13, ..packet(13, 0, b"x") };
+        bench.push(None, Codec::Vp8, foreign);
+        assert_eq!(index(bench.frame(None, 16, false)), u64::from(first) + 5);
+        change(&mut bench.subscription);
+        let late: Vec<_> = [11, 14].map(|seq| bench.frame(None, seq, false)).to_vec();
+        assert_eq!(late, [Forwarding::Skip; 2]);
+        for offset in [0, 1, 3, 5] {
+            assert!(bench.subscription.resend(&bench.publication, first + offset).is_none());
+        }
+        assert!(matches!(bench.frame(None, 17, false), Forwarding::Forward(_)));
+    }
+}
+
+#[test]
 fn a_gap_that_would_cost_the_rollover_counter_is_closed_but_for_one() {
     let mut bench = Bench::video();
     bench.frame(None, 10, true);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ringcast::ids::{PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
 use ringcast::plan::LayerPreference;
-use ringcast::shard::command::{Command, ConfigureError, SessionStatistics};
+use ringcast::shard::command::{Command, ConfigureError};
 use ringcast_bench::client::{Change, Client, ClientSetup};
 use ringcast_bench::source::Media;
 use tokio::sync::oneshot;
@@ -18,7 +18,8 @@ use super::{Peer, PeerKey, Sim, Track, Way};
 impl Sim {
     /// Opens a session on a shard for a new client.
     pub(crate) fn join(&mut self, shard: u8, way: Way) -> PeerKey {
-        let key = PeerKey(self.peers.len());
+        let key = PeerKey(self.next_peer);
+        self.next_peer += 1;
         let number = u32::try_from(key.0).unwrap();
         let [_, high, middle, low] = number.to_be_bytes();
         let address = SocketAddr::from(([10, high, middle, low], 5000));
@@ -27,7 +28,7 @@ impl Sim {
         let local = Arc::clone(&self.local[usize::from(shard)]);
         let credentials = self.keys.mint_ice(ShardId(shard));
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(number) * 2);
-        self.peers.push(Some(Peer {
+        self.peers.insert(key.0, Peer {
             client: Client::new(self.now, setup).unwrap(),
             session,
             shard: ShardId(shard),
@@ -35,7 +36,7 @@ impl Sim {
             up: Link::new(way.up, seed),
             down: Link::new(way.down, seed + 1),
             watch: Watch::default(),
-        }));
+        });
         self.by_address.insert(address, key);
         key
     }
@@ -168,14 +169,6 @@ impl Sim {
         answer.try_recv().unwrap()
     }
 
-    /// Figures of a session.
-    pub(crate) fn statistics(&mut self, key: PeerKey) -> Option<SessionStatistics> {
-        let (reply, mut answer) = oneshot::channel();
-        let (session, shard) = (self.peer(key).session, self.peer(key).shard);
-        self.command(shard, Command::Statistics { session, reply });
-        answer.try_recv().unwrap()
-    }
-
     /// Ends a session as control does, and its client without a word.
     pub(crate) fn leave(&mut self, key: PeerKey) {
         let (session, shard) = (self.peer(key).session, self.peer(key).shard);
@@ -185,7 +178,7 @@ impl Sim {
 
     /// The client is gone without a word.
     pub(crate) fn vanish(&mut self, key: PeerKey) {
-        self.peers[key.0] = None;
+        self.peers.remove(&key.0);
     }
 }
 

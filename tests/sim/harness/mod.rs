@@ -5,7 +5,7 @@ mod control;
 pub(crate) mod link;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,7 +75,9 @@ pub(crate) struct Sim {
     shards: Vec<Shard>,
     local: Vec<Arc<LocalTransport>>,
     outbox: Outbox,
-    peers: Vec<Option<Peer>>,
+    /// Clients that are there, by their keys.
+    peers: BTreeMap<usize, Peer>,
+    next_peer: usize,
     by_address: HashMap<SocketAddr, PeerKey>,
     /// What shards told control, and when.
     pub(crate) events: Vec<(Instant, Event)>,
@@ -119,7 +121,8 @@ impl Sim {
             shards,
             local,
             outbox: Outbox::new(ARENA_BYTES),
-            peers: Vec::new(),
+            peers: BTreeMap::new(),
+            next_peer: 0,
             by_address: HashMap::new(),
             events: Vec::new(),
             captured: None,
@@ -171,7 +174,7 @@ impl Sim {
     /// The earliest deadline of anything.
     fn next_at(&self) -> Option<Instant> {
         let shards = self.shards.iter().filter_map(Shard::poll_timeout);
-        let peers = self.peers.iter().flatten().flat_map(|peer| {
+        let peers = self.peers.values().flat_map(|peer| {
             [peer.client.poll_timeout(), peer.up.next_at(), peer.down.next_at()].into_iter().flatten()
         });
         shards.chain(peers).min()
@@ -180,14 +183,15 @@ impl Sim {
     /// Hands over everything that has arrived.
     fn deliver(&mut self) {
         let now = self.now;
-        for index in 0..self.peers.len() {
-            let Some(peer) = &mut self.peers[index] else { continue };
+        let keys: Vec<usize> = self.peers.keys().copied().collect();
+        for key in keys {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
             let source = self.local[usize::from(peer.shard.0)].candidates[0].address;
             while let Some(datagram) = peer.down.pop(now) {
                 peer.client.handle_datagram(now, source, &datagram);
             }
-            while let Some(datagram) = self.peers[index].as_mut().and_then(|peer| peer.up.pop(now)) {
-                let Some(peer) = &self.peers[index] else { break };
+            while let Some(datagram) = self.peers.get_mut(&key).and_then(|peer| peer.up.pop(now)) {
+                let Some(peer) = self.peers.get(&key) else { break };
                 let (shard, address) = (peer.shard, peer.client.address());
                 self.inject(shard, address, &datagram);
             }
@@ -203,7 +207,7 @@ impl Sim {
 
     fn let_timers_run(&mut self) {
         let now = self.now;
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.values_mut() {
             if peer.client.poll_timeout().is_some_and(|at| at <= now) {
                 peer.client.handle_timeout(now);
             }
@@ -235,7 +239,7 @@ impl Sim {
                 self.put_on_links();
             }
         }
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.values_mut() {
             while let Some(transmit) = peer.client.poll_transmit() {
                 if let Some(captured) = &mut self.captured {
                     captured.push((peer.shard, peer.client.address(), transmit.contents.clone()));
@@ -248,7 +252,7 @@ impl Sim {
     fn take_events(&mut self, shard: ShardId) {
         while let Some(event) = self.shards[usize::from(shard.0)].poll_event() {
             if let Event::Connected(session) = &event
-                && let Some(peer) = self.peers.iter_mut().flatten().find(|peer| peer.session == *session)
+                && let Some(peer) = self.peers.values_mut().find(|peer| peer.session == *session)
             {
                 peer.watch.rekeyed();
             }
@@ -267,7 +271,7 @@ impl Sim {
             panic!("sent to {destination}, who is nobody")
         };
         // One who has left without a word is sent to until the session times out.
-        let Some(peer) = &mut self.peers[key.0] else { return };
+        let Some(peer) = self.peers.get_mut(&key.0) else { return };
         peer.watch.see(&datagram);
         assert_eq!(peer.watch.breaches, [""; 0], "{key:?}");
         peer.down.push(self.now, datagram);
@@ -275,12 +279,12 @@ impl Sim {
 
     /// A client.
     pub(crate) fn peer(&self, key: PeerKey) -> &Peer {
-        self.peers[key.0].as_ref().unwrap()
+        self.peers.get(&key.0).unwrap()
     }
 
     /// A client.
     pub(crate) fn peer_mut(&mut self, key: PeerKey) -> &mut Peer {
-        self.peers[key.0].as_mut().unwrap()
+        self.peers.get_mut(&key.0).unwrap()
     }
 
     /// The stream on which a client receives a track.
@@ -291,7 +295,7 @@ impl Sim {
 
     /// Stops all sources.
     pub(crate) fn pause_sources(&mut self) {
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.values_mut() {
             peer.client.published_mut().iter_mut().for_each(|section| section.source.pause());
         }
     }

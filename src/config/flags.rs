@@ -1,0 +1,124 @@
+//! The command line. Flags only carry text here; the meaning of a value is decided where all sources meet.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use toml::Value;
+
+use super::ConfigError;
+use super::layers::{apps, strings};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Serve.
+    Run(Flags),
+    /// Print the configuration in force and end.
+    CheckConfig(Flags),
+    /// Print this text (help, version) and end.
+    Print(String),
+}
+
+#[derive(Parser)]
+#[command(
+    name = "ringcast",
+    version,
+    about = "A selective forwarding unit for WebRTC",
+    after_help = "Values come from the file, then from RINGCAST_* variables, then from flags.\n\
+                  Exit code 78: the configuration cannot be used."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Print the configuration in force as TOML, with secrets hidden, and end.
+    CheckConfig,
+}
+
+/// Flags as they were given.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// Configuration file [default: /etc/ringcast/ringcast.toml if it exists].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address of the HTTP API; may be repeated [default: 127.0.0.1:8080].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<String>,
+    /// Address for metrics and health [default: 127.0.0.1:9464].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub admin: Option<String>,
+    /// An application and a secret of it; may be repeated, also for one id [default: one for development].
+    #[arg(long, global = true, value_name = "ID:SECRET")]
+    pub app: Vec<String>,
+    /// Number of shards [default: one for each CPU].
+    #[arg(long, global = true, value_name = "NUMBER|auto")]
+    pub shards: Option<String>,
+    /// How datagrams reach the kernel: uring, mmsg or auto [default: auto].
+    #[arg(long, global = true, value_name = "KIND")]
+    pub io: Option<String>,
+    /// UDP port of the first shard; the next shards have the next ports [default: 40000].
+    #[arg(long, global = true, value_name = "PORT")]
+    pub media_port: Option<String>,
+    /// Public address to tell clients, for all local ones or for one; may be repeated.
+    #[arg(long, global = true, value_name = "[LOCAL=]ADDRESS")]
+    pub advertise: Vec<String>,
+    /// Local address to serve media on; may be repeated [default: all].
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub media_address: Vec<String>,
+    /// Log filter [default: info].
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// One flag, the key that it overrules and its value.
+type FlagValue = (&'static str, &'static [&'static str], Value);
+
+impl Flags {
+    /// The given flags as values of the configuration.
+    pub(super) fn values(&self) -> Result<Vec<FlagValue>, ConfigError> {
+        let mut values: Vec<FlagValue> = Vec::new();
+        let mut list = |flag, path, texts: &[String]| {
+            if !texts.is_empty() {
+                values.push((flag, path, strings(texts.iter().map(String::as_str))));
+            }
+        };
+        list("--listen", &["http", "listen"][..], &self.listen);
+        list("--advertise", &["media", "advertise"][..], &self.advertise);
+        list("--media-address", &["media", "addresses"][..], &self.media_address);
+        if !self.app.is_empty() {
+            let apps = apps(self.app.iter().map(String::as_str));
+            let apps = apps.map_err(|cause| ConfigError(format!("--app cannot be used: {cause}")))?;
+            values.push(("--app", &["apps"], apps));
+        }
+        let number = |text: &String| {
+            text.trim().parse().map_or_else(|_| Value::String(text.trim().to_owned()), Value::Integer)
+        };
+        let text = |text: &String| Value::String(text.clone());
+        values.extend(self.shards.as_ref().map(|t| ("--shards", &["media", "shards"][..], number(t))));
+        values.extend(self.media_port.as_ref().map(|t| ("--media-port", &["media", "port"][..], number(t))));
+        values.extend(self.admin.as_ref().map(|t| ("--admin", &["admin", "listen"][..], text(t))));
+        values.extend(self.io.as_ref().map(|t| ("--io", &["media", "io"][..], text(t))));
+        values.extend(self.log.as_ref().map(|t| ("--log", &["log"][..], text(t))));
+        Ok(values)
+    }
+}
+
+/// Reads the command line.
+pub fn invocation(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(CommandLine { task: None, flags }) => Ok(Invocation::Run(flags)),
+        Ok(CommandLine { task: Some(Task::CheckConfig), flags }) => Ok(Invocation::CheckConfig(flags)),
+        Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
+        Err(error) => {
+            let text = error.to_string();
+            let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Err(ConfigError(format!("the command line cannot be used: {cause} (see ringcast --help)")))
+        }
+    }
+}

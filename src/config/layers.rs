@@ -1,0 +1,227 @@
+//! Lays the sources over each other as one TOML table: file, then variables, then flags.
+//!
+//! The table is turned into a [`Config`] after every step, so that a bad value is reported with the name of the
+//! source that brought it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Config, ConfigError, Flags};
+
+/// Where the file is looked for when none is named.
+pub const DEFAULT_FILE: &str = "/etc/ringcast/ringcast.toml";
+
+/// Prefix of the variables that are read.
+const PREFIX: &str = "RINGCAST_";
+
+/// Variables of the process, in the order of their names.
+pub type Environment = BTreeMap<String, String>;
+
+/// One variable and the key of the file that it overrules.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The key, from the outermost table.
+    pub path: &'static [&'static str],
+    /// How its text becomes a value.
+    pub shape: Shape,
+}
+
+/// How text becomes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As it is.
+    Text,
+    /// A whole number.
+    Number,
+    /// A whole number or a word.
+    NumberOrText,
+    /// `true` or `false`.
+    Switch,
+    /// Texts with commas.
+    List,
+    /// `ID:SECRET` pairs with commas.
+    Apps,
+    /// A JSON array of objects.
+    Json,
+}
+
+const fn variable(name: &'static str, path: &'static [&'static str], shape: Shape) -> Variable {
+    Variable { name, path, shape }
+}
+
+/// Every variable, and the key that it overrules.
+pub const VARIABLES: &[Variable] = &[
+    variable("RINGCAST_LOG", &["log"], Shape::Text),
+    variable("RINGCAST_APPS", &["apps"], Shape::Apps),
+    variable("RINGCAST_ICE_SERVERS", &["ice_servers"], Shape::Json),
+    variable("RINGCAST_HTTP_LISTEN", &["http", "listen"], Shape::List),
+    variable("RINGCAST_HTTP_CORS_ORIGINS", &["http", "cors_origins"], Shape::List),
+    variable("RINGCAST_HTTP_CONNECTIONS", &["http", "connections"], Shape::Number),
+    variable("RINGCAST_HTTP_HEADER_TIMEOUT_SECONDS", &["http", "header_timeout_seconds"], Shape::Number),
+    variable("RINGCAST_HTTP_BODY_TIMEOUT_SECONDS", &["http", "body_timeout_seconds"], Shape::Number),
+    variable("RINGCAST_HTTP_REQUEST_TIMEOUT_SECONDS", &["http", "request_timeout_seconds"], Shape::Number),
+    variable("RINGCAST_HTTP_BODY_BYTES", &["http", "body_bytes"], Shape::Number),
+    variable("RINGCAST_HTTP_STRICT_SESSION_BODY", &["http", "strict_session_body"], Shape::Switch),
+    variable("RINGCAST_ADMIN_LISTEN", &["admin", "listen"], Shape::Text),
+    variable("RINGCAST_MEDIA_PORT", &["media", "port"], Shape::Number),
+    variable("RINGCAST_MEDIA_SHARDS", &["media", "shards"], Shape::NumberOrText),
+    variable("RINGCAST_MEDIA_IO", &["media", "io"], Shape::Text),
+    variable("RINGCAST_MEDIA_ADDRESSES", &["media", "addresses"], Shape::List),
+    variable("RINGCAST_MEDIA_ADVERTISE", &["media", "advertise"], Shape::List),
+    variable("RINGCAST_MEDIA_GSO", &["media", "gso"], Shape::Switch),
+    variable("RINGCAST_LIMITS_SESSIONS", &["limits", "sessions"], Shape::Number),
+    variable("RINGCAST_LIMITS_REQUESTS_PER_SECOND", &["limits", "requests_per_second"], Shape::Number),
+    variable("RINGCAST_LIMITS_REQUEST_BURST", &["limits", "request_burst"], Shape::Number),
+    variable("RINGCAST_LIMITS_TRACKS_PER_REQUEST", &["limits", "tracks_per_request"], Shape::Number),
+    variable("RINGCAST_LIMITS_SECTIONS_PER_SESSION", &["limits", "sections_per_session"], Shape::Number),
+    variable(
+        "RINGCAST_LIMITS_SUBSCRIPTIONS_PER_PUBLICATION",
+        &["limits", "subscriptions_per_publication"],
+        Shape::Number,
+    ),
+    variable(
+        "RINGCAST_LIMITS_NEVER_CONNECTED_SECONDS",
+        &["limits", "never_connected_seconds"],
+        Shape::Number,
+    ),
+    variable("RINGCAST_LIMITS_DISCONNECTED_SECONDS", &["limits", "disconnected_seconds"], Shape::Number),
+    variable(
+        "RINGCAST_LIMITS_PUBLICATION_IDLE_SECONDS",
+        &["limits", "publication_idle_seconds"],
+        Shape::Number,
+    ),
+    variable("RINGCAST_LIMITS_PULL_HOLD_MILLISECONDS", &["limits", "pull_hold_milliseconds"], Shape::Number),
+    variable("RINGCAST_LIMITS_PENDING_OFFER_SECONDS", &["limits", "pending_offer_seconds"], Shape::Number),
+    variable("RINGCAST_LIMITS_QUEUE_SECONDS", &["limits", "queue_seconds"], Shape::Number),
+    variable("RINGCAST_LIMITS_ROOMS", &["limits", "rooms"], Shape::Number),
+    variable("RINGCAST_LIMITS_ROOM_MEMBERS", &["limits", "room_members"], Shape::Number),
+    variable("RINGCAST_LIMITS_ROOM_MEMBER_SECONDS", &["limits", "room_member_seconds"], Shape::Number),
+];
+
+/// Reads all sources and checks the whole.
+pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigError> {
+    let mut table = Table::new();
+    let named = flags.config.clone().or_else(|| environment.get("RINGCAST_CONFIG").map(Into::into));
+    match named {
+        Some(path) => table = read_file(&path)?,
+        None if Path::new(DEFAULT_FILE).exists() => table = read_file(Path::new(DEFAULT_FILE))?,
+        None => {}
+    }
+    let mut config = parse(&table, "the configuration")?;
+    for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+        if name == "RINGCAST_CONFIG" {
+            continue;
+        }
+        let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) else {
+            return Err(ConfigError(format!(
+                "the variable {name} is not known: remove it, or correct its name (see ringcast.example.toml)"
+            )));
+        };
+        set(&mut table, variable.path, value(variable.shape, text).map_err(|cause| at(name, &cause))?);
+        config = parse(&table, name)?;
+    }
+    for (flag, path, value) in flags.values()? {
+        set(&mut table, path, value);
+        config = parse(&table, flag)?;
+    }
+    config.check()?;
+    Ok(config)
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        ConfigError(format!("the file {shown} cannot be read ({error}): correct its path or its rights"))
+    })?;
+    // Read once as a whole configuration, because only that names the line of a mistake.
+    match toml::from_str::<Config>(&text).and_then(|_| toml::from_str::<Table>(&text)) {
+        Ok(table) => Ok(table),
+        Err(error) => {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+            Err(ConfigError(format!("line {line} of {shown} cannot be used: {}", one_line(error.message()))))
+        }
+    }
+}
+
+fn parse(table: &Table, source: &str) -> Result<Config, ConfigError> {
+    Config::deserialize(table.clone()).map_err(|error| at(source, &one_line(error.message())))
+}
+
+fn at(source: &str, cause: &str) -> ConfigError {
+    ConfigError(format!("{source} cannot be used: {cause}"))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn set(table: &mut Table, path: &[&str], value: Value) {
+    let Some((last, outer)) = path.split_last() else { return };
+    let mut table = table;
+    for key in outer {
+        let inner = table.entry(*key).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(inner) = inner else { return };
+        table = inner;
+    }
+    table.insert((*last).to_owned(), value);
+}
+
+fn value(shape: Shape, text: &str) -> Result<Value, String> {
+    let number = || text.trim().parse::<i64>();
+    match shape {
+        Shape::Text => Ok(Value::String(text.to_owned())),
+        Shape::Number => {
+            number().map(Value::Integer).map_err(|_| format!("{text:?} is no whole number: give one"))
+        }
+        Shape::NumberOrText => {
+            Ok(number().map_or_else(|_| Value::String(text.trim().to_owned()), Value::Integer))
+        }
+        Shape::Switch => match text.trim() {
+            "true" | "1" => Ok(Value::Boolean(true)),
+            "false" | "0" => Ok(Value::Boolean(false)),
+            _ => Err(format!("{text:?} is neither true nor false: give one of them")),
+        },
+        Shape::List => Ok(strings(pieces(text))),
+        Shape::Apps => apps(pieces(text)),
+        Shape::Json => serde_json::from_str::<Vec<Table>>(text)
+            .map(|tables| Value::Array(tables.into_iter().map(Value::Table).collect()))
+            .map_err(|error| format!("it is no JSON array of objects ({error}): correct it")),
+    }
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|piece| !piece.is_empty())
+}
+
+/// An array of texts.
+pub(super) fn strings<'a>(texts: impl Iterator<Item = &'a str>) -> Value {
+    Value::Array(texts.map(|text| Value::String(text.to_owned())).collect())
+}
+
+/// `ID:SECRET` pairs as the array that `apps` is in the file; one id may come with several secrets.
+pub(super) fn apps<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Value, String> {
+    let mut apps: Vec<(&str, Vec<Value>)> = Vec::new();
+    for pair in pairs {
+        let Some((id, secret)) = pair.split_once(':') else {
+            return Err("an app is written without its secret: write it as ID:SECRET".into());
+        };
+        let secret = Value::String(secret.to_owned());
+        match apps.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, secrets)) => secrets.push(secret),
+            None => apps.push((id, vec![secret])),
+        }
+    }
+    let tables = apps.into_iter().map(|(id, secrets)| {
+        let mut app = Table::new();
+        app.insert("id".into(), Value::String(id.to_owned()));
+        app.insert("secrets".into(), Value::Array(secrets));
+        Value::Table(app)
+    });
+    Ok(Value::Array(tables.collect()))
+}

@@ -1,0 +1,290 @@
+//! Configuration: a TOML file, then `RINGCAST_*` variables, then flags, each overruling the one before.
+//!
+//! Owns every value that an operator can set, its default and its bounds. A field's type cannot hold a value
+//! that the server could not work with; what concerns several fields is checked once, in [`Config::check`].
+//! Knows no socket and starts nothing: [`crate::node`] reads it.
+
+mod flags;
+mod layers;
+mod values;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use flags::{Flags, Invocation, invocation};
+pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
+pub use values::{
+    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, Secret, ShardChoice, Within,
+};
+
+/// Why the configuration cannot be used: one sentence that names the cause and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Everything that an operator can set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which log lines are written.
+    pub log: LogFilter,
+    /// The HTTP API.
+    pub http: Http,
+    /// The listener for operators.
+    pub admin: Admin,
+    /// The media ports.
+    pub media: Media,
+    /// Bounds and times.
+    pub limits: Limits,
+    /// Applications and their secrets.
+    pub apps: Vec<App>,
+    /// What `generate-ice-servers` answers.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Addresses on which it is served.
+    pub listen: Listen,
+    /// Origins that browsers may call from; empty for any.
+    pub cors_origins: Vec<Origin>,
+    /// Connections served at the same time; more wait in the kernel's queue.
+    pub connections: Within<1, 1_000_000>,
+    /// Time in which a client has to send a request head.
+    pub header_timeout_seconds: Within<1, 300>,
+    /// Time in which a client has to send a request body.
+    pub body_timeout_seconds: Within<1, 300>,
+    /// Time in which a request is answered.
+    pub request_timeout_seconds: Within<15, 300>,
+    /// Largest request body.
+    pub body_bytes: Within<1_024, 16_777_216>,
+    /// Whether a `{}` to sessions/new is refused, as the original does.
+    pub strict_session_body: bool,
+}
+
+/// The listener for operators: metrics and health.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Its address. It has no authentication: keep it away from the public.
+    pub listen: SocketAddr,
+}
+
+/// The media ports.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// UDP port of the first shard; the next shard has the next port.
+    pub port: MediaPort,
+    /// Number of shards, one thread each.
+    pub shards: ShardChoice,
+    /// How datagrams reach the kernel.
+    pub io: IoChoice,
+    /// Local addresses to serve on; empty for all of this machine.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// Addresses under which others reach us, when they differ from the local ones.
+    pub advertise: Vec<Advertise>,
+    /// Whether segmentation offload may be used.
+    pub gso: Gso,
+}
+
+/// UDP port of the first shard.
+pub type MediaPort = values::Port<40_000>;
+
+/// Whether segmentation offload may be used where the kernel has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Gso(pub bool);
+
+impl Default for Gso {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+/// Bounds and times of the service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Sessions of the node at the same time.
+    pub sessions: Within<1, 1_000_000>,
+    /// Requests per second on one session.
+    pub requests_per_second: Within<1, 100_000>,
+    /// Requests that one session may make at once.
+    pub request_burst: Within<1, 100_000>,
+    /// Tracks in one request.
+    pub tracks_per_request: Within<1, 1_024>,
+    /// Media sections of one session.
+    pub sections_per_session: Within<2, 4_096>,
+    /// Subscriptions of one publication.
+    pub subscriptions_per_publication: Within<1, 1_000_000>,
+    /// A session that never connected ends after this.
+    pub never_connected_seconds: Within<1, 3_600>,
+    /// A session from which nothing authenticated comes ends after this.
+    pub disconnected_seconds: Within<5, 3_600>,
+    /// A publication without RTP becomes inactive after this.
+    pub publication_idle_seconds: Within<1, 3_600>,
+    /// How long a pull waits for media of a publication.
+    pub pull_hold_milliseconds: Within<0, 8_000>,
+    /// How long an offer of ours waits for the client's answer before it is rolled back.
+    pub pending_offer_seconds: Within<1, 60>,
+    /// How long a request waits for an earlier one of its session.
+    pub queue_seconds: Within<1, 10>,
+    /// Rooms of the demo's presence board.
+    pub rooms: Within<0, 100_000>,
+    /// Members of one such room.
+    pub room_members: Within<1, 10_000>,
+    /// A room member that is not repeated disappears after this.
+    pub room_member_seconds: Within<1, 3_600>,
+}
+
+/// One application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// Its id, as it stands in URLs.
+    pub id: AppId,
+    /// Bearer tokens that are valid for it; more than one while they are rotated.
+    pub secrets: Vec<Secret>,
+}
+
+/// One STUN or TURN server that clients are told of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// Its addresses, as `stun:` and `turn:` URLs.
+    pub urls: Vec<String>,
+    /// TURN user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Secret>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: Listen::default(),
+            cors_origins: Vec::new(),
+            connections: Within::new(4_096),
+            header_timeout_seconds: Within::new(15),
+            body_timeout_seconds: Within::new(10),
+            request_timeout_seconds: Within::new(30),
+            body_bytes: Within::new(1_048_576),
+            strict_session_body: false,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9_464)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: Within::new(10_000),
+            requests_per_second: Within::new(50),
+            request_burst: Within::new(50),
+            tracks_per_request: Within::new(64),
+            sections_per_session: Within::new(512),
+            subscriptions_per_publication: Within::new(10_000),
+            never_connected_seconds: Within::new(60),
+            disconnected_seconds: Within::new(30),
+            publication_idle_seconds: Within::new(30),
+            pull_hold_milliseconds: Within::new(2_000),
+            pending_offer_seconds: Within::new(10),
+            queue_seconds: Within::new(5),
+            rooms: Within::new(1_000),
+            room_members: Within::new(200),
+            room_member_seconds: Within::new(15),
+        }
+    }
+}
+
+impl Limits {
+    /// How long a pull waits for media of a publication.
+    pub fn pull_hold(&self) -> Duration {
+        Duration::from_millis(self.pull_hold_milliseconds.get())
+    }
+
+    /// How long an offer of ours waits for the client's answer.
+    pub fn pending_offer(&self) -> Duration {
+        Duration::from_secs(self.pending_offer_seconds.get())
+    }
+
+    /// How long a request waits for an earlier one of its session.
+    pub fn queue(&self) -> Duration {
+        Duration::from_secs(self.queue_seconds.get())
+    }
+
+    /// Life time of a room member that is not repeated.
+    pub fn room_member(&self) -> Duration {
+        Duration::from_secs(self.room_member_seconds.get())
+    }
+}
+
+impl Config {
+    /// Checks what concerns several fields.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let last = u64::from(self.media.port.get()) + self.media.shards.most() - 1;
+        if last > u64::from(u16::MAX) {
+            return Err(ConfigError(format!(
+                "media.port {} leaves no room for {} shards below 65536: choose a lower port",
+                self.media.port.get(),
+                self.media.shards.most(),
+            )));
+        }
+        for (index, app) in self.apps.iter().enumerate() {
+            if app.secrets.is_empty() {
+                return Err(ConfigError(format!("app {} has no secret: give it at least one", app.id)));
+            }
+            if self.apps.iter().take(index).any(|other| other.id == app.id) {
+                return Err(ConfigError(format!(
+                    "app {} stands twice in apps: put all its secrets into one entry",
+                    app.id
+                )));
+            }
+        }
+        for server in &self.ice_servers {
+            check_ice_server(server)?;
+        }
+        if self.apps.is_empty()
+            && let Some(address) = self.http.listen.addresses().iter().find(|a| !a.ip().is_loopback())
+        {
+            return Err(ConfigError(format!(
+                "http.listen {address} can be reached from other machines, but without apps the secret is one \
+                 for development that is printed on the screen: add --app ID:SECRET, or listen on 127.0.0.1",
+            )));
+        }
+        Ok(())
+    }
+
+    /// The values in force as TOML, with secrets hidden.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+    }
+}
+
+fn check_ice_server(server: &IceServer) -> Result<(), ConfigError> {
+    let known = ["stun:", "stuns:", "turn:", "turns:"];
+    match server.urls.iter().find(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
+        Some(url) => Err(ConfigError(format!(
+            "ice_servers has the url {url:?}, which is neither STUN nor TURN: start it with stun: or turn:"
+        ))),
+        None if server.urls.is_empty() => {
+            Err(ConfigError("ice_servers has an entry without urls: add one or remove the entry".into()))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! What shards report, and what follows from it for clients.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::shard::command::{EndReason, Event};
+
+use super::Control;
+use super::publication::Phase;
+
+impl Control {
+    /// Follows the events of all shards until the last sender is gone.
+    pub async fn follow(self: Arc<Self>, mut events: mpsc::UnboundedReceiver<Event>) {
+        while let Some(event) = events.recv().await {
+            self.handle_event(event);
+        }
+    }
+
+    /// Takes one event of a shard.
+    pub fn handle_event(&self, event: Event) {
+        match event {
+            Event::Connected(id) => {
+                if let Some(session) = self.registry.session(id) {
+                    session.set_connected();
+                    tracing::info!(session = %id, shard = session.shard.0, "session connected");
+                }
+            }
+            Event::Ended(id, reason) => {
+                tracing::info!(session = %id, reason = ended_by(reason), "session ended");
+                self.end_session(id);
+            }
+            Event::PublicationLive(id) => {
+                if let Some(publication) = self.registry.publication(id) {
+                    publication.advance(&[Phase::Declared, Phase::Idle], Phase::Live);
+                }
+            }
+            Event::PublicationIdle(id) => {
+                if let Some(publication) = self.registry.publication(id) {
+                    publication.advance(&[Phase::Declared, Phase::Live], Phase::Idle);
+                }
+            }
+            Event::Report(shard, counters) => {
+                self.placement.reported(shard, &counters);
+                self.metrics.report(shard, *counters);
+            }
+        }
+    }
+}
+
+const fn ended_by(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::NeverConnected => "never connected",
+        EndReason::TimedOut => "timed out",
+        EndReason::ClosedByClient => "closed by client",
+        EndReason::Failed => "failed",
+    }
+}

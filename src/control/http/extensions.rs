@@ -1,0 +1,151 @@
+//! What the original does not have: sessions of an application, their figures, their end by request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::Uri;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::error::{ApiError, ErrorBody};
+use super::super::model::TrackState;
+use super::super::{Control, SHARD_REPLY};
+use super::call::{AppCall, AppPath, SessionCall, SessionPath, run};
+use super::openapi::{AppErrors, SessionErrors};
+use crate::shard::command::{Command, SessionStatistics};
+
+/// Sessions in one page.
+const PAGE_MAX: usize = 1_000;
+const PAGE_DEFAULT: usize = 100;
+
+/// Parameters of the list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) struct ListQuery {
+    /// The `cursor` of the page before.
+    #[param(required = false, pattern = "^[0-9a-f]{32}$")]
+    cursor: Option<String>,
+    /// Sessions to return.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+}
+
+/// One session of the list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SessionEntry {
+    /// Its id.
+    session_id: String,
+    /// Shard that owns it.
+    shard: u8,
+    /// Whether it has connected.
+    connected: bool,
+    /// Its age, milliseconds.
+    age_ms: u64,
+}
+
+/// A page of sessions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionList {
+    /// In the order of their ids.
+    sessions: Vec<SessionEntry>,
+    /// Gives the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cursor: Option<String>,
+}
+
+/// Figures of a session.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StatisticsResponse {
+    /// The session.
+    session_id: String,
+    /// Its tracks by name; `mid` joins them with the figures.
+    tracks: Vec<TrackState>,
+    /// What its shard knows.
+    statistics: SessionStatistics,
+}
+
+/// Nothing to tell.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Done {}
+
+/// Lists the sessions of an application.
+#[utoipa::path(
+    get, path = "/ext/sessions", tag = "extensions", operation_id = "listSessions",
+    params(AppPath, ListQuery),
+    responses((status = 200, description = "A page of sessions", body = SessionList), AppErrors),
+)]
+pub(super) async fn list_sessions(
+    State(control): State<Arc<Control>>,
+    call: AppCall,
+    uri: Uri,
+) -> Result<Json<SessionList>, ApiError> {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let bad = |what: &str| ApiError::Decoding(format!("{what} cannot be used"));
+    let cursor = query.get("cursor").map(|text| control.parse_id(text).ok_or_else(|| bad("cursor")));
+    let limit = match query.get("limit").map(|text| text.parse()) {
+        None => PAGE_DEFAULT,
+        Some(Ok(limit)) if (1..=PAGE_MAX).contains(&limit) => limit,
+        Some(_) => return Err(bad("limit")),
+    };
+    let (page, more) = control.registry.list(&call.app, cursor.transpose()?, limit);
+    let cursor = page.last().filter(|_| more).map(|session| session.id.to_string());
+    let sessions = page.iter().map(|session| SessionEntry {
+        session_id: session.id.to_string(),
+        shard: session.shard.0,
+        connected: session.is_connected(),
+        age_ms: u64::try_from(session.age().as_millis()).unwrap_or(u64::MAX),
+    });
+    Ok(Json(SessionList { sessions: sessions.collect(), cursor }))
+}
+
+/// Ends a session: its media stops at once.
+#[utoipa::path(
+    delete, path = "/ext/sessions/{sessionId}", tag = "extensions", operation_id = "deleteSession",
+    params(SessionPath),
+    responses((status = 200, description = "It has ended", body = Done), SessionErrors),
+)]
+pub(super) async fn delete_session(
+    State(control): State<Arc<Control>>,
+    call: SessionCall,
+) -> Result<Json<Done>, ApiError> {
+    run(async move {
+        control.close_session(&call.session).await;
+        Ok(Json(Done {}))
+    })
+    .await
+}
+
+/// Shows the figures of a session.
+#[utoipa::path(
+    get, path = "/ext/sessions/{sessionId}/stats", tag = "extensions", operation_id = "sessionStatistics",
+    params(SessionPath),
+    responses(
+        (status = 200, description = "The figures", body = StatisticsResponse),
+        (status = 503, description = "The shard does not answer", body = ErrorBody),
+        SessionErrors,
+    ),
+)]
+pub(super) async fn session_statistics(
+    State(control): State<Arc<Control>>,
+    call: SessionCall,
+) -> Result<Json<StatisticsResponse>, ApiError> {
+    let session = call.session;
+    let tracks = session.track_states().ok_or(ApiError::SessionGone)?;
+    let (reply, answer) = oneshot::channel();
+    control.send(session.shard, Command::Statistics { session: session.id, reply }).await?;
+    match tokio::time::timeout(SHARD_REPLY, answer).await {
+        Ok(Ok(Some(statistics))) => {
+            Ok(Json(StatisticsResponse { session_id: session.id.to_string(), tracks, statistics }))
+        }
+        Ok(_) => Err(ApiError::SessionGone),
+        Err(_) => Err(ApiError::Overloaded),
+    }
+}

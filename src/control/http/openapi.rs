@@ -1,0 +1,125 @@
+//! The description of the API for machines, made from the handlers; `/docs` shows it to people.
+
+use utoipa::IntoResponses;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement};
+
+use super::super::error::ErrorBody;
+
+/// Name of the security scheme.
+const SCHEME: &str = "appSecret";
+
+/// Refusals of every call of an application.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) enum AppErrors {
+    /// The body or a parameter cannot be read.
+    #[response(status = 400)]
+    Decoding(#[to_schema] ErrorBody),
+    /// The secret is missing or wrong.
+    #[response(status = 401)]
+    Unauthorized(#[to_schema] ErrorBody),
+    /// There is no such application.
+    #[response(status = 404)]
+    UnknownApp(#[to_schema] ErrorBody),
+    /// The values do not fit together, or a description is wrong.
+    #[response(status = 406)]
+    NotAcceptable(#[to_schema] ErrorBody),
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    BodyTimeout(#[to_schema] ErrorBody),
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorBody),
+}
+
+/// Refusals of every call on a session.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) enum SessionErrors {
+    /// The body or a parameter cannot be read.
+    #[response(status = 400)]
+    Decoding(#[to_schema] ErrorBody),
+    /// The secret is missing or wrong.
+    #[response(status = 401)]
+    Unauthorized(#[to_schema] ErrorBody),
+    /// There is no such application.
+    #[response(status = 404)]
+    UnknownApp(#[to_schema] ErrorBody),
+    /// The values do not fit together, or a description is wrong.
+    #[response(status = 406)]
+    NotAcceptable(#[to_schema] ErrorBody),
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    BodyTimeout(#[to_schema] ErrorBody),
+    /// The session has ended or is not known.
+    #[response(status = 410)]
+    SessionGone(#[to_schema] ErrorBody),
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorBody),
+    /// Too many requests on this session.
+    #[response(status = 429)]
+    RateLimited(#[to_schema] ErrorBody),
+}
+
+/// Refusals of every call that changes a session.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) enum MutationErrors {
+    /// The body or a parameter cannot be read.
+    #[response(status = 400)]
+    Decoding(#[to_schema] ErrorBody),
+    /// The secret is missing or wrong.
+    #[response(status = 401)]
+    Unauthorized(#[to_schema] ErrorBody),
+    /// There is no such application.
+    #[response(status = 404)]
+    UnknownApp(#[to_schema] ErrorBody),
+    /// The values do not fit together, a description is wrong, or another request is being worked on.
+    #[response(status = 406)]
+    NotAcceptable(#[to_schema] ErrorBody),
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    BodyTimeout(#[to_schema] ErrorBody),
+    /// The session has ended or is not known.
+    #[response(status = 410)]
+    SessionGone(#[to_schema] ErrorBody),
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorBody),
+    /// The session is not connected yet.
+    #[response(status = 425)]
+    NotConnected(#[to_schema] ErrorBody),
+    /// Too many requests on this session.
+    #[response(status = 429)]
+    RateLimited(#[to_schema] ErrorBody),
+    /// A mistake of the server.
+    #[response(status = 500)]
+    Internal(#[to_schema] ErrorBody),
+    /// Not now.
+    #[response(status = 503)]
+    Overloaded(#[to_schema] ErrorBody),
+}
+
+/// What does not come from the handlers.
+pub(super) fn description() -> OpenApi {
+    let mut info = Info::new("Ringcast", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Sessions and tracks of a selective forwarding unit for WebRTC. `/apps/..` is the same as `/v1/apps/..`. \
+         Bodies are read as JSON whatever their Content-Type; unknown members and parameters are ignored."
+            .into(),
+    );
+    let mut components = Components::new();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    let secret = SecurityRequirement::new(SCHEME, Vec::<String>::new());
+    OpenApiBuilder::new().info(info).components(Some(components)).security(Some([secret])).build()
+}
+
+/// The whole description as JSON.
+pub(super) fn printed(description: OpenApi) -> String {
+    description.to_json().unwrap_or_else(|error| {
+        tracing::error!(%error, "the description of the API cannot be printed");
+        "{}".into()
+    })
+}

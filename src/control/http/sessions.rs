@@ -1,0 +1,87 @@
+//! The resource `sessions`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, Uri};
+use utoipa::IntoParams;
+
+use super::super::Control;
+use super::super::error::{ApiError, ErrorBody};
+use super::super::model::{NewSessionRequest, NewSessionResponse, SessionState};
+use super::call::{AppCall, AppPath, OptionalBody, SessionCall, SessionPath, run};
+use super::openapi::{AppErrors, SessionErrors};
+
+/// Longest diagnostic label that is written to the log.
+const LABEL_CHARS_MAX: usize = 64;
+
+/// Parameters of sessions/new.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) struct NewSessionQuery {
+    /// Whether the far end is another ICE-lite peer. Not served: `true` is refused.
+    #[param(required = false)]
+    thirdparty: Option<bool>,
+    /// A label for the log.
+    #[param(required = false, rename = "correlationId")]
+    correlation_id: Option<String>,
+}
+
+/// Makes a session.
+///
+/// Without a body no transport exists yet; the first exchange creates it.
+#[utoipa::path(
+    post, path = "/sessions/new", tag = "sessions", operation_id = "newSession",
+    params(AppPath, NewSessionQuery),
+    request_body(content = Option<NewSessionRequest>, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The session", body = NewSessionResponse),
+        (status = 500, description = "A mistake of the server; without a body"),
+        (status = 503, description = "No room for another session; without a body",
+         headers(("Retry-After" = u16, description = "Seconds"))),
+        AppErrors,
+    ),
+)]
+pub(super) async fn new_session(
+    State(control): State<Arc<Control>>,
+    call: AppCall,
+    uri: Uri,
+    body: OptionalBody<NewSessionRequest>,
+) -> Result<(StatusCode, Json<NewSessionResponse>), ApiError> {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    if query.get("thirdparty").is_some_and(|value| value == "true") {
+        return Err(ApiError::params("thirdparty sessions are not served"));
+    }
+    if body.is_empty_object && control.http.strict_session_body {
+        return Err(ApiError::Decoding("the body must hold a sessionDescription, or be empty".into()));
+    }
+    let offer = body.value.and_then(|request| request.session_description);
+    let label: String = query
+        .get("correlationId")
+        .into_iter()
+        .flat_map(|label| label.chars())
+        .take(LABEL_CHARS_MAX)
+        .collect();
+    let response = run(async move { control.new_session(&call.app, offer).await }).await?;
+    tracing::info!(session = response.session_id, correlation = ?label, "session opened");
+    Ok((StatusCode::CREATED, Json(response)))
+}
+
+/// Shows the tracks of a session.
+#[utoipa::path(
+    get, path = "/sessions/{sessionId}", tag = "sessions", operation_id = "getSession",
+    params(SessionPath),
+    responses(
+        (status = 200, description = "The state of the session", body = SessionState),
+        (status = 503, description = "Not now", body = ErrorBody),
+        SessionErrors,
+    ),
+)]
+pub(super) async fn get_session(call: SessionCall) -> Result<Json<SessionState>, ApiError> {
+    let tracks = call.session.track_states().ok_or(ApiError::SessionGone)?;
+    Ok(Json(SessionState { tracks, data_channels: Vec::new() }))
+}

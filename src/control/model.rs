@@ -1,0 +1,355 @@
+//! The JSON of requests and responses, as the API documents it. Unknown fields are ignored everywhere.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::plan::{LayerPreference, Ordering};
+use crate::rtp::MediaKind;
+
+use super::error::ItemError;
+
+/// An offer or an answer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SessionDescription {
+    /// Which of the two it is.
+    #[serde(rename = "type")]
+    pub kind: DescriptionKind,
+    /// The description itself (RFC 8866).
+    pub sdp: String,
+}
+
+impl SessionDescription {
+    /// An answer of ours.
+    pub fn answer(sdp: String) -> Self {
+        Self { kind: DescriptionKind::Answer, sdp }
+    }
+
+    /// An offer of ours.
+    pub fn offer(sdp: String) -> Self {
+        Self { kind: DescriptionKind::Offer, sdp }
+    }
+}
+
+/// Offer or answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DescriptionKind {
+    /// An offer.
+    Offer,
+    /// An answer.
+    Answer,
+}
+
+/// Whose track it is, from the client's view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// Published by this session.
+    Local,
+    /// Published by another session, or received from the same.
+    Remote,
+}
+
+/// Audio or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Audio.
+    Audio,
+    /// Video.
+    Video,
+}
+
+impl From<Kind> for MediaKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Audio => Self::Audio,
+            Kind::Video => Self::Video,
+        }
+    }
+}
+
+impl From<MediaKind> for Kind {
+    fn from(kind: MediaKind) -> Self {
+        match kind {
+            MediaKind::Audio => Self::Audio,
+            MediaKind::Video => Self::Video,
+        }
+    }
+}
+
+/// Whether another layer may stand in for the wanted one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerOrder {
+    /// No.
+    #[default]
+    None,
+    /// The next by the ASCII order of names, first being best.
+    Asciibetical,
+}
+
+impl From<LayerOrder> for Ordering {
+    fn from(order: LayerOrder) -> Self {
+        match order {
+            LayerOrder::None => Self::None,
+            LayerOrder::Asciibetical => Self::Asciibetical,
+        }
+    }
+}
+
+/// Which simulcast layer a subscription wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulcast {
+    /// The wanted layer; absent or empty for an automatic choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred_rid: Option<String>,
+    /// What to do when bandwidth is short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_ordering: Option<LayerOrder>,
+    /// What to do while the wanted layer is not being sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rid_not_available: Option<LayerOrder>,
+}
+
+impl From<&Simulcast> for LayerPreference {
+    fn from(wish: &Simulcast) -> Self {
+        Self {
+            preferred_rid: wish.preferred_rid.clone().filter(|rid| !rid.is_empty()),
+            priority_ordering: wish.priority_ordering.unwrap_or_default().into(),
+            rid_not_available: wish.rid_not_available.unwrap_or_default().into(),
+        }
+    }
+}
+
+/// One track of a request.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackRequest {
+    /// Whose track it is. Without it, a track with a `sessionId` is remote.
+    pub location: Option<Location>,
+    /// Name of the track, unique in the session that publishes it.
+    #[schema(max_length = 512)]
+    pub track_name: Option<String>,
+    /// Local: the section of the offer. Remote: an existing section to use; `#name` for that of a local track.
+    pub mid: Option<String>,
+    /// Remote: the session that publishes the track.
+    pub session_id: Option<String>,
+    /// Needed when the server makes the offer for a local track.
+    pub kind: Option<Kind>,
+    /// When the server makes the offer: whether the section carries media both ways.
+    pub bidirectional_media_stream: Option<bool>,
+    /// Which simulcast layer is wanted.
+    pub simulcast: Option<Simulcast>,
+}
+
+impl TrackRequest {
+    /// Where the track is, also when the client does not say it.
+    pub fn place(&self) -> Location {
+        match (self.location, &self.session_id) {
+            (Some(location), _) => location,
+            (None, Some(_)) => Location::Remote,
+            (None, None) => Location::Local,
+        }
+    }
+}
+
+/// One track of a response.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackResult {
+    /// The section; empty when this track failed.
+    pub mid: String,
+    /// Name of the track.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub track_name: Option<String>,
+    /// The session that publishes a remote track.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub session_id: Option<String>,
+    /// Kind of a discovered track.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The layer preference in force, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulcast: Option<Simulcast>,
+    /// Why this track failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error_code: Option<String>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error_description: Option<String>,
+}
+
+impl TrackResult {
+    /// This result as a failure.
+    pub fn failed(self, error: &ItemError) -> Self {
+        Self { error_code: Some(error.code().into()), error_description: Some(error.to_string()), ..self }
+    }
+}
+
+/// Body of sessions/new.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewSessionRequest {
+    /// An offer, to set the transport up at once. Its tracks are not published.
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Response of sessions/new.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewSessionResponse {
+    /// Name of the session.
+    pub session_id: String,
+    /// The answer, when an offer was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Body of tracks/new.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewTracksRequest {
+    /// All local or all remote.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    pub tracks: Vec<TrackRequest>,
+    /// The client's offer; without it the server makes one where needed.
+    pub session_description: Option<SessionDescription>,
+    /// Publish every new sending section of the offer under a random name.
+    pub auto_discover: Option<bool>,
+}
+
+/// Response of tracks/new.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewTracksResponse {
+    /// Whether the description is an offer that must be answered through renegotiate.
+    pub requires_immediate_renegotiation: bool,
+    /// One result per track, in the order of the request.
+    pub tracks: Vec<TrackResult>,
+    /// Our answer or offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Body of renegotiate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RenegotiateRequest {
+    /// The answer to our offer; or an offer, which is answered.
+    pub session_description: SessionDescription,
+}
+
+/// Response of renegotiate.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RenegotiateResponse {
+    /// Our answer, when an offer was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Body of tracks/update.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateTracksRequest {
+    /// Subscriptions to change, by the client's own mid.
+    #[schema(min_items = 1, max_items = 64)]
+    pub tracks: Vec<TrackRequest>,
+}
+
+/// Body of tracks/close.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloseTracksRequest {
+    /// Sections whose tracks end.
+    #[schema(min_items = 1, max_items = 64)]
+    pub tracks: Vec<CloseTrack>,
+    /// Whether to end them without any description.
+    #[serde(default)]
+    pub force: bool,
+    /// The client's offer; needed unless forced.
+    pub session_description: Option<SessionDescription>,
+}
+
+/// One section to close.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CloseTrack {
+    /// The section.
+    pub mid: String,
+}
+
+/// Response of tracks/update and tracks/close.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeTracksResponse {
+    /// Always false: neither call needs an exchange.
+    pub requires_immediate_renegotiation: bool,
+    /// One result per track, in the order of the request.
+    pub tracks: Vec<TrackResult>,
+    /// Our answer, when an offer was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Whether a track can carry media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackStatus {
+    /// Neither closed nor unavailable; says nothing of packets.
+    Active,
+    /// Closed, or its source is gone.
+    Inactive,
+}
+
+/// One track of a session's state.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackState {
+    /// Whose track it is.
+    pub location: Location,
+    /// The section.
+    pub mid: String,
+    /// The session that publishes a remote track.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub session_id: Option<String>,
+    /// Name of the track.
+    pub track_name: String,
+    /// Whether it can carry media.
+    pub status: TrackStatus,
+}
+
+/// State of a session.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionState {
+    /// Its tracks.
+    pub tracks: Vec<TrackState>,
+    /// Its data channels.
+    pub data_channels: Vec<DataChannelResult>,
+}
+
+/// One data channel of a response.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataChannelResult {
+    /// Name of the channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub data_channel_name: Option<String>,
+    /// Why this channel failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error_code: Option<String>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error_description: Option<String>,
+}

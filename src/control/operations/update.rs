@@ -1,0 +1,118 @@
+//! tracks/update: another layer, or another source, in a section that the client already receives.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::Control;
+use super::super::draft::{Draft, Source, check_name};
+use super::super::error::{ApiError, ItemError};
+use super::super::model::{ChangeTracksResponse, Location, TrackRequest, TrackResult};
+use super::super::session::Session;
+use super::pull::named;
+
+/// What is to be done to one section.
+enum Change {
+    Preference,
+    Source(Source),
+}
+
+impl Control {
+    /// Changes subscriptions in place, without any description.
+    pub(in super::super) async fn update_tracks(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        tracks: &[TrackRequest],
+    ) -> Result<ChangeTracksResponse, ApiError> {
+        if tracks.is_empty() {
+            return Err(ApiError::params("tracks is empty"));
+        }
+        self.check_count(tracks.len())?;
+        for track in tracks {
+            if track.session_id.is_some() != track.track_name.is_some() {
+                return Err(ApiError::params("give both sessionId and trackName, or neither"));
+            }
+            if track.track_name.is_some() {
+                check_name(track.track_name.as_deref())?;
+            }
+        }
+        let deadline = Instant::now() + self.limits.pull_hold();
+        let mut changes = Vec::with_capacity(tracks.len());
+        for track in tracks {
+            changes.push(self.change(session, track, deadline).await);
+        }
+        let mut draft = Draft::begin(self, session).await?;
+        let results = tracks.iter().zip(changes).map(|(track, change)| {
+            let outcome =
+                change.and_then(|(mid, change)| apply(&mut draft, &mid, change, track).map(|()| mid));
+            result(track, outcome)
+        });
+        let tracks = results.collect();
+        draft.commit().await?;
+        Ok(ChangeTracksResponse {
+            requires_immediate_renegotiation: false,
+            tracks,
+            session_description: None,
+        })
+    }
+
+    async fn change(
+        &self,
+        session: &Session,
+        track: &TrackRequest,
+        deadline: Instant,
+    ) -> Result<(String, Change), ItemError> {
+        if track.location == Some(Location::Local) {
+            return Err(ItemError::Update("a local track has nothing to update".into()));
+        }
+        let source = named(self, track);
+        let asked = source.as_ref().map(|(publisher, name)| (*publisher, name.as_str()));
+        let absent = || ItemError::TrackNotFound("this session receives no track with this mid".into());
+        let mid = session.subscriber_mid(track.mid.as_deref(), asked).ok_or_else(absent)?;
+        let present = session.subscription(&mid).ok_or_else(absent)?;
+        let (Some(publisher), Some(name)) = (&track.session_id, &track.track_name) else {
+            return Ok((mid, Change::Preference));
+        };
+        if asked.is_some_and(|(of, name)| of == present.source.session && *name == *present.source.name) {
+            return Ok((mid, Change::Preference));
+        }
+        let source = self.source(&session.app, publisher, name, deadline).await?;
+        Ok((mid, Change::Source(source)))
+    }
+}
+
+fn apply(draft: &mut Draft, mid: &str, change: Change, track: &TrackRequest) -> Result<(), ItemError> {
+    let absent = || ItemError::TrackNotFound("this session receives no track with this mid".into());
+    let present = Arc::clone(&draft.state.tracks.remote(mid).ok_or_else(absent)?.source);
+    let media = present.media().ok_or_else(absent)?;
+    match change {
+        Change::Preference if media.rids.is_empty() => {
+            Err(ItemError::Update("this track is not configured for simulcast".into()))
+        }
+        Change::Preference => {
+            let wish = track.simulcast.clone();
+            let preference = wish.as_ref().map(Into::into).unwrap_or_default();
+            draft.negotiation().set_preference(mid, preference);
+            draft.state.tracks.set_wish(mid, wish);
+            Ok(())
+        }
+        Change::Source(source) if source.media.kind != media.kind => {
+            Err(ItemError::Update("audio and video cannot take each other's place".into()))
+        }
+        Change::Source(source) => draft.switch(mid, &source, track.simulcast.clone()),
+    }
+}
+
+fn result(track: &TrackRequest, outcome: Result<String, ItemError>) -> TrackResult {
+    let result = TrackResult {
+        mid: track.mid.clone().unwrap_or_default(),
+        session_id: track.session_id.clone(),
+        track_name: track.track_name.clone(),
+        simulcast: track.simulcast.clone(),
+        ..TrackResult::default()
+    };
+    match outcome {
+        Ok(mid) => TrackResult { mid, ..result },
+        Err(error) => result.failed(&error),
+    }
+}

@@ -1,0 +1,67 @@
+//! Which sessions and publications there are. Bounded by the session limit and the names of each session.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+
+use crate::ids::{PublicationId, SessionId};
+
+use super::locked;
+use super::publication::Publication;
+use super::session::Session;
+
+/// The tables of this node.
+#[derive(Default)]
+pub(super) struct Registry {
+    sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
+    publications: Mutex<HashMap<PublicationId, Arc<Publication>>>,
+}
+
+impl Registry {
+    pub(super) fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        locked(&self.sessions).get(&id).cloned()
+    }
+
+    /// Adds a session unless there are `most` already.
+    pub(super) fn add_session(&self, session: &Arc<Session>, most: usize) -> bool {
+        let mut sessions = locked(&self.sessions);
+        let room = sessions.len() < most;
+        if room {
+            sessions.insert(session.id, Arc::clone(session));
+        }
+        room
+    }
+
+    pub(super) fn remove_session(&self, id: SessionId) -> Option<Arc<Session>> {
+        locked(&self.sessions).remove(&id)
+    }
+
+    /// Up to `limit` sessions of an application after `cursor`, in the order of their ids, and whether there
+    /// are more.
+    pub(super) fn list(
+        &self,
+        app: &str,
+        cursor: Option<SessionId>,
+        limit: usize,
+    ) -> (Vec<Arc<Session>>, bool) {
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let sessions = locked(&self.sessions);
+        let mut of_app = sessions.range((from, Bound::Unbounded)).map(|(_, session)| session);
+        let mut of_app = of_app.by_ref().filter(|session| &*session.app == app);
+        let page = of_app.by_ref().take(limit).cloned().collect();
+        (page, of_app.next().is_some())
+    }
+
+    pub(super) fn publication(&self, id: PublicationId) -> Option<Arc<Publication>> {
+        locked(&self.publications).get(&id).cloned()
+    }
+
+    /// Makes a publication known to the events of shards.
+    pub(super) fn announce(&self, publication: &Arc<Publication>) {
+        locked(&self.publications).insert(publication.id, Arc::clone(publication));
+    }
+
+    pub(super) fn forget(&self, publication: &Publication) {
+        locked(&self.publications).remove(&publication.id);
+    }
+}

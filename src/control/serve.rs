@@ -1,0 +1,111 @@
+//! Accepts connections of the API and carries requests to a service. HTTP/1.1, and HTTP/2 by prior knowledge.
+//!
+//! Bounded: a fixed number of connections, a time for the head of a request, streams per connection.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::{Service, ServiceExt};
+
+/// Streams of one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+/// How often an idle HTTP/2 connection is asked whether it still lives, and how long it may take to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long open requests may go on when the server stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Pause after a failed accept, which is mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Time for the head of a request.
+    pub header_timeout: Duration,
+}
+
+/// Serves until `stop` is over, then lets open requests end for a short while.
+pub async fn serve<S>(listener: TcpListener, service: S, bounds: Bounds, stop: impl Future<Output = ()>)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(bounds.connections));
+    let graceful = GracefulShutdown::new();
+    let builder = builder(bounds);
+    tokio::pin!(stop);
+    loop {
+        let accepted = async {
+            // No permit, no accept: what is too much waits in the kernel's queue.
+            let permit = Arc::clone(&room).acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (stream, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match stream {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = connection(&builder, stream, service.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection of the API ended with an error");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+        tracing::debug!("open requests did not end in time");
+    }
+}
+
+fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    builder
+}
+
+fn connection<S>(
+    builder: &Builder<TokioExecutor>,
+    stream: TcpStream,
+    service: S,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>
++ Send
++ 'static
++ use<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    // Small answers leave at once; a failure costs time only.
+    let _ = stream.set_nodelay(true);
+    let handler = hyper::service::service_fn(move |request: Request<Incoming>| {
+        service.clone().oneshot(request.map(Body::new))
+    });
+    builder.serve_connection(TokioIo::new(stream), handler).into_owned()
+}

@@ -1,0 +1,219 @@
+//! One session as control knows it: its committed state, the turn of requests on it, its request budget.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::Instant;
+
+use crate::ids::{SessionId, ShardId};
+use crate::negotiation::Negotiation;
+use crate::plan::SessionPlan;
+
+use super::error::ApiError;
+use super::locked;
+use super::model::{NewTracksResponse, TrackState};
+use super::publication::{Phase, Publication, Subscription};
+use super::tracks::Tracks;
+
+/// What a request works on: a copy of it is changed, and becomes the session's when the whole has succeeded.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) negotiation: Negotiation,
+    pub(super) tracks: Tracks,
+    /// Our offer that waits for the client's answer.
+    pub(super) pending: Option<Arc<PendingOffer>>,
+    /// The plan that the shard has put into force.
+    pub(super) configured: Option<Arc<SessionPlan>>,
+    /// Whether the client has described itself; before that a shard has nothing to connect to.
+    pub(super) described: bool,
+}
+
+/// An offer of ours and the request that led to it.
+pub(super) struct PendingOffer {
+    /// Publisher and name of each pulled track: names the request when it is repeated.
+    pub(super) request: Vec<(String, String)>,
+    pub(super) response: NewTracksResponse,
+}
+
+/// One session.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) app: Box<str>,
+    pub(super) shard: ShardId,
+    opened_at: Instant,
+    connected: AtomicBool,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whether an offer of ours is pending.
+    pending: watch::Sender<bool>,
+    /// `None` after the end.
+    state: Mutex<Option<State>>,
+    budget: Mutex<Budget>,
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, app: &str, shard: ShardId, negotiation: Negotiation) -> Arc<Self> {
+        let state = State {
+            negotiation,
+            tracks: Tracks::default(),
+            pending: None,
+            configured: None,
+            described: false,
+        };
+        let now = Instant::now();
+        Arc::new(Self {
+            id,
+            app: app.into(),
+            shard,
+            opened_at: now,
+            connected: AtomicBool::new(false),
+            turn: Arc::default(),
+            pending: watch::channel(false).0,
+            state: Mutex::new(Some(state)),
+            budget: Mutex::new(Budget { spent: 0.0, at: now }),
+        })
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.opened_at.elapsed()
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_connected(&self) {
+        self.connected.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the requests that came before, in their order.
+    pub(super) async fn turn(&self, patience: Duration) -> Result<OwnedMutexGuard<()>, ApiError> {
+        let turn = Arc::clone(&self.turn).lock_owned();
+        tokio::time::timeout(patience, turn).await.map_err(|_| {
+            let text = "an earlier request on this session is still being worked on";
+            ApiError::description(text, Some(ApiError::HAVE_REMOTE_OFFER))
+        })
+    }
+
+    /// The same, and until no offer of ours is pending.
+    pub(super) async fn settled_turn(&self, patience: Duration) -> Result<OwnedMutexGuard<()>, ApiError> {
+        let deadline = Instant::now() + patience;
+        let mut pending = self.pending.subscribe();
+        loop {
+            let guard = self.turn(deadline - Instant::now()).await?;
+            if !*pending.borrow_and_update() {
+                return Ok(guard);
+            }
+            drop(guard);
+            if tokio::time::timeout_at(deadline, pending.wait_for(|pending| !pending)).await.is_err() {
+                let text = "an earlier offer still waits for the client's answer";
+                return Err(ApiError::description(text, Some(ApiError::HAVE_LOCAL_OFFER)));
+            }
+        }
+    }
+
+    /// A copy of the state; `None` after the end.
+    pub(super) fn state(&self) -> Option<State> {
+        locked(&self.state).clone()
+    }
+
+    /// Takes a changed copy as the state; false after the end.
+    pub(super) fn store(&self, state: State) -> bool {
+        let pending = state.pending.is_some();
+        let old = {
+            let mut present = locked(&self.state);
+            if present.is_none() {
+                return false;
+            }
+            present.replace(state)
+        };
+        // Dropped outside of the lock: it may hold the last of some subscriptions.
+        drop(old);
+        self.pending.send_replace(pending);
+        true
+    }
+
+    /// Ends the session for control; returns its publications, all closed.
+    pub(super) fn end(&self) -> Vec<Arc<Publication>> {
+        let state = locked(&self.state).take();
+        self.pending.send_replace(false);
+        let publications: Vec<_> =
+            state.iter().flat_map(|state| state.tracks.publications()).cloned().collect();
+        for publication in &publications {
+            publication.set_phase(Phase::Closed);
+        }
+        publications
+    }
+
+    /// A publication by its name, unless it is closed.
+    pub(super) fn publication(&self, name: &str) -> Option<Arc<Publication>> {
+        let found = locked(&self.state).as_ref()?.tracks.publication(name).cloned();
+        found.filter(|publication| publication.phase() != Phase::Closed)
+    }
+
+    /// What an open remote section receives at present.
+    pub(super) fn subscription(&self, mid: &str) -> Option<Arc<Subscription>> {
+        locked(&self.state).as_ref()?.tracks.remote(mid).cloned()
+    }
+
+    /// A `mid` as clients write it, or the section that receives the given track.
+    pub(super) fn subscriber_mid(
+        &self,
+        mid: Option<&str>,
+        source: Option<(SessionId, &str)>,
+    ) -> Option<String> {
+        let state = locked(&self.state);
+        let tracks = &state.as_ref()?.tracks;
+        match (mid.filter(|mid| !mid.is_empty()), source) {
+            (Some(mid), _) => tracks.resolve_mid(mid),
+            (None, Some((publisher, name))) => tracks.mid_receiving(publisher, name).map(str::to_owned),
+            (None, None) => None,
+        }
+    }
+
+    /// Its tracks as clients see them; `None` after the end.
+    pub(super) fn track_states(&self) -> Option<Vec<TrackState>> {
+        locked(&self.state).as_ref().map(|state| state.tracks.states())
+    }
+
+    /// Takes one request off the budget.
+    pub(super) fn spend(&self, per_second: u64, burst: u64) -> Result<(), ApiError> {
+        locked(&self.budget).spend(Instant::now(), per_second, burst)
+    }
+}
+
+/// A token bucket, kept as what has been spent and not yet regained.
+struct Budget {
+    spent: f64,
+    at: Instant,
+}
+
+impl Budget {
+    #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^52")]
+    fn spend(&mut self, now: Instant, per_second: u64, burst: u64) -> Result<(), ApiError> {
+        let regained = now.saturating_duration_since(self.at).as_secs_f64() * per_second as f64;
+        self.at = now;
+        self.spent = (self.spent - regained).max(0.0);
+        if self.spent + 1.0 > burst as f64 {
+            return Err(ApiError::RateLimited);
+        }
+        self.spent += 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budget_allows_its_burst_and_then_its_rate() {
+        let start = Instant::now();
+        let mut budget = Budget { spent: 0.0, at: start };
+        let mut allowed = |at| (0..200).filter(|_| budget.spend(at, 50, 50).is_ok()).count();
+        assert_eq!(allowed(start), 50);
+        assert_eq!(allowed(start + Duration::from_millis(100)), 5);
+        assert_eq!(allowed(start + Duration::from_secs(60)), 50);
+    }
+}

@@ -1,0 +1,250 @@
+//! Serving the catalogue: the newest report of every shard, summed or by shard, and the API's own histogram.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{LabelPair, MetricFamily, MetricType};
+use prometheus::{Encoder, HistogramOpts, HistogramVec, Registry, TextEncoder};
+
+use super::names::{self, Kind, Metric};
+use super::shard::ShardCounters;
+use crate::drop::DropReason;
+use crate::ids::ShardId;
+
+/// Reasons of [`ShardCounters::sessions_ended`], in its order.
+const END_REASONS: [&str; 5] = ["never_connected", "timed_out", "closed_by_client", "failed", "deleted"];
+
+/// All metrics of a node.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
+    requests: HistogramVec,
+}
+
+impl Metrics {
+    /// Makes the metrics of a node with this many shards and this I/O backend.
+    ///
+    /// # Errors
+    /// When the catalogue contradicts itself.
+    pub fn new(shards: usize, backend: &'static str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let reports = Arc::new(Mutex::new(vec![None; shards]));
+        let metric = names::API_REQUEST_SECONDS;
+        let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let requests =
+            HistogramVec::new(HistogramOpts::new(metric.name, metric.help).buckets(buckets), metric.labels)?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(Node::new(Arc::clone(&reports), backend)?))?;
+        Ok(Self { registry, reports, requests })
+    }
+
+    /// Takes the newest totals of a shard.
+    pub fn report(&self, shard: ShardId, counters: ShardCounters) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(report) = reports.get_mut(usize::from(shard.0)) {
+            *report = Some(counters);
+        }
+    }
+
+    /// Whether every shard has reported.
+    pub fn all_reported(&self) -> bool {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).iter().all(Option::is_some)
+    }
+
+    /// Counts one answered request of the API. `route` is the route's pattern, never the path.
+    pub fn request(&self, route: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[route, &status.to_string()]).observe(took.as_secs_f64());
+    }
+
+    /// The exposition in the text format.
+    ///
+    /// # Errors
+    /// When a family cannot be encoded.
+    pub fn expose(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// The collector over the shards' reports.
+struct Node {
+    reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
+    backend: &'static str,
+    descriptions: Vec<Desc>,
+}
+
+impl Node {
+    fn new(
+        reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
+        backend: &'static str,
+    ) -> Result<Self, prometheus::Error> {
+        let descriptions = names::ALL
+            .iter()
+            .filter(|metric| metric.kind != Kind::Histogram)
+            .map(|metric| {
+                let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
+                Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, Default::default())
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { reports, backend, descriptions })
+    }
+}
+
+impl Collector for Node {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards: Vec<(usize, &ShardCounters)> = reports
+            .iter()
+            .enumerate()
+            .filter_map(|(shard, report)| Some((shard, report.as_ref()?)))
+            .collect();
+        let mut families = vec![
+            family(&names::BUILD_INFO, vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)]),
+            family(&names::IO_BACKEND, vec![(vec![self.backend.to_owned()], 1.0)]),
+        ];
+        families.extend(summed(&shards));
+        families.extend(by_shard(&shards));
+        families
+    }
+}
+
+/// A metric's values: label values in the order of its labels, and the number.
+type Values = Vec<(Vec<String>, f64)>;
+
+fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
+    let sum = |of: &dyn Fn(&ShardCounters) -> u64| {
+        shards.iter().map(|(_, counters)| of(counters)).fold(0_u64, u64::saturating_add) as f64
+    };
+    let one = |label: &str, value: f64| (vec![label.to_owned()], value);
+    let mut rtp = Values::new();
+    for (index, kind) in ["audio", "video"].into_iter().enumerate() {
+        let at = |counts: &[u64; 2]| counts.get(index).copied().unwrap_or_default();
+        rtp.push((vec!["ingress".to_owned(), kind.to_owned()], sum(&|counters| at(&counters.rtp_in))));
+        rtp.push((vec!["egress".to_owned(), kind.to_owned()], sum(&|counters| at(&counters.rtp_out))));
+    }
+    let dropped = DropReason::ALL
+        .iter()
+        .map(|reason| {
+            let at = |counters: &ShardCounters| counters.dropped.get(*reason as usize).copied();
+            one(reason.label(), sum(&|counters| at(counters).unwrap_or_default()))
+        })
+        .collect();
+    let ended = END_REASONS
+        .into_iter()
+        .enumerate()
+        .map(|(index, reason)| {
+            let at = |counters: &ShardCounters| counters.sessions_ended.get(index).copied();
+            one(reason, sum(&|counters| at(counters).unwrap_or_default()))
+        })
+        .collect();
+    let pair = |first: (&str, &dyn Fn(&ShardCounters) -> u64),
+                second: (&str, &dyn Fn(&ShardCounters) -> u64)| {
+        vec![one(first.0, sum(first.1)), one(second.0, sum(second.1))]
+    };
+    vec![
+        family(&names::DATAGRAMS, pair(("ingress", &|c| c.datagrams_in), ("egress", &|c| c.datagrams_out))),
+        family(&names::DATAGRAM_BYTES, pair(("ingress", &|c| c.bytes_in), ("egress", &|c| c.bytes_out))),
+        family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
+        family(&names::RTP_PACKETS, rtp),
+        family(&names::DROPPED, dropped),
+        family(
+            &names::RETRANSMISSIONS,
+            pair(("hit", &|c| c.retransmissions[0]), ("miss", &|c| c.retransmissions[1])),
+        ),
+        family(
+            &names::KEYFRAME_REQUESTS,
+            pair(("sent", &|c| c.keyframe_requests[0]), ("merged", &|c| c.keyframe_requests[1])),
+        ),
+        family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
+        family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
+        family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
+        family(&names::SESSIONS_ENDED, ended),
+    ]
+}
+
+fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
+    let each = |of: &dyn Fn(&ShardCounters) -> f64| -> Values {
+        shards.iter().map(|(shard, counters)| (vec![shard.to_string()], of(counters))).collect()
+    };
+    let gso = shards
+        .iter()
+        .map(|(shard, counters)| {
+            (vec!["gso".to_owned(), shard.to_string()], f64::from(u8::from(counters.gso)))
+        })
+        .collect();
+    vec![
+        family(&names::OFFLOAD_ENABLED, gso),
+        family(&names::SESSIONS, each(&|counters| counters.sessions as f64)),
+        family(&names::PUBLICATIONS, each(&|counters| counters.publications as f64)),
+        family(&names::SUBSCRIPTIONS, each(&|counters| counters.subscriptions as f64)),
+        family(&names::ADDRESSES, each(&|counters| counters.addresses as f64)),
+        family(&names::SHARD_BUSY_SECONDS, each(&|counters| counters.busy_ns as f64 / 1e9)),
+    ]
+}
+
+fn family(metric: &Metric, values: Values) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
+    let counter = metric.kind == Kind::Counter;
+    family.set_field_type(if counter { MetricType::COUNTER } else { MetricType::GAUGE });
+    let metrics = values.into_iter().map(|(labels, value)| sample(metric, labels, value, counter));
+    family.set_metric(metrics.collect());
+    family
+}
+
+fn sample(metric: &Metric, labels: Vec<String>, value: f64, counter: bool) -> prometheus::proto::Metric {
+    let mut sample = prometheus::proto::Metric::default();
+    let pairs = metric.labels.iter().zip(labels).map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value);
+        pair
+    });
+    sample.set_label(pairs.collect());
+    if counter {
+        let mut inner = prometheus::proto::Counter::default();
+        inner.set_value(value);
+        sample.set_counter(inner);
+    } else {
+        let mut inner = prometheus::proto::Gauge::default();
+        inner.set_value(value);
+        sample.set_gauge(inner);
+    }
+    sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_in_the_catalogue_is_exposed_and_nothing_else() {
+        let metrics = Metrics::new(2, "mmsg").unwrap();
+        assert!(!metrics.all_reported());
+        for shard in 0..2 {
+            metrics
+                .report(ShardId(shard), ShardCounters { sessions: 3, rtp_in: [1, 2], ..Default::default() });
+        }
+        assert!(metrics.all_reported());
+        metrics.request("/v1/apps/{app}/sessions/new", 201, Duration::from_millis(3));
+        let text = metrics.expose().unwrap();
+        for metric in names::ALL {
+            assert!(text.contains(&format!("# HELP {} ", metric.name)), "{} is missing", metric.name);
+        }
+        let exposed = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(exposed, names::ALL.len());
+        assert!(
+            text.contains("ringcast_rtp_packets_total{direction=\"ingress\",kind=\"video\"} 4"),
+            "{text}"
+        );
+        assert!(text.contains("ringcast_sessions{shard=\"1\"} 3"), "{text}");
+    }
+}

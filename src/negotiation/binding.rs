@@ -1,0 +1,260 @@
+//! Binds tracks to sections.
+
+use super::error::BindError;
+use super::media::{KeepAlive, Place, PublishedCodec, PublishedMedia, RemoteSource};
+use super::slots::{self, Free, Proposal, Sender, Slot};
+use super::{Exchange, Negotiation, section_kind};
+use crate::ids::PublicationId;
+use crate::plan::LayerPreference;
+use crate::rtp::{Codec, MediaKind};
+use crate::sdp::{Msid, SECTIONS_MAX, SectionKind};
+
+impl Negotiation {
+    /// Binds a publication to a section in which the client sends, or in which we ask it to. A binding that the
+    /// section had before is replaced.
+    ///
+    /// # Errors
+    /// If there is no such section.
+    pub fn bind_local(&mut self, mid: &str, publication: PublicationId) -> Result<PublishedMedia, BindError> {
+        let slot = self.slot_mut(mid).filter(|slot| slot.client.sends() || slot.wants_local);
+        let slot = slot.ok_or(BindError::NoSection)?;
+        let media = slot.published().ok_or(BindError::NoSection)?;
+        slot.local = Some(publication);
+        Ok(media)
+    }
+
+    /// Ends what the client publishes in a section. The m-line stays and can be bound anew.
+    pub fn unbind_local(&mut self, mid: &str) -> Option<PublicationId> {
+        let slot = self.slot_mut(mid)?;
+        slot.wants_local = false;
+        slot.bidirectional = false;
+        slot.local.take()
+    }
+
+    /// Binds a publication to a section in which the client receives. Gives the mid of that section.
+    ///
+    /// # Errors
+    /// If no section can carry it.
+    pub fn bind_remote(&mut self, source: RemoteSource, place: Place) -> Result<String, BindError> {
+        match place {
+            Place::Offered => self.bind_offered(source),
+            Place::FirstFree => self.bind_first_free(source),
+            Place::Existing(mid) => self.bind_existing(source, mid),
+        }
+    }
+
+    /// Changes which layer of its publication a section receives. Tells whether there is such a binding.
+    pub fn set_preference(&mut self, mid: &str, preference: LayerPreference) -> bool {
+        let source = self.slot_mut(mid).and_then(|slot| slot.egress.as_mut());
+        source.map(|source| source.preference = preference).is_some()
+    }
+
+    /// Puts another publication on a section that receives one: same transceiver, same source, no description.
+    ///
+    /// # Errors
+    /// If the section receives nothing, or cannot carry the new publication.
+    pub fn switch_source(&mut self, mid: &str, source: RemoteSource) -> Result<(), BindError> {
+        let slot = self.slot_mut(mid).filter(|slot| slot.egress.is_some()).ok_or(BindError::NoSection)?;
+        fits(slot, &source)?;
+        slot.egress = Some(source);
+        Ok(())
+    }
+
+    /// Ends what a section receives. The m-line stays; a later pull may use it again.
+    pub fn unbind_remote(&mut self, mid: &str) -> Option<PublicationId> {
+        let source = self.slot_mut(mid)?.egress.take()?;
+        Some(source.publication)
+    }
+
+    /// Prepares a section of our next offer in which the client is to send. Gives its mid.
+    ///
+    /// # Errors
+    /// If an offer is pending, or the session has too many m-lines.
+    pub fn add_offered_local(&mut self, kind: MediaKind, bidirectional: bool) -> Result<String, BindError> {
+        let media = wished(kind);
+        let payloads = self.payloads.offer(&media)?;
+        let extmap = self.extensions.offer(kind, None);
+        let sender = bidirectional.then(|| self.mint_sender(kind, "-", &self.origin.id.to_string()));
+        let index = self.place(kind, None)?;
+        let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
+        slot.payloads = payloads;
+        slot.extmap = extmap;
+        slot.wants_local = true;
+        slot.bidirectional = bidirectional;
+        slot.sender = sender;
+        Ok(slot.mid.clone())
+    }
+
+    fn bind_offered(&mut self, source: RemoteSource) -> Result<String, BindError> {
+        let kind = source.media.kind;
+        if self.pending_offer() {
+            return Err(BindError::OfferPending);
+        }
+        let payloads = self.payloads.offer(&source.media)?;
+        let extmap = self.extensions.offer(kind, Some(&source.media));
+        let sender = self.mint_sender(kind, &source.stream_label, &source.cname());
+        let index = self.place(kind, Some(kind))?;
+        let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
+        slot.payloads = payloads;
+        slot.extmap = extmap;
+        slot.sender = Some(sender);
+        slot.egress = Some(source);
+        Ok(slot.mid.clone())
+    }
+
+    fn bind_first_free(&mut self, source: RemoteSource) -> Result<String, BindError> {
+        let kind = source.media.kind;
+        if !matches!(self.exchange, Exchange::Answering { .. }) {
+            return Err(BindError::NoSection);
+        }
+        let free = |slot: &&Slot| {
+            slot.live() && slot.media_kind() == Some(kind) && slot.client.receives() && slot.egress.is_none()
+        };
+        if !self.slots.iter().any(|slot| free(&slot)) {
+            return Err(BindError::NoSection);
+        }
+        let carries = |slot: &&Slot| free(slot) && !slot.payload_map(&source.media).is_empty();
+        // A receiver that was told of a track before would not announce another one: such are the last choice.
+        let fresh = self.slots.iter().filter(|slot| !slot.sends).find(carries);
+        let slot = fresh.or_else(|| self.slots.iter().find(carries)).ok_or(BindError::NoCodec)?;
+        let mid = slot.mid.clone();
+        let sender = self.mint_sender(kind, &source.stream_label, &source.cname());
+        if let Some(slot) = self.slot_mut(&mid) {
+            slot.sender = Some(sender);
+            slot.egress = Some(source);
+        }
+        Ok(mid)
+    }
+
+    fn bind_existing(&mut self, source: RemoteSource, mid: String) -> Result<String, BindError> {
+        let answering = matches!(self.exchange, Exchange::Answering { .. });
+        let pending = self.pending_offer();
+        let sender = self.mint_sender(source.media.kind, &source.stream_label, &source.cname());
+        let slot = self.slot_mut(&mid).filter(|slot| slot.live() && !slot.keep_alive);
+        let slot = slot.ok_or(BindError::NoSection)?;
+        fits(slot, &source)?;
+        if slot.sends || slot.proposal.is_some() {
+            if pending && !slot.proposed().sends() {
+                return Err(BindError::OfferPending);
+            }
+            // The client expects the announced source, so that one goes on.
+            slot.sender.get_or_insert(sender);
+        } else if answering && slot.client.receives() {
+            slot.sender = Some(sender);
+        } else if slot.ours || slot.client.receives() {
+            // The transceiver exists, but the client was told that nothing comes: that takes an offer.
+            if pending {
+                return Err(BindError::OfferPending);
+            }
+            slot.proposal = Some(Proposal::Changed(Box::new(slot.clone())));
+            slot.sender = Some(sender);
+        } else {
+            return Err(BindError::NoSection);
+        }
+        slot.egress = Some(source);
+        Ok(mid)
+    }
+
+    /// Finds or makes the slot of a new section of ours and gives its index.
+    fn place(&mut self, kind: MediaKind, idle_kind: Option<MediaKind>) -> Result<usize, BindError> {
+        if self.pending_offer() {
+            return Err(BindError::OfferPending);
+        }
+        self.add_keep_alive();
+        let free = slots::free(&self.slots, idle_kind);
+        match free {
+            Free::Idle(index) => {
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.proposal = Some(Proposal::Changed(Box::new(slot.clone())));
+                }
+                Ok(index)
+            }
+            Free::Stopped(index) => {
+                let mut slot = Slot::ours(section_kind(kind), self.mint_mid());
+                if let Some(stopped) = self.slots.get_mut(index) {
+                    std::mem::swap(stopped, &mut slot);
+                    stopped.proposal = Some(Proposal::Changed(Box::new(slot)));
+                }
+                Ok(index)
+            }
+            Free::End if self.slots.len() >= SECTIONS_MAX => Err(BindError::Limit),
+            Free::End => {
+                let mid = self.mint_mid();
+                self.slots
+                    .push(Slot { proposal: Some(Proposal::Added), ..Slot::ours(section_kind(kind), mid) });
+                Ok(self.slots.len() - 1)
+            }
+        }
+    }
+
+    /// Begins a session in which we offer first with the line that never closes.
+    fn add_keep_alive(&mut self) {
+        if !self.slots.is_empty() {
+            return;
+        }
+        let kind = match self.keep_alive {
+            KeepAlive::Application => SectionKind::Application,
+            KeepAlive::InactiveAudio => SectionKind::Audio,
+            KeepAlive::None => return,
+        };
+        let mut slot = Slot::ours(kind, self.mint_mid());
+        slot.keep_alive = true;
+        slot.proposal = Some(Proposal::Added);
+        if kind == SectionKind::Audio {
+            slot.payloads = self.payloads.offer(&wished(MediaKind::Audio)).unwrap_or_default();
+        }
+        self.slots.push(slot);
+    }
+
+    fn mint_sender(&mut self, kind: MediaKind, stream: &str, cname: &str) -> Sender {
+        let Self { slots, ssrcs, .. } = self;
+        let taken = |ssrc: u32| slots.iter().any(|slot| slot.ssrcs.iter().any(|source| source.ssrc == ssrc));
+        let ssrc = ssrcs.mint(taken);
+        Sender {
+            ssrc,
+            rtx_ssrc: (kind == MediaKind::Video).then(|| ssrcs.mint(taken)),
+            cname: cname.to_owned(),
+            msid: Msid { stream: stream.to_owned(), track: format!("t{ssrc}") },
+        }
+    }
+}
+
+/// Checks that a section can carry a publication.
+fn fits(slot: &Slot, source: &RemoteSource) -> Result<(), BindError> {
+    if slot.media_kind() != Some(source.media.kind) {
+        return Err(BindError::KindMismatch);
+    }
+    if slot.payload_map(&source.media).is_empty() { Err(BindError::NoCodec) } else { Ok(()) }
+}
+
+/// What we ask of a client whose track we offer to receive: what every browser has.
+fn wished(kind: MediaKind) -> PublishedMedia {
+    let codec = |pt, codec: Codec, fmtp: Option<&str>| PublishedCodec {
+        pt,
+        codec,
+        clock_rate: match codec {
+            Codec::Opus => 48_000,
+            Codec::Pcmu | Codec::Pcma => 8_000,
+            _ => 90_000,
+        },
+        channels: (codec == Codec::Opus).then_some(2),
+        fmtp: fmtp.map(str::to_owned),
+        rtcp_fb: Vec::new(),
+        rtx: (codec.kind() == MediaKind::Video).then_some(pt + 1),
+    };
+    let h264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+    let codecs = match kind {
+        MediaKind::Audio => vec![
+            codec(111, Codec::Opus, Some("minptime=10;useinbandfec=1")),
+            codec(0, Codec::Pcmu, None),
+            codec(8, Codec::Pcma, None),
+        ],
+        MediaKind::Video => vec![
+            codec(96, Codec::Vp8, None),
+            codec(102, Codec::H264, Some(h264)),
+            codec(98, Codec::Vp9, Some("profile-id=0")),
+            codec(45, Codec::Av1, None),
+        ],
+    };
+    PublishedMedia { kind, codecs, rids: Vec::new(), extensions: Vec::new() }
+}

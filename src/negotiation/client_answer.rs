@@ -1,0 +1,123 @@
+//! Reads a client's answer to our offer into the slots.
+
+use super::error::NegotiationError;
+use super::media::AnswerSummary;
+use super::slots::Slot;
+use super::transport::RemoteTransport;
+use super::{Exchange, Negotiation, codecs};
+use crate::sdp::{Direction, Section, SessionDescription};
+
+impl Negotiation {
+    /// Takes the client's answer to our pending offer and completes the exchange.
+    ///
+    /// # Errors
+    /// If no offer is pending, the text is bad, or its m-lines are not those of the offer.
+    pub fn client_answer(&mut self, sdp: &str) -> Result<AnswerSummary, NegotiationError> {
+        if !self.pending_offer() {
+            return Err(NegotiationError::NoOfferPending);
+        }
+        let answer = SessionDescription::parse(sdp)?;
+        let remote = RemoteTransport::of(&answer)?;
+        self.check_answer(&answer)?;
+        self.ingress.begin();
+        let mut summary = AnswerSummary::default();
+        for (index, section) in answer.sections.iter().enumerate() {
+            self.take_answer(index, section, &mut summary);
+        }
+        if let Some(remote) = remote {
+            let tag = self.tag(&answer.bundle);
+            self.transport.take_answer(remote, &tag)?;
+        }
+        self.exchange = Exchange::Stable;
+        Ok(summary)
+    }
+
+    /// Checks that the answer has the m-lines of the offer (RFC 8829 5.11).
+    fn check_answer(&self, answer: &SessionDescription) -> Result<(), NegotiationError> {
+        if answer.sections.len() != self.slots.len() {
+            let (offered, answered) = (self.slots.len(), answer.sections.len());
+            let problem = format!("the answer has {answered} m-lines, but the offer has {offered}");
+            return Err(NegotiationError::Sections(problem));
+        }
+        for (index, (slot, section)) in self.slots.iter().zip(&answer.sections).enumerate() {
+            // What is said of a refused section is of no interest, not even its mid.
+            if !section.rejected && (slot.stopped || slot.mid != section.mid || slot.media != section.media) {
+                let problem = format!(
+                    "section {index} of the answer is {} with mid \"{}\", but {} with mid \"{}\"{} was offered",
+                    section.media,
+                    section.mid,
+                    slot.media,
+                    slot.mid,
+                    if slot.stopped { ", stopped," } else { "" },
+                );
+                return Err(NegotiationError::Sections(problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, index: usize, section: &Section, summary: &mut AnswerSummary) {
+        let Self { slots, ingress, extensions, payloads, .. } = self;
+        let Some(slot) = slots.get_mut(index).filter(|slot| slot.live()) else { return };
+        let proposed = slot.proposal.take().is_some();
+        if section.rejected {
+            if slot.wants_local || slot.local.is_some() || slot.egress.is_some() {
+                summary.rejected.push(slot.mid.clone());
+            }
+            slot.stop();
+            ingress.stop(&slot.mid);
+            return;
+        }
+        let Some(kind) = slot.media_kind() else {
+            ingress.open(&slot.mid, slot.kind);
+            return;
+        };
+        slot.describe(section);
+        // RFC 3264 6.1: the answer keeps some of our numbers, in the client's order of preference.
+        let mut kept = codecs::acceptable(section, kind);
+        kept.retain(|answer| slot.payloads.iter().any(|payload| payload.pt == answer.pt));
+        let sends = section.direction.sends();
+        if sends {
+            payloads.learn(section, kind);
+            kept = ingress.receivable(&kept, kind, |pt| payloads.rtx_of(pt));
+        }
+        slot.payloads = kept;
+        extensions.learn_answer(&slot.extmap, section);
+        accept_extensions(slot, section);
+        if sends {
+            ingress.name(&slot.extmap);
+        }
+        let direction = slot.proposed();
+        slot.sends = direction.sends() && section.direction.receives() && !slot.payloads.is_empty();
+        slot.receives = direction.receives() && sends && !slot.payloads.is_empty();
+        if slot.receives {
+            ingress.open(&slot.mid, slot.kind);
+        }
+        if proposed && refused(slot) {
+            slot.egress = None;
+            slot.local = None;
+            slot.wants_local = false;
+            slot.bidirectional = false;
+            summary.rejected.push(slot.mid.clone());
+        }
+    }
+}
+
+/// Whether nothing of what we proposed in a section came about.
+fn refused(slot: &Slot) -> bool {
+    if slot.wants_local {
+        return !slot.receives;
+    }
+    slot.egress.as_ref().is_some_and(|source| !slot.sends || slot.payload_map(&source.media).is_empty())
+}
+
+/// Cuts our extensions down to what the answer keeps, and turns its restrictions into our view.
+fn accept_extensions(slot: &mut Slot, section: &Section) {
+    slot.extmap.retain_mut(|extmap| {
+        let answer = section.extmap.iter().find(|answer| answer.uri == extmap.uri && answer.id == extmap.id);
+        if let Some(answer) = answer {
+            extmap.direction = answer.direction.map(Direction::reversed);
+        }
+        answer.is_some()
+    });
+}

@@ -1,0 +1,162 @@
+//! Reads a client's offer into the slots.
+
+use std::collections::BTreeSet;
+
+use super::codecs;
+use super::error::NegotiationError;
+use super::extensions::ExtensionTable;
+use super::ingress;
+use super::media::{EndedSlot, OfferSummary, SectionSummary};
+use super::slots::{self, Slot};
+use super::transport::RemoteTransport;
+use super::{Exchange, Negotiation, media_kind};
+use crate::ids::IceCredentials;
+use crate::sdp::{Section, SectionKind, SessionDescription};
+
+/// Longest mid that fits a header extension of the one-byte form (RFC 8285 4.2).
+const MID_BYTES_MAX: usize = 16;
+
+impl Negotiation {
+    /// Takes a client's offer; [`Negotiation::answer`] completes it. An offer of ours that waits for its answer
+    /// is rolled back first.
+    ///
+    /// # Errors
+    /// If the text is bad, or does not fit what was agreed.
+    pub fn client_offer(
+        &mut self,
+        sdp: &str,
+        mint: &mut dyn FnMut() -> IceCredentials,
+    ) -> Result<OfferSummary, NegotiationError> {
+        let offer = SessionDescription::parse(sdp)?;
+        let remote = RemoteTransport::of(&offer)?;
+        let ended = slots::roll_back(&mut self.slots);
+        let mut summary = OfferSummary { ended, ..OfferSummary::default() };
+        self.check_offer(&offer)?;
+        self.ingress.begin();
+        self.learn(&offer);
+        for (index, section) in offer.sections.iter().enumerate() {
+            let is_new = self.take_section(index, section, &offer, &mut summary.ended);
+            self.summarise(index, is_new, &mut summary);
+        }
+        if let Some(remote) = remote {
+            let tag = self.tag(&offer.bundle);
+            self.transport.take_offer(remote, &tag, mint)?;
+        }
+        self.exchange = Exchange::Answering { bundle: offer.bundle, allow_mixed: offer.extmap_allow_mixed };
+        Ok(summary)
+    }
+
+    /// Gives the mid that tags the transport: the first of the group whose section is live.
+    pub(super) fn tag(&self, bundle: &[String]) -> String {
+        let live = |mid: &&String| self.slot(mid).is_some_and(Slot::live);
+        let first = bundle.iter().find(live).cloned();
+        first
+            .or_else(|| self.slots.iter().find(|slot| slot.live()).map(|slot| slot.mid.clone()))
+            .unwrap_or_default()
+    }
+
+    /// Checks the m-lines against the agreed ones (RFC 8829 5.10).
+    fn check_offer(&self, offer: &SessionDescription) -> Result<(), NegotiationError> {
+        let sections = &offer.sections;
+        if sections.len() < self.slots.len() {
+            let (agreed, offered) = (self.slots.len(), sections.len());
+            let problem = format!("the offer has {offered} m-lines, but {agreed} are agreed");
+            return Err(NegotiationError::Sections(problem));
+        }
+        let mut names = BTreeSet::new();
+        for section in sections {
+            let name = engine_name(&section.mid);
+            if section.mid.len() > MID_BYTES_MAX || ingress::reserved(&name) || !names.insert(name) {
+                let problem = format!("mid \"{}\" is too long, reserved, or stands twice", section.mid);
+                return Err(NegotiationError::Sections(problem));
+            }
+        }
+        for (index, (slot, section)) in self.slots.iter().zip(sections).enumerate() {
+            let same = slot.mid == section.mid && slot.media == section.media;
+            if slot.live() && !same {
+                let problem = format!(
+                    "section {index} is {} with mid \"{}\", but {} with mid \"{}\" is agreed and not stopped",
+                    section.media, section.mid, slot.media, slot.mid
+                );
+                return Err(NegotiationError::Sections(problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns numbers and names before any section is negotiated, so that the order of sections plays no part.
+    fn learn(&mut self, offer: &SessionDescription) {
+        for section in &offer.sections {
+            self.see_mid(&section.mid);
+            if let Some(kind) = media_kind(section.kind).filter(|_| !section.rejected) {
+                self.payloads.learn(section, kind);
+                self.extensions.learn_offer(section, kind);
+            }
+        }
+    }
+
+    /// Brings one slot to what the offer says. Tells whether the section is new.
+    fn take_section(
+        &mut self,
+        index: usize,
+        section: &Section,
+        offer: &SessionDescription,
+        ended: &mut Vec<EndedSlot>,
+    ) -> bool {
+        let known = self.slots.get(index).is_some_and(Slot::live);
+        if !known {
+            let slot = Slot::offered_by_client(section);
+            match self.slots.get_mut(index) {
+                // RFC 8829 5.2.2: a stopped line may come back under another mid.
+                Some(stopped) => *stopped = slot,
+                None => self.slots.push(slot),
+            }
+        }
+        let alone =
+            || offer.bundle.is_empty() && offer.sections.iter().position(|s| !s.rejected) == Some(index);
+        let bundled = offer.bundle.contains(&section.mid) || alone();
+        let Self { slots, ingress, payloads, .. } = self;
+        let Some(slot) = slots.get_mut(index) else { return false };
+        // A section beside the group would need a transport of its own (RFC 9143 7.3): refused.
+        if section.rejected || slot.stopped || !bundled {
+            ended.extend(slot.stop());
+            ingress.stop(&slot.mid);
+            return false;
+        }
+        slot.describe(section);
+        if let Some(kind) = media_kind(section.kind) {
+            slot.payloads = codecs::acceptable(section, kind);
+            slot.extmap = ExtensionTable::accept(section, kind);
+            if section.direction.sends() || ingress.contains(&slot.mid) {
+                slot.payloads = ingress.receivable(&slot.payloads, kind, |pt| payloads.rtx_of(pt));
+                ingress.name(&slot.extmap);
+            }
+            if slot.payloads.is_empty() {
+                // RFC 3264 6: without a common format the section is refused.
+                ended.extend(slot.stop());
+                ingress.stop(&slot.mid);
+            }
+        }
+        !known && slot.live()
+    }
+
+    fn summarise(&self, index: usize, is_new: bool, summary: &mut OfferSummary) {
+        let Some(slot) = self.slots.get(index).filter(|slot| slot.live()) else { return };
+        summary.has_application |= slot.kind == SectionKind::Application;
+        let Some(kind) = slot.media_kind() else { return };
+        summary.sections.push(SectionSummary {
+            mid: slot.mid.clone(),
+            kind,
+            sends: slot.client.sends(),
+            receives: slot.client.receives(),
+            is_new,
+            rids: slot.rids.clone(),
+            local: slot.local,
+        });
+    }
+}
+
+/// The mid as the ingress engine keeps it: what is neither letter nor digit counts the same.
+fn engine_name(mid: &str) -> String {
+    mid.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
+}

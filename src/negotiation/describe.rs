@@ -1,0 +1,133 @@
+//! Turns slots into the sections of our descriptions.
+
+use super::slots::Slot;
+use super::{MESSAGE_BYTES_MAX, Negotiation, SCTP_PORT};
+use crate::sdp::{
+    Direction, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
+    Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+};
+
+/// Which side of the exchange we are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Offer,
+    Answer,
+}
+
+impl Negotiation {
+    /// Prints all slots as one description.
+    pub(super) fn describe(&mut self, role: Role, bundle: Vec<String>, extmap_allow_mixed: bool) -> String {
+        self.origin.version += 1;
+        let first = self.slots.iter().position(Slot::live);
+        let sections = self.slots.iter().enumerate().map(|(index, slot)| {
+            if slot.stopped {
+                return stopped(slot);
+            }
+            let mut section = match slot.kind {
+                SectionKind::Application => application(slot),
+                _ => media(slot, role),
+            };
+            // RFC 9143 7.1.3: in a group, the tagged section speaks for all; the first live one is it.
+            if Some(index) == first {
+                section.candidates.clone_from(&self.local.candidates);
+                section.end_of_candidates = true;
+            }
+            section.transport = Transport {
+                ice: Some(Ice {
+                    ufrag: self.transport.local.ufrag.clone(),
+                    pwd: self.transport.local.pwd.clone(),
+                }),
+                fingerprint: None,
+                // RFC 8842 5.2, 5.3: offers leave the role open; we answer as the DTLS server.
+                setup: Some(if role == Role::Offer { Setup::ActPass } else { Setup::Passive }),
+            };
+            section
+        });
+        let description = SessionDescription {
+            origin: self.origin,
+            bundle,
+            ice_lite: true,
+            extmap_allow_mixed,
+            transport: Transport { fingerprint: self.fingerprint(), ..Transport::default() },
+            sections: sections.collect(),
+        };
+        description.to_string()
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let (hash, value) = self.local.fingerprint.split_once(' ')?;
+        Some(Fingerprint { hash: hash.to_owned(), value: value.to_owned() })
+    }
+}
+
+fn blank(slot: &Slot) -> Section {
+    let mut section = Section::new(slot.kind, slot.mid.clone());
+    section.media.clone_from(&slot.media);
+    section.protocol.clone_from(&slot.protocol);
+    section.direction = Direction::Inactive;
+    section
+}
+
+fn stopped(slot: &Slot) -> Section {
+    let mut section = blank(slot);
+    section.rejected = true;
+    if slot.media_kind().is_none() {
+        section.formats.clone_from(&slot.formats);
+    }
+    // RFC 3264 6: at least one format must stand there; it means nothing.
+    section
+        .payloads
+        .extend(slot.payloads.first().cloned().map(|payload| Payload { rtcp_fb: Vec::new(), ..payload }));
+    section
+}
+
+fn application(slot: &Slot) -> Section {
+    let mut section = blank(slot);
+    section.formats.clone_from(&slot.formats);
+    section.sctp_port = Some(SCTP_PORT);
+    section.max_message_size = Some(MESSAGE_BYTES_MAX);
+    section
+}
+
+fn media(slot: &Slot, role: Role) -> Section {
+    let mut section = blank(slot);
+    section.direction = match role {
+        Role::Offer => slot.proposed(),
+        Role::Answer => slot.answered(),
+    };
+    section.rtcp_mux = true;
+    section.rtcp_rsize = slot.rtcp_rsize || (role == Role::Offer && slot.ours);
+    section.payloads.clone_from(&slot.payloads);
+    section.extmap.clone_from(&slot.extmap);
+    if section.direction.receives() {
+        let recv = |id: &String| Rid { id: id.clone(), direction: RidDirection::Recv };
+        section.rids = slot.rids.iter().map(recv).collect();
+        let layer = |rid: &String| vec![SimulcastLayer { rid: rid.clone(), paused: false }];
+        section.simulcast = slot
+            .simulcast
+            .then(|| Simulcast { send: Vec::new(), recv: slot.rids.iter().map(layer).collect() });
+    }
+    if section.direction.sends() {
+        announce(slot, &mut section);
+    }
+    section
+}
+
+/// Announces under which sources we send. Native clients find the stream by them.
+fn announce(slot: &Slot, section: &mut Section) {
+    let Some(sender) = &slot.sender else { return };
+    section.msid = Some(sender.msid.clone());
+    let source = |ssrc: u32| {
+        let msid = Msid { stream: sender.msid.stream.clone(), track: sender.msid.track.clone() };
+        SsrcSource { ssrc, cname: Some(sender.cname.clone()), msid: Some(msid) }
+    };
+    section.ssrcs.push(source(sender.ssrc));
+    let has_rtx = slot.payloads.iter().any(|payload| payload.rtx_for().is_some());
+    if let Some(rtx_ssrc) = sender.rtx_ssrc.filter(|_| has_rtx) {
+        // RFC 5576 4.2: flow identification joins a source and its retransmissions.
+        section
+            .ssrc_groups
+            .push(SsrcGroup { semantics: "FID".to_owned(), ssrcs: vec![sender.ssrc, rtx_ssrc] });
+        section.ssrcs.push(source(rtx_ssrc));
+    }
+}

@@ -1,0 +1,89 @@
+//! Why a description or a binding is refused, with the codes that the API gives its clients.
+
+use crate::sdp::SdpError;
+
+/// Why a client's description is refused. The session is unchanged in every case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NegotiationError {
+    /// The text is no session description, or is over a bound.
+    #[error("bad session description: {0}")]
+    Sdp(#[from] SdpError),
+    /// No ICE user fragment and password where a section is live.
+    #[error("the session description has no a=ice-ufrag and a=ice-pwd")]
+    MissingIce,
+    /// No certificate fingerprint where a section is live.
+    #[error("the session description has no a=fingerprint")]
+    MissingFingerprint,
+    /// The client wants us to be the DTLS client, which we never are.
+    #[error("a=setup:passive is not supported: the server is always the passive side")]
+    PassiveClient,
+    /// The client is ICE-lite too, so nobody would send checks.
+    #[error("a=ice-lite is not supported: the server is the lite side")]
+    LiteClient,
+    /// Another certificate on an association that stays.
+    #[error("a=fingerprint changed without new ICE credentials")]
+    FingerprintChanged,
+    /// The m-lines do not fit the agreed ones.
+    #[error("{0}")]
+    Sections(String),
+    /// An answer without an offer of ours.
+    #[error("no offer is pending, so there is nothing to answer")]
+    NoOfferPending,
+}
+
+impl NegotiationError {
+    /// Gives the `errorCode` of the API.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingIce => "decoding_error",
+            _ => "invalid_session_description",
+        }
+    }
+
+    /// Gives the `errorSubcode` of the API, which tells ordering mistakes from bad text.
+    #[must_use]
+    pub fn subcode(&self) -> &'static str {
+        match self {
+            Self::Sdp(_) | Self::MissingIce | Self::MissingFingerprint => "bad_sdp",
+            Self::PassiveClient | Self::LiteClient => "unsupported_role",
+            Self::FingerprintChanged => "fingerprint_changed",
+            Self::Sections(_) => "m_line_mismatch",
+            Self::NoOfferPending => "invalid_modification_stable",
+        }
+    }
+}
+
+/// Why a track cannot be bound to a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// There is no such section, or it cannot carry the track in that direction.
+    #[error("no section can carry the track")]
+    NoSection,
+    /// The section carries the other kind of media.
+    #[error("the section carries another kind of media")]
+    KindMismatch,
+    /// The two ends have no codec in common.
+    #[error("there is no codec in common")]
+    NoCodec,
+    /// The session has as many m-lines as it may have.
+    #[error("the session has too many m-lines")]
+    Limit,
+    /// An offer of ours waits for its answer, so another one cannot be prepared.
+    #[error("an offer is pending: answer it first")]
+    OfferPending,
+}
+
+impl BindError {
+    /// Gives the `errorSubcode` of the API.
+    #[must_use]
+    pub fn subcode(self) -> &'static str {
+        match self {
+            Self::NoSection => "no_section",
+            Self::KindMismatch => "kind_mismatch",
+            Self::NoCodec => "no_codec",
+            Self::Limit => "too_many_sections",
+            Self::OfferPending => "invalid_modification_have_local_offer",
+        }
+    }
+}

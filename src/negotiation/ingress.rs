@@ -1,0 +1,324 @@
+//! Writes the description that feeds the ingress engine: the client's sending sections alone.
+//!
+//! The engine is an SDP endpoint that only ever answers. It sees an order of m-lines of its own:
+//!
+//! ```text
+//! 0    dummy      inactive audio, so that sessions in which the client sends nothing can connect too
+//! 1    numbers    stopped; carries every payload type and extension id, under a new mid whenever one is added
+//! 2..  sections   in which the client sends; append-only
+//! ```
+//!
+//! Lines never move; a stopped one is taken over by the next new section, but only by a later description than
+//! the one that stopped it. The second line is there because the engine learns numbers from lines that are new to
+//! it and from no others, while a client may add codecs to a section that it has.
+
+use super::codecs;
+use super::slots::Slot;
+use super::transport::RemoteTransport;
+use crate::rtp::{Codec, MediaKind};
+use crate::sdp::{
+    Direction, Extmap, Origin, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
+    Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+};
+
+/// Mid of the dummy.
+const DUMMY_MID: &str = "__";
+/// How the mids of the line with the numbers begin.
+const NUMBERS_MID: &str = "_n";
+
+/// Video payload types that the engine can tell apart.
+///
+/// It matches codecs by name and parameters, and drops what it does not know. All it needs of a video payload
+/// type is the clock rate and the link to its retransmissions, so every one is presented as VP9 with a
+/// `profile-id` of its own, for which the engine has this many configurations.
+pub const VIDEO_DISGUISES: usize = 16;
+
+/// Clock rate of every video payload, Hz.
+const VIDEO_CLOCK: u32 = 90_000;
+
+/// Tells whether a mid, as the engine keeps it, is one of its own lines.
+pub(super) fn reserved(mid: &str) -> bool {
+    mid == DUMMY_MID || mid.starts_with(NUMBERS_MID)
+}
+
+/// The m-lines and numbers as the engine knows them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct IngressLines {
+    lines: Vec<Line>,
+    /// Client's video payload types; the index is the disguise.
+    video: Vec<VideoClaim>,
+    /// Client's audio payload types: the engine knows one of each codec.
+    audio: Vec<AudioClaim>,
+    /// Client's extension ids: the engine keeps the first of each URI.
+    extensions: Vec<Extmap>,
+    /// Counts exchanges.
+    epoch: u64,
+}
+
+/// A video payload type. The engine fixes the link to its retransmissions at first sight.
+#[derive(Debug, Clone)]
+struct VideoClaim {
+    pt: u8,
+    rtx: Option<u8>,
+    rtcp_fb: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct AudioClaim {
+    codec: Codec,
+    payload: Payload,
+    /// The exchange that brought it.
+    epoch: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    mid: String,
+    kind: SectionKind,
+    /// The exchange that stopped it.
+    stopped: Option<u64>,
+}
+
+impl IngressLines {
+    /// Begins an exchange.
+    pub(super) fn begin(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// Claims a payload type of a section in which the client sends; tells whether the engine can take it. What
+    /// means something else already cannot be taken: the engine would renumber it in silence.
+    fn claim(&mut self, payload: &Payload, rtx: Option<u8>, codec: Codec) -> bool {
+        let (pt, epoch) = (payload.pt, self.epoch);
+        if codec.kind() == MediaKind::Video {
+            if self.video.iter().any(|claim| claim.pt == pt) {
+                return true;
+            }
+            if self.video.len() == VIDEO_DISGUISES || self.claimed(pt) {
+                return false;
+            }
+            let rtx = rtx.filter(|rtx| !self.claimed(*rtx));
+            self.video.push(VideoClaim { pt, rtx, rtcp_fb: payload.rtcp_fb.clone() });
+            return true;
+        }
+        if let Some(claim) = self.audio.iter().find(|claim| claim.codec == codec) {
+            return claim.payload.pt == pt;
+        }
+        // Redundancy is a property of Opus, which the engine fixes at first sight.
+        let late = self.audio.iter().any(|claim| claim.codec == Codec::Opus && claim.epoch != epoch);
+        if self.claimed(pt) || (codec == Codec::Red && late) {
+            return false;
+        }
+        let channels = matches!(codec, Codec::Opus | Codec::Red).then_some(2);
+        let payload = Payload { name: codec.name().to_owned(), channels, ..payload.clone() };
+        self.audio.push(AudioClaim { codec, payload, epoch });
+        true
+    }
+
+    /// Filters a payload list of a section in which the client sends down to what the engine can take.
+    pub(super) fn receivable(
+        &mut self,
+        payloads: &[Payload],
+        kind: MediaKind,
+        rtx_of: impl Fn(u8) -> Option<u8>,
+    ) -> Vec<Payload> {
+        let mut kept =
+            codecs::filtered(payloads, kind, |payload, codec| self.claim(payload, rtx_of(payload.pt), codec));
+        kept.retain(|payload| payload.rtx_for().is_none_or(|pt| self.rtx_of(pt) == Some(payload.pt)));
+        kept
+    }
+
+    /// Takes over the extension ids of a section in which the client sends.
+    pub(super) fn name(&mut self, extmap: &[Extmap]) {
+        for line in extmap {
+            let known = |known: &Extmap| known.uri == line.uri || known.id == line.id;
+            if !self.extensions.iter().any(known) {
+                self.extensions.push(Extmap { direction: None, ..line.clone() });
+            }
+        }
+    }
+
+    /// Gives the retransmissions of a video payload type as the engine knows them.
+    pub(super) fn rtx_of(&self, pt: u8) -> Option<u8> {
+        self.video.iter().find(|claim| claim.pt == pt)?.rtx
+    }
+
+    /// Tells whether the engine knows a payload type.
+    pub(super) fn knows(&self, pt: u8) -> bool {
+        self.audio.iter().any(|claim| claim.payload.pt == pt) || self.video.iter().any(|claim| claim.pt == pt)
+    }
+
+    fn claimed(&self, pt: u8) -> bool {
+        self.knows(pt) || self.video.iter().any(|claim| claim.rtx == Some(pt))
+    }
+
+    /// Makes a section known to the engine, if it is not yet.
+    pub(super) fn open(&mut self, mid: &str, kind: SectionKind) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.mid == mid) {
+            line.stopped = None;
+            return;
+        }
+        let line = Line { mid: mid.to_owned(), kind, stopped: None };
+        if kind == SectionKind::Application {
+            // The engine has one such line, which can neither move nor change its mid.
+            if !self.lines.iter().any(|line| line.kind == kind) {
+                self.lines.push(line);
+            }
+            return;
+        }
+        match self.lines.iter_mut().find(|line| line.stopped.is_some_and(|epoch| epoch < self.epoch)) {
+            Some(free) => *free = line,
+            None => self.lines.push(line),
+        }
+    }
+
+    /// Stops a section for the engine. Data channels have no stop there.
+    pub(super) fn stop(&mut self, mid: &str) {
+        let media = |line: &&mut Line| line.mid == mid && line.kind != SectionKind::Application;
+        if let Some(line) = self.lines.iter_mut().find(media) {
+            line.stopped.get_or_insert(self.epoch);
+        }
+    }
+
+    /// Whether the engine knows the section as live.
+    pub(super) fn contains(&self, mid: &str) -> bool {
+        self.lines.iter().any(|line| line.mid == mid && line.stopped.is_none())
+    }
+
+    /// Prints the description.
+    pub(super) fn print(&self, id: u64, remote: &RemoteTransport, slots: &[Slot]) -> String {
+        let mut sections = vec![dummy(), self.numbers()];
+        for line in &self.lines {
+            let slot = slots.iter().find(|slot| slot.mid == line.mid && slot.live());
+            sections.push(match slot {
+                Some(slot) if line.stopped.is_none() && slot.media_kind().is_some() => self.media(slot),
+                _ if line.kind == SectionKind::Application => application(&line.mid),
+                _ => stopped(line),
+            });
+        }
+        let live = sections.iter().filter(|section| !section.rejected);
+        let description = SessionDescription {
+            // No version: the text is the same as long as what it says is.
+            origin: Origin { id, version: 1 },
+            bundle: live.map(|section| section.mid.clone()).collect(),
+            ice_lite: false,
+            extmap_allow_mixed: true,
+            transport: Transport {
+                ice: Some(remote.ice.clone()),
+                fingerprint: Some(remote.fingerprint.clone()),
+                setup: Some(remote.setup),
+            },
+            sections,
+        };
+        description.to_string()
+    }
+
+    fn media(&self, slot: &Slot) -> Section {
+        let mut section = Section::new(slot.kind, slot.mid.clone());
+        section.direction = Direction::SendOnly;
+        section.rtcp_mux = true;
+        section.rtcp_rsize = slot.rtcp_rsize;
+        section.extmap.clone_from(&slot.extmap);
+        for extmap in &mut section.extmap {
+            extmap.direction = None;
+        }
+        for payload in &slot.payloads {
+            self.describe(payload.pt, &mut section.payloads);
+        }
+        section.rids =
+            slot.rids.iter().map(|id| Rid { id: id.clone(), direction: RidDirection::Send }).collect();
+        let layer = |rid: &String| vec![SimulcastLayer { rid: rid.clone(), paused: false }];
+        section.simulcast = slot
+            .simulcast
+            .then(|| Simulcast { send: slot.rids.iter().map(layer).collect(), recv: Vec::new() });
+        if slot.rids.is_empty() {
+            (section.ssrcs, section.ssrc_groups) = sources(slot);
+        }
+        section
+    }
+
+    /// Writes the lines of one payload type as the engine is to see it.
+    fn describe(&self, pt: u8, list: &mut Vec<Payload>) {
+        if let Some(claim) = self.audio.iter().find(|claim| claim.payload.pt == pt) {
+            list.push(claim.payload.clone());
+        }
+        let Some((disguise, claim)) = self.video.iter().enumerate().find(|(_, claim)| claim.pt == pt) else {
+            return;
+        };
+        let line = |pt: u8, name: &str, fmtp: String, rtcp_fb: Vec<String>| Payload {
+            pt,
+            name: name.to_owned(),
+            clock: VIDEO_CLOCK,
+            channels: None,
+            fmtp: Some(fmtp),
+            rtcp_fb,
+        };
+        list.push(line(pt, Codec::Vp9.name(), format!("profile-id={disguise}"), claim.rtcp_fb.clone()));
+        if let Some(rtx) = claim.rtx {
+            list.push(line(rtx, "rtx", format!("apt={pt}"), Vec::new()));
+        }
+    }
+
+    /// The line that teaches the engine all numbers before any section uses them.
+    fn numbers(&self) -> Section {
+        let count = self.audio.len() + self.video.len() + self.extensions.len();
+        let mut section = Section::new(SectionKind::Video, format!("{NUMBERS_MID}{count}"));
+        section.rejected = true;
+        section.direction = Direction::Inactive;
+        section.extmap.clone_from(&self.extensions);
+        let audio = self.audio.iter().map(|claim| claim.payload.pt);
+        for pt in audio.chain(self.video.iter().map(|claim| claim.pt)) {
+            self.describe(pt, &mut section.payloads);
+        }
+        section
+    }
+}
+
+/// What the client announced of its sources: one primary source and its retransmissions. More of them without
+/// rids would be simulcast in its old form, which is not carried.
+fn sources(slot: &Slot) -> (Vec<SsrcSource>, Vec<SsrcGroup>) {
+    let fid = |group: &&SsrcGroup| group.semantics.eq_ignore_ascii_case("FID") && group.ssrcs.len() == 2;
+    let old_simulcast = slot.ssrc_groups.iter().find(|group| group.semantics.eq_ignore_ascii_case("SIM"));
+    let groups: Vec<SsrcGroup> = slot.ssrc_groups.iter().filter(fid).cloned().collect();
+    let Some(first) = old_simulcast.and_then(|group| group.ssrcs.first()) else {
+        return (named(slot, |_| true), groups);
+    };
+    let groups: Vec<SsrcGroup> =
+        groups.into_iter().filter(|group| group.ssrcs.first() == Some(first)).collect();
+    let kept = |ssrc: u32| ssrc == *first || groups.iter().any(|group| group.ssrcs.contains(&ssrc));
+    (named(slot, kept), groups)
+}
+
+fn named(slot: &Slot, keep: impl Fn(u32) -> bool) -> Vec<SsrcSource> {
+    let kept = slot.ssrcs.iter().filter(|source| keep(source.ssrc));
+    // The name plays no part here, and the client's may hold what the engine does not parse.
+    kept.map(|source| SsrcSource { ssrc: source.ssrc, cname: Some("c".to_owned()), msid: None }).collect()
+}
+
+fn dummy() -> Section {
+    let mut section = Section::new(SectionKind::Audio, DUMMY_MID);
+    section.direction = Direction::Inactive;
+    section.rtcp_mux = true;
+    section.payloads.push(Payload {
+        pt: 0,
+        name: Codec::Pcmu.name().to_owned(),
+        clock: 8_000,
+        channels: None,
+        fmtp: None,
+        rtcp_fb: Vec::new(),
+    });
+    section
+}
+
+fn application(mid: &str) -> Section {
+    let mut section = Section::new(SectionKind::Application, mid);
+    section.sctp_port = Some(super::SCTP_PORT);
+    section.max_message_size = Some(super::MESSAGE_BYTES_MAX);
+    section
+}
+
+fn stopped(line: &Line) -> Section {
+    let mut section = Section::new(line.kind, line.mid.clone());
+    section.rejected = true;
+    section.direction = Direction::Inactive;
+    section
+}

@@ -1,0 +1,77 @@
+//! Writes the plan: the committed state as a shard carries it out.
+
+use super::Negotiation;
+use super::slots::Slot;
+use crate::plan::{EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
+
+impl Negotiation {
+    /// Gives the whole desired state of the session. Sections whose exchange is not complete are not in it.
+    ///
+    /// `ingress_offer` is empty until the client's first description.
+    #[must_use]
+    pub fn plan(&self) -> SessionPlan {
+        let ingress_offer = self
+            .transport
+            .remote
+            .as_ref()
+            .map(|remote| self.ingress.print(self.origin.id, remote, &self.slots));
+        SessionPlan {
+            transport: TransportPlan {
+                generation: self.transport.generation,
+                local: self.transport.local.clone(),
+                ingress_offer: ingress_offer.unwrap_or_default(),
+            },
+            ingress: self.slots.iter().filter_map(|slot| self.ingress_plan(slot)).collect(),
+            egress: self.slots.iter().filter_map(egress_plan).collect(),
+        }
+    }
+
+    fn ingress_plan(&self, slot: &Slot) -> Option<IngressPlan> {
+        let kind = slot.media_kind()?;
+        if slot.stopped || !self.ingress.contains(&slot.mid) {
+            return None;
+        }
+        let codecs = super::codecs::published(&slot.payloads, kind);
+        Some(IngressPlan {
+            mid: slot.mid.clone(),
+            kind,
+            publication: slot.local,
+            codecs: codecs
+                .iter()
+                .filter(|codec| self.ingress.knows(codec.pt))
+                .map(|codec| PayloadPlan {
+                    payload_type: codec.pt,
+                    codec: codec.codec,
+                    clock_rate: codec.clock_rate,
+                })
+                .collect(),
+            rids: slot.rids.clone(),
+            extensions: slot.passed_extensions().collect(),
+        })
+    }
+}
+
+fn egress_plan(slot: &Slot) -> Option<EgressPlan> {
+    if slot.stopped || !slot.sends {
+        return None;
+    }
+    let (source, sender) = (slot.egress.as_ref()?, slot.sender.as_ref()?);
+    let payload_types = slot.payload_map(&source.media);
+    if payload_types.is_empty() {
+        return None;
+    }
+    let published = &source.media.extensions;
+    let taken = slot.sent_extensions().filter(|(_, kind)| !kind.is_passed() || published.contains(kind));
+    Some(EgressPlan {
+        mid: slot.mid.clone(),
+        kind: source.media.kind,
+        publication: source.publication,
+        origin: source.origin,
+        ssrc: sender.ssrc,
+        rtx_ssrc: sender.rtx_ssrc.filter(|_| payload_types.iter().any(|entry| entry.rtx.is_some())),
+        cname: source.cname(),
+        payload_types,
+        extensions: taken.collect(),
+        preference: source.preference.clone(),
+    })
+}

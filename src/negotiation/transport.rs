@@ -1,0 +1,166 @@
+//! The transport of a session: who the client is on it, and when a description means another one.
+//!
+//! A session outlives its transports. libwebrtc ties the transport to the first mid of the BUNDLE group (the tag,
+//! RFC 9143 7.2): when that section stops, it opens new sockets and a new DTLS association, with the same ICE
+//! credentials or with new ones. We follow by raising the generation.
+
+use super::error::NegotiationError;
+use crate::ids::IceCredentials;
+use crate::sdp::{Fingerprint, Ice, SessionDescription, Setup};
+
+/// The client's side of a transport, from the first live section of its description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RemoteTransport {
+    pub(super) ice: Ice,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) setup: Setup,
+}
+
+impl RemoteTransport {
+    /// Reads it from a description; `None` if every section is rejected.
+    pub(super) fn of(description: &SessionDescription) -> Result<Option<Self>, NegotiationError> {
+        if description.ice_lite {
+            return Err(NegotiationError::LiteClient);
+        }
+        let Some(section) = description.sections.iter().find(|section| !section.rejected) else {
+            return Ok(None);
+        };
+        let transport = &section.transport;
+        let ice = transport.ice.clone().filter(|ice| !ice.ufrag.is_empty() && !ice.pwd.is_empty());
+        let setup = transport.setup.unwrap_or(Setup::ActPass);
+        if setup == Setup::Passive {
+            return Err(NegotiationError::PassiveClient);
+        }
+        Ok(Some(Self {
+            ice: ice.ok_or(NegotiationError::MissingIce)?,
+            fingerprint: transport.fingerprint.clone().ok_or(NegotiationError::MissingFingerprint)?,
+            setup,
+        }))
+    }
+}
+
+/// The present transport.
+#[derive(Debug, Clone)]
+pub(super) struct TransportState {
+    pub(super) generation: u32,
+    pub(super) local: IceCredentials,
+    pub(super) remote: Option<RemoteTransport>,
+    /// The mid that tags it.
+    tag: String,
+}
+
+impl TransportState {
+    pub(super) fn new(local: IceCredentials) -> Self {
+        Self { generation: 0, local, remote: None, tag: String::new() }
+    }
+
+    /// Takes a client's offer. New credentials of ours can still be told in the answer.
+    pub(super) fn take_offer(
+        &mut self,
+        remote: RemoteTransport,
+        tag: &str,
+        mint: &mut dyn FnMut() -> IceCredentials,
+    ) -> Result<(), NegotiationError> {
+        if self.change(remote, tag)?.new_credentials {
+            self.local = mint();
+        }
+        Ok(())
+    }
+
+    /// Takes a client's answer. Our credentials stand in the offer that it answers, so they stay.
+    pub(super) fn take_answer(&mut self, remote: RemoteTransport, tag: &str) -> Result<(), NegotiationError> {
+        self.change(remote, tag).map(drop)
+    }
+
+    fn change(&mut self, remote: RemoteTransport, tag: &str) -> Result<Change, NegotiationError> {
+        let mut change = Change { new_credentials: false };
+        if let Some(old) = &self.remote {
+            let restarted = old.ice != remote.ice;
+            let certificate = old.fingerprint != remote.fingerprint;
+            if certificate && !restarted {
+                return Err(NegotiationError::FingerprintChanged);
+            }
+            if self.tag != tag || certificate {
+                self.generation = self.generation.saturating_add(1);
+            }
+            // RFC 8445 9: a restart changes the credentials of both sides.
+            change.new_credentials = restarted;
+        }
+        tag.clone_into(&mut self.tag);
+        self.remote = Some(remote);
+        Ok(change)
+    }
+}
+
+struct Change {
+    new_credentials: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(ufrag: &str, fingerprint: &str) -> RemoteTransport {
+        RemoteTransport {
+            ice: Ice { ufrag: ufrag.to_owned(), pwd: "p".to_owned() },
+            fingerprint: Fingerprint { hash: "sha-256".to_owned(), value: fingerprint.to_owned() },
+            setup: Setup::ActPass,
+        }
+    }
+
+    fn credentials(ufrag: &str) -> IceCredentials {
+        IceCredentials { ufrag: ufrag.to_owned(), pwd: "w".to_owned() }
+    }
+
+    fn connected() -> TransportState {
+        let mut state = TransportState::new(credentials("ours"));
+        state
+            .take_offer(remote("a", "F"), "0", &mut || panic!("the first offer keeps our credentials"))
+            .unwrap();
+        state
+    }
+
+    #[test]
+    fn the_first_description_changes_nothing_of_ours() {
+        let state = connected();
+        assert_eq!((state.generation, state.local.ufrag.as_str()), (0, "ours"));
+    }
+
+    #[test]
+    fn the_same_tag_with_new_credentials_is_an_ice_restart() {
+        let mut state = connected();
+        state.take_offer(remote("b", "F"), "0", &mut || credentials("next")).unwrap();
+        assert_eq!((state.generation, state.local.ufrag.as_str()), (0, "next"));
+    }
+
+    #[test]
+    fn another_tag_with_old_credentials_is_a_new_generation_with_ours_kept() {
+        let mut state = connected();
+        state.take_offer(remote("a", "F"), "1", &mut || credentials("next")).unwrap();
+        assert_eq!((state.generation, state.local.ufrag.as_str()), (1, "ours"));
+    }
+
+    #[test]
+    fn another_tag_with_new_credentials_is_a_new_generation_with_new_ones() {
+        let mut state = connected();
+        state.take_offer(remote("b", "F"), "1", &mut || credentials("next")).unwrap();
+        assert_eq!((state.generation, state.local.ufrag.as_str()), (1, "next"));
+    }
+
+    #[test]
+    fn a_new_certificate_needs_new_credentials() {
+        let mut state = connected();
+        let error = state.take_offer(remote("a", "G"), "1", &mut || credentials("next")).unwrap_err();
+        assert_eq!(error, NegotiationError::FingerprintChanged);
+        assert_eq!(state.generation, 0);
+        state.take_offer(remote("b", "G"), "0", &mut || credentials("next")).unwrap();
+        assert_eq!((state.generation, state.local.ufrag.as_str()), (1, "next"));
+    }
+
+    #[test]
+    fn an_answer_never_changes_our_credentials() {
+        let mut state = connected();
+        state.take_answer(remote("b", "F"), "1").unwrap();
+        assert_eq!((state.generation, state.local.ufrag.as_str()), (1, "ours"));
+    }
+}

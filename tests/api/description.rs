@@ -1,0 +1,52 @@
+//! The description of the API for machines.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+
+use super::harness::Api;
+
+async fn description(api: &Api) -> Value {
+    api.request(Request::builder().uri("/openapi.json").body(Body::empty()).unwrap()).await.ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_operation_is_described_with_its_refusals() {
+    let description = description(&Api::new()).await;
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut operations = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        assert!(path.starts_with("/v1/apps/{appId}/"), "{path}");
+        for (method, operation) in item.as_object().unwrap() {
+            operations += 1;
+            let place = format!("{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("404"), "{place}");
+            assert_eq!(responses.contains_key("401"), !path.ends_with("generate-ice-servers"), "{place}");
+            assert_eq!(responses.contains_key("410"), path.contains("{sessionId}"), "{place}");
+            assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
+            let parameters = operation["parameters"].as_array().unwrap();
+            for name in path.split(['{', '}']).skip(1).step_by(2) {
+                let known = parameters.iter().find(|parameter| parameter["name"] == name);
+                let known = known.unwrap_or_else(|| panic!("{place}: {name} is missing"));
+                assert_eq!((&known["in"], &known["required"]), (&"path".into(), &true.into()), "{place}");
+                assert!(known["schema"]["pattern"].is_string(), "{place}: {name}");
+            }
+            let secured = operation.get("security").is_none() && description["security"].is_array();
+            assert_eq!(secured, !path.ends_with("generate-ice-servers"), "{place}");
+        }
+    }
+    assert_eq!(operations, 19);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_reference_leads_somewhere() {
+    let description = description(&Api::new()).await;
+    let text = description.to_string();
+    let references: Vec<&str> =
+        text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(references.len() > 20);
+    for reference in references {
+        assert!(description.pointer(reference).is_some(), "{reference}");
+    }
+}

@@ -1,0 +1,46 @@
+// Firefox ESR and Chromium in one call, both ways. Skipped where Firefox is not installed.
+
+import { existsSync } from "node:fs";
+import { after, afterEach, before, describe, test } from "node:test";
+import { FIREFOX, startFirefox } from "./lib/firefox.js";
+import { picture, tone, useRig } from "./lib/rig.js";
+
+const skip = existsSync(FIREFOX) ? false : `${FIREFOX} is not there`;
+
+describe("Firefox", { skip }, () => {
+  const rig = useRig({ before, after, afterEach });
+  let firefox;
+  let page;
+  before(
+    async () => {
+      firefox = await startFirefox();
+      page = await firefox.tab(rig().pages.url);
+    },
+    { timeout: 120_000 },
+  );
+  after(() => firefox?.stop());
+
+  test("sees and hears Chromium, and is seen and heard there", async () => {
+    const [fox, bob] = [await rig().peer("fox", { page }), await rig().peer("bob")];
+    const camera = await fox.push("camera", picture(36));
+    const microphone = await fox.push("microphone", tone(600));
+    const [reply, voice] = await Promise.all([bob.push("camera", picture(37)), bob.push("microphone", tone(800))]);
+    const seenByFox = await fox.pull(reply.metadata);
+    const heardByFox = await fox.pull(voice.metadata);
+    const [seenByBob, heardByBob] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
+    await seenByBob.expectPicture(36, { ms: 30_000 });
+    await seenByFox.expectPicture(37, { ms: 30_000 });
+    await heardByBob.expectTone(600, { ms: 30_000 });
+    await heardByFox.expectTone(800, { ms: 30_000 });
+  });
+
+  test("as a viewer only, connects by the server's offer and changes what it pulls", async () => {
+    const [fox, bob] = [await rig().peer("fox", { page }), await rig().peer("bob")];
+    const [first, second] = [await bob.push("first", picture(38)), await bob.push("second", picture(39))];
+    const seen = await fox.pull(first.metadata);
+    await seen.expectPicture(38, { ms: 30_000 });
+    const other = await fox.pull(second.metadata);
+    await fox.call("unpull", seen.label);
+    await other.expectPicture(39, { frames: 15, ms: 30_000 });
+  });
+});

@@ -1,0 +1,74 @@
+// A network namespace of its own for a browser: with several addresses, which can be taken away, and a lossy way in.
+
+import { execFile } from "node:child_process";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { CHROMIUM } from "./chromium.js";
+
+const run = promisify(execFile);
+let count = 0;
+
+/** Whether this machine lets us make one. */
+export async function canMakeNetns() {
+  const name = `rcprobe${process.pid}`;
+  try {
+    await run("ip", ["netns", "add", name]);
+    await run("ip", ["netns", "del", name]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export async function makeNetns() {
+  count += 1;
+  const name = `rc${process.pid}n${count}`;
+  const [outside, inside] = [`rco${process.pid % 10_000}n${count}`, `rci${process.pid % 10_000}n${count}`];
+  const net = `10.77.${(process.pid + count) % 250}`;
+  const host = `${net}.1`;
+  const addresses = [`${net}.2`, `${net}.3`];
+  const folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-netns-"));
+  const within = (...args) => run("ip", ["netns", "exec", name, ...args]);
+  await run("ip", ["netns", "add", name]);
+  try {
+    await run("ip", ["link", "add", outside, "type", "veth", "peer", "name", inside, "netns", name]);
+    await run("ip", ["addr", "add", `${host}/24`, "dev", outside]);
+    await run("ip", ["link", "set", outside, "up"]);
+    await within("ip", "link", "set", "lo", "up");
+    await within("ip", "addr", "add", `${addresses[0]}/24`, "dev", inside);
+    await within("ip", "link", "set", inside, "up");
+    await within("ip", "route", "add", "default", "via", host);
+  } catch (error) {
+    await run("ip", ["netns", "del", name]).catch(() => {});
+    throw error;
+  }
+  const wrapper = path.join(folder, "chromium");
+  await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${name} ${CHROMIUM} "$@"\n`);
+  await chmod(wrapper, 0o755);
+  return {
+    host,
+    addresses,
+    executablePath: wrapper,
+    addAddress: (address) => within("ip", "addr", "add", `${address}/24`, "dev", inside),
+    /** The default route goes with the address it was made for, so it is set anew. */
+    async removeAddress(address) {
+      await within("ip", "addr", "del", `${address}/24`, "dev", inside);
+      await within("ip", "route", "replace", "default", "via", host);
+    },
+    /** Loses every `n`th UDP packet at random on the way in; 0 ends it. */
+    async loseOneIn(n) {
+      await within("nft", "delete", "table", "ip", "loss").catch(() => {});
+      if (n === 0) return;
+      await within("nft", "add", "table", "ip", "loss");
+      await within("nft", "add", "chain", "ip", "loss", "way_in", "{ type filter hook input priority 0; }");
+      await within("nft", "add", "rule", "ip", "loss", "way_in", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
+    },
+    async stop() {
+      await run("ip", ["netns", "del", name]).catch(() => {});
+      await run("ip", ["link", "del", outside]).catch(() => {});
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

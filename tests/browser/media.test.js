@@ -1,0 +1,142 @@
+// What is inside the tracks: screens, mute, other devices, simulcast layers, and payloads the server cannot read.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { picture, tone, useRig } from "./lib/rig.js";
+import { until } from "./lib/until.js";
+
+const rig = useRig({ before, after, afterEach });
+
+test("a shared screen is seen", async () => {
+  const [alice, bob] = [await rig().peer("alice", { apart: true }), await rig().peer("bob")];
+  const screen = await alice.push("screen", { kind: "screen" });
+  const pulled = await bob.pull(screen.metadata);
+  await pulled.expectSample("see a screen", ({ frames, width }) => frames > 5 && width >= 640, { ms: 25_000 });
+});
+
+test("a muted microphone is silent and a muted camera black, until they are on again", async () => {
+  const [alice, bob] = [await rig().peer("alice"), await rig().peer("bob")];
+  const [camera, microphone] = await Promise.all([alice.push("camera", picture(25)), alice.push("microphone", tone(650))]);
+  const [seen, heard] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
+  await seen.expectPicture(25);
+  await heard.expectTone(650);
+  await alice.call("enable", "microphone", false);
+  await alice.call("enable", "camera", false);
+  await heard.expectSample("hear silence", ({ db }) => db < -80);
+  await seen.expectPicture("black", { frames: 1 });
+  await alice.call("enable", "microphone", true);
+  await alice.call("enable", "camera", true);
+  await heard.expectTone(650);
+  await seen.expectPicture(25);
+});
+
+test("another microphone takes the place of the first without a call to the server", async () => {
+  const [alice, bob] = [await rig().peer("alice", { apart: true }), await rig().peer("bob")];
+  const devices = await alice.tab.page.evaluate(async () => {
+    (await navigator.mediaDevices.getUserMedia({ audio: true })).getTracks().forEach((track) => track.stop());
+    return window.kit.microphones();
+  });
+  assert.ok(devices.length >= 2, `the browser offers ${devices.length} microphones`);
+  const microphone = await alice.push("microphone", { kind: "audio", deviceId: devices[0] });
+  const heard = await bob.pull(microphone.metadata);
+  await heard.expectSample("hear the first", ({ energy }) => energy > 0);
+  const calls = (await alice.call("history")).length;
+  await alice.call("replace", "microphone", { kind: "audio", deviceId: devices[1] });
+  const { energy } = await heard.sample();
+  await heard.expectSample("hear the second", (now) => now.energy > energy + 1e-6);
+  assert.equal((await alice.call("history")).length, calls);
+});
+
+test("another picture or tone takes the place of the first on the same track", async () => {
+  const [alice, bob] = [await rig().peer("alice"), await rig().peer("bob")];
+  const [camera, microphone] = await Promise.all([alice.push("camera", picture(26)), alice.push("microphone", tone(500))]);
+  const [seen, heard] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
+  await seen.expectPicture(26);
+  await heard.expectTone(500);
+  await alice.call("replace", "camera", picture(27, { width: 480, height: 270 }));
+  await alice.call("replace", "microphone", tone(1000));
+  await seen.expectPicture(27);
+  await heard.expectTone(1000);
+  assert.equal((await seen.sample()).arrivals, 1, "the receiver keeps its track");
+});
+
+test("payloads encrypted by insertable streams pass untouched", async () => {
+  const extraConfig = { encodedInsertableStreams: true };
+  const alice = await rig().peer("alice", { raw: true, extraConfig });
+  const bob = await rig().peer("bob", { raw: true, extraConfig });
+  const stranger = await rig().peer("stranger", { raw: true });
+  const camera = await alice.push("camera", { ...picture(28), scrambled: true });
+  const microphone = await alice.push("microphone", { ...tone(750), scrambled: true });
+  const seen = await bob.pull(camera.metadata, { scrambled: true });
+  const heard = await bob.pull(microphone.metadata, { scrambled: true });
+  await seen.expectPicture(28, { frames: 20 });
+  await heard.expectTone(750);
+  // Whoever lacks the transform gets the packets and makes nothing of them.
+  const opaque = await stranger.pull(camera.metadata);
+  await opaque.expectSample("get packets", ({ packets }) => packets > 20);
+  assert.notEqual((await opaque.sample()).picture, 28);
+});
+
+const LAYERS = [
+  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 900_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 300_000 },
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 100_000 },
+];
+const wide = (identity) => picture(identity, { width: 960, height: 540, fps: 12 });
+const isWidth = (wanted) => ({ width, picture: shown }) => width === wanted && shown !== null;
+
+test("each viewer gets the simulcast layer it pins, and another one when it asks", async () => {
+  const alice = await rig().peer("alice", { apart: true });
+  const camera = await alice.push("camera", { ...wide(30), encodings: LAYERS });
+  await until("three layers to be sent", async () => {
+    const layers = await alice.call("sending", "camera");
+    return { done: ["f", "h", "q"].every((rid) => layers[rid]?.frames > 0), seen: layers };
+  }, { ms: 30_000 });
+  const viewers = {};
+  for (const [rid, width] of [["f", 960], ["h", 480], ["q", 240]]) {
+    const viewer = await rig().peer(`viewer-${rid}`);
+    viewers[rid] = await viewer.pull(camera.metadata, { rid });
+    await viewers[rid].expectPicture(30);
+    await viewers[rid].expectSample(`get layer ${rid}`, isWidth(width));
+  }
+  await viewers.f.peer.call("prefer", viewers.f.label, "q");
+  await viewers.q.peer.call("prefer", viewers.q.label, "f");
+  await viewers.f.expectSample("come down to q", isWidth(240));
+  await viewers.q.expectSample("come up to f", isWidth(960));
+  await viewers.h.expectSample("stay at h", isWidth(480));
+  for (const viewer of Object.values(viewers)) await viewer.expectPicture(30, { frames: 10 });
+});
+
+test("a viewer who asks for no layer gets one that goes on", async () => {
+  const [alice, bob] = [await rig().peer("alice", { apart: true }), await rig().peer("bob")];
+  const camera = await alice.push("camera", { ...wide(31), encodings: LAYERS });
+  const seen = await bob.pull(camera.metadata);
+  await seen.expectPicture(31, { frames: 30, ms: 30_000 });
+  await bob.call("prefer", seen.label, "");
+  await seen.expectPicture(31, { frames: 20 });
+});
+
+test("a layer preference on a track without simulcast is an error of that item only", async () => {
+  const [alice, bob] = [await rig().peer("alice", { raw: true }), await rig().peer("bob", { raw: true })];
+  const camera = await alice.push("camera", picture(32));
+  const seen = await bob.pull(camera.metadata);
+  await seen.expectPicture(32);
+  const tracks = [{ location: "remote", ...camera.metadata, mid: seen.mid, simulcast: { preferredRid: "q" } }];
+  const { status, reply } = await bob.call("api", "PUT", `sessions/${await bob.sessionId()}/tracks/update`, { tracks });
+  assert.equal(status, 200);
+  assert.equal(reply.tracks[0].errorCode, "update_track_error");
+  assert.match(reply.tracks[0].errorDescription, /not configured for simulcast/);
+  await seen.expectPicture(32);
+});
+
+test("tracks/update puts another publication on the same transceiver without any SDP", async () => {
+  const [alice, bob] = [await rig().peer("alice"), await rig().peer("bob", { raw: true })];
+  const [first, second] = [await alice.push("first", picture(34)), await alice.push("second", picture(35))];
+  const seen = await bob.pull(first.metadata);
+  await seen.expectPicture(34);
+  const tracks = [{ location: "remote", sessionId: second.metadata.sessionId, trackName: second.metadata.trackName, mid: seen.mid }];
+  const { status, reply } = await bob.call("api", "PUT", `sessions/${await bob.sessionId()}/tracks/update`, { tracks });
+  assert.equal(status, 200);
+  assert.equal(reply.tracks[0].errorCode, undefined, JSON.stringify(reply));
+  await seen.expectPicture(35);
+});

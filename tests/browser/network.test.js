@@ -1,0 +1,99 @@
+// A client whose network changes or loses packets. Its browser lives in a network namespace of its own; where
+// this machine does not allow one, the tests are skipped.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { canMakeNetns, makeNetns } from "./lib/netns.js";
+import { Rig, picture, tone } from "./lib/rig.js";
+import { until } from "./lib/until.js";
+
+const skip = (await canMakeNetns()) ? false : "network namespaces are not allowed here";
+
+describe("a browser in a network of its own", { skip }, () => {
+  let netns;
+  let rig;
+  before(
+    async () => {
+      netns = await makeNetns();
+      rig = await Rig.start({
+        host: netns.host,
+        browser: {
+          executablePath: netns.executablePath,
+          hosts: [netns.host],
+          // partytracks needs a secure context; this origin is one only on our say-so.
+          argsFor: ({ pages }) => [`--unsafely-treat-insecure-origin-as-secure=${new URL(pages.url).origin}`],
+        },
+      });
+    },
+    { timeout: 60_000 },
+  );
+  after(async () => {
+    await rig?.stop();
+    await netns?.stop();
+  });
+  afterEach(async () => {
+    await netns.loseOneIn(0);
+    await rig.clear();
+  });
+
+  for (const raw of [true, false]) {
+    test(`${raw ? "a plain client" : "partytracks"} whose address changes goes on sending and receiving`, async () => {
+      const [first, second] = netns.addresses;
+      const [alice, bob] = [await rig.peer("alice", { raw }), await rig.peer("bob", { raw })];
+      const camera = await alice.push("camera", picture(86));
+      const other = await bob.push("other", picture(87));
+      const [seenByBob, seenByAlice] = [await bob.pull(camera.metadata), await alice.pull(other.metadata)];
+      await seenByBob.expectPicture(86);
+      await seenByAlice.expectPicture(87);
+      assert.ok((await alice.call("selectedPair")).local.startsWith(first));
+      await netns.addAddress(second);
+      await netns.removeAddress(first);
+      try {
+        if (raw) {
+          // What an application does on "disconnected": new candidates by an ICE restart.
+          for (const peer of [alice, bob]) {
+            await peer.until("notice", async () => {
+              const { ice } = await peer.call("state");
+              return { done: ice === "disconnected" || ice === "failed" || !(await peer.call("selectedPair"))?.local.startsWith(first), seen: ice };
+            }, { ms: 20_000 });
+            await peer.call("restartIce");
+          }
+        } else {
+          await until("partytracks to have renewed its sessions, or to have moved", async () => {
+            const [metadata, pair] = [await alice.call("metadata", "camera"), await alice.call("selectedPair").catch(() => null)];
+            return { done: pair?.local.startsWith(second), seen: { metadata, pair } };
+          }, { ms: 45_000 });
+          await bob.connected(45_000);
+          for (const [viewer, pulled, sender, label] of [[bob, seenByBob, alice, "camera"], [alice, seenByAlice, bob, "other"]]) {
+            await viewer.call("repoint", pulled.label, await sender.call("metadata", label));
+          }
+        }
+        await seenByBob.expectPicture(86, { frames: 15, ms: 30_000 });
+        await seenByAlice.expectPicture(87, { frames: 15, ms: 30_000 });
+        assert.ok((await alice.call("selectedPair")).local.startsWith(second));
+      } finally {
+        await netns.addAddress(first).catch(() => {});
+        await netns.removeAddress(second).catch(() => {});
+      }
+    });
+  }
+
+  test("five in a hundred packets lost on the way to the viewer are sent again", async () => {
+    const [alice, bob] = [await rig.peer("alice"), await rig.peer("bob")];
+    const [camera, microphone] = await Promise.all([
+      alice.push("camera", picture(88, { width: 640, height: 360, fps: 15 })),
+      alice.push("microphone", tone(550)),
+    ]);
+    const [seen, heard] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
+    await seen.expectPicture(88);
+    await netns.loseOneIn(20);
+    const { frames, nacks, retransmitted } = await seen.sample();
+    const now = await seen.expectSample(
+      "see 150 more frames with losses mended",
+      (sample) => sample.frames >= frames + 150 && sample.nacks > nacks && sample.retransmitted > retransmitted,
+      { ms: 60_000 },
+    );
+    assert.equal(now.picture, 88);
+    await heard.expectTone(550);
+  });
+});

@@ -1,0 +1,282 @@
+// Everything the tests do inside a browser page, as functions on `window.kit` that take and return plain values.
+// One page holds any number of peers; each peer is one unmodified partytracks client, or one RawClient.
+
+import { PartyTracks } from "partytracks/client";
+import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
+import { Playback, makeSource, receivedFigures } from "./media.js";
+import { RawClient } from "./raw.js";
+
+const peers = new Map();
+const errors = [];
+addEventListener("unhandledrejection", (event) => errors.push(String(event.reason?.stack ?? event.reason)));
+addEventListener("error", (event) => errors.push(String(event.message)));
+
+const peer = (name) => {
+  if (!peers.has(name)) throw new Error(`no peer ${name}`);
+  return peers.get(name);
+};
+const sent = (name, label) => peer(name).sent.get(label);
+const received = (name, label) => {
+  const item = peer(name).received.get(label);
+  if (!item) throw new Error(`${name} pulls no ${label}`);
+  return item;
+};
+
+function play(item, pc, track) {
+  item.pc = pc;
+  if (item.playback?.track === track) return;
+  item.playback?.close();
+  item.playback = new Playback(track);
+  item.arrivals = (item.arrivals ?? 0) + 1;
+}
+
+/** XORs every payload byte but the first few, which codec-aware parts of the browser itself read. */
+function scramble(streams) {
+  const transform = new TransformStream({
+    transform(frame, controller) {
+      const bytes = new Uint8Array(frame.data);
+      for (let i = 10; i < bytes.length; i += 1) bytes[i] ^= 0xa5;
+      frame.data = bytes.buffer;
+      kit.scrambledFrames += 1;
+      controller.enqueue(frame);
+    },
+  });
+  streams.readable.pipeThrough(transform).pipeTo(streams.writable).catch(() => {});
+}
+
+const kit = {
+  scrambledFrames: 0,
+  errors: () => errors.splice(0),
+
+  // ---- peers ----
+
+  async open(name, { base, token, raw = false, extraConfig }) {
+    const common = { raw, sent: new Map(), received: new Map(), sessions: [] };
+    if (raw) {
+      const client = new RawClient({ base, token, extraConfig });
+      peers.set(name, { ...common, client, pc: () => client.pc });
+      return client.open();
+    }
+    const client = new PartyTracks({ prefix: base, headers: new Headers({ Authorization: `Bearer ${token}` }) });
+    let session = null;
+    const entry = { ...common, client, pc: () => session?.peerConnection };
+    peers.set(name, entry);
+    // Held for the life of the peer: partytracks closes the connection with its last subscriber.
+    entry.hold = client.session$.subscribe((next) => {
+      session = next;
+      entry.sessions.push(next.sessionId);
+    });
+    return null;
+  },
+
+  close(name) {
+    const entry = peer(name);
+    for (const label of [...entry.sent.keys()]) kit.unpush(name, label, { keepSource: false, quietly: true });
+    for (const item of entry.received.values()) {
+      item.subscription?.unsubscribe();
+      item.playback?.close();
+    }
+    entry.hold?.unsubscribe();
+    entry.pc()?.close();
+    peers.delete(name);
+  },
+
+  sessions: (name) => (peer(name).raw ? [peer(name).client.sessionId] : peer(name).sessions),
+  history: (name) => (peer(name).raw ? peer(name).client.log : peer(name).client.history.entries),
+  state: (name) => {
+    const pc = peer(name).pc();
+    return pc ? { connection: pc.connectionState, ice: pc.iceConnectionState, signalling: pc.signalingState } : null;
+  },
+  sdp: (name) => ({ local: peer(name).pc()?.localDescription?.sdp, remote: peer(name).pc()?.remoteDescription?.sdp }),
+
+  /** What the transport as a whole has received: for those who should receive nothing. */
+  async inbound(name) {
+    const pc = peer(name).pc();
+    const stats = pc ? [...(await pc.getStats()).values()] : [];
+    return stats
+      .filter((stat) => stat.type === "inbound-rtp")
+      .map(({ mid, kind, packetsReceived, framesDecoded }) => ({ mid, kind, packets: packetsReceived ?? 0, frames: framesDecoded ?? 0 }));
+  },
+
+  async selectedPair(name) {
+    const report = await peer(name).pc().getStats();
+    const transport = [...report.values()].find((stat) => stat.type === "transport");
+    const pair = report.get(transport?.selectedCandidatePairId);
+    if (!pair) return null;
+    const local = report.get(pair.localCandidateId);
+    const remote = report.get(pair.remoteCandidateId);
+    return { local: `${local.address}:${local.port}`, remote: `${remote.address}:${remote.port}`, state: pair.state };
+  },
+
+  // ---- sending ----
+
+  /** Pushes and resolves with the metadata others pull by. */
+  async push(name, label, spec) {
+    const entry = peer(name);
+    const source = await makeSource(spec);
+    if (entry.raw) {
+      const item = { name: label, track: source.track, encodings: spec.encodings, source };
+      if (spec.scrambled) item.onTransceiver = ({ sender }) => scramble(sender.createEncodedStreams());
+      entry.sent.set(label, item);
+      await entry.client.push([item]);
+      return { location: "remote", sessionId: entry.client.sessionId, trackName: label };
+    }
+    const track$ = new BehaviorSubject(source.track);
+    const options = spec.encodings ? { sendEncodings$: new BehaviorSubject(spec.encodings) } : {};
+    const metadata$ = new BehaviorSubject(null);
+    const subscription = entry.client.push(track$, options).subscribe((metadata) => metadata$.next(metadata));
+    entry.sent.set(label, { source, track$, metadata$, subscription });
+    return firstValueFrom(metadata$.pipe(filter(Boolean)));
+  },
+
+  /** Pushes many in one go; partytracks puts up to 32 of one turn into a call, a raw peer all of them. */
+  async pushMany(name, specs) {
+    const entry = peer(name);
+    if (!entry.raw) return Promise.all(specs.map(({ label, ...spec }) => kit.push(name, label, spec)));
+    const items = await Promise.all(
+      specs.map(async ({ label, ...spec }) => {
+        const source = await makeSource(spec);
+        return { name: label, track: source.track, source };
+      }),
+    );
+    items.forEach((item) => entry.sent.set(item.name, item));
+    const reply = await entry.client.push(items);
+    return reply.tracks.map((track) => ({ ...track, sessionId: entry.client.sessionId }));
+  },
+
+  metadata: (name, label) => sent(name, label).metadata$.value,
+
+  /** Puts another source in the place of the present one on the same sender. */
+  async replace(name, label, spec) {
+    const item = sent(name, label);
+    const former = item.source;
+    item.source = await makeSource(spec);
+    if (item.track$) item.track$.next(item.source.track);
+    else await item.transceiver.sender.replaceTrack(item.source.track);
+    former.stop();
+  },
+
+  enable: (name, label, isOn) => void (sent(name, label).source.track.enabled = isOn),
+
+  async unpush(name, label, { keepSource = false, force = false, quietly = false } = {}) {
+    const entry = peer(name);
+    const item = entry.sent.get(label);
+    entry.sent.delete(label);
+    if (!entry.raw) item.subscription.unsubscribe();
+    else if (!quietly) await entry.client[force ? "closeByForce" : "closeByOffer"]([item.transceiver]);
+    if (!keepSource) item.source.stop();
+  },
+
+  async sending(name, label) {
+    const item = sent(name, label);
+    const sender = item.transceiver?.sender ?? peer(name).pc().getSenders().find((one) => one.track === item.source.track);
+    const layers = {};
+    for (const stat of (await sender.getStats()).values()) {
+      if (stat.type === "outbound-rtp") layers[stat.rid ?? ""] = { width: stat.frameWidth ?? 0, frames: stat.framesEncoded ?? 0 };
+    }
+    return layers;
+  },
+
+  // ---- receiving ----
+
+  /** Starts a pull and resolves with its first track; later ones (after a reconnection) replace it. */
+  async pull(name, label, metadata, { rid, scrambled = false } = {}) {
+    const entry = peer(name);
+    const item = { arrivals: 0 };
+    entry.received.set(label, item);
+    if (entry.raw) {
+      const track = { sessionId: metadata.sessionId, trackName: metadata.trackName, ...(rid ? { simulcast: { preferredRid: rid } } : {}) };
+      const onTransceiver = scrambled ? ({ receiver }) => scramble(receiver.createEncodedStreams()) : undefined;
+      [item.transceiver] = await entry.client.pull([track], onTransceiver);
+      play(item, entry.client.pc, item.transceiver.receiver.track);
+      return item.transceiver.mid;
+    }
+    item.metadata$ = new BehaviorSubject(metadata);
+    item.rid$ = new BehaviorSubject(rid);
+    const pulled$ = entry.client.pull(item.metadata$, { simulcast: { preferredRid$: item.rid$ } });
+    await new Promise((resolve, reject) => {
+      item.subscription = pulled$.subscribe({
+        next: (track) => {
+          play(item, entry.pc(), track);
+          resolve();
+        },
+        error: reject,
+      });
+    });
+    return null;
+  },
+
+  /** Pulls many tracks in one call of a raw peer and resolves with their labels. */
+  async pullMany(name, tracks) {
+    const entry = peer(name);
+    const wanted = tracks.map(({ sessionId, trackName }) => ({ sessionId, trackName }));
+    const transceivers = await entry.client.pull(wanted);
+    return transceivers.map((transceiver, index) => {
+      const item = { transceiver };
+      play(item, entry.client.pc, transceiver.receiver.track);
+      entry.received.set(`many-${index}`, item);
+      return `many-${index}`;
+    });
+  },
+
+  /** Starts a pull that may have to wait, and returns at once. */
+  beginPull(name, label, metadata) {
+    kit.pull(name, label, metadata).catch((error) => errors.push(`pull ${label}: ${error}`));
+  },
+
+  repoint: (name, label, metadata) => void received(name, label).metadata$.next(metadata),
+  prefer: (name, label, rid) => void received(name, label).rid$.next(rid),
+
+  async unpull(name, label, { force = false } = {}) {
+    const entry = peer(name);
+    const item = received(name, label);
+    entry.received.delete(label);
+    item.subscription?.unsubscribe();
+    if (entry.raw) await entry.client[force ? "closeByForce" : "closeByOffer"]([item.transceiver]);
+    item.playback?.close();
+  },
+
+  /** What a pulled track looks or sounds like now. */
+  async sample(name, label) {
+    const item = received(name, label);
+    if (!item.playback) return { arrivals: 0, frames: 0, packets: 0, energy: 0, picture: null };
+    const { playback } = item;
+    const figures = await receivedFigures(item.pc, playback.track);
+    const isAudio = playback.track.kind === "audio";
+    return {
+      arrivals: item.arrivals,
+      ended: playback.track.readyState,
+      ...figures,
+      ...(isAudio ? playback.tone() : { picture: playback.picture() }),
+    };
+  },
+
+  // ---- raw peers only ----
+
+  api: (name, method, path, body) => peer(name).client.api(method, path, body),
+  restartIce: (name, label) => peer(name).client.restartIce(label ? { name: label, transceiver: sent(name, label).transceiver } : null),
+
+  // ---- measures ----
+
+  /** Milliseconds from the birth of a new client to its first decoded frame of `metadata`. */
+  async connectionTime({ base, token }, metadata) {
+    const began = performance.now();
+    const client = new PartyTracks({ prefix: base, headers: new Headers({ Authorization: `Bearer ${token}` }) });
+    const pulled$ = client.peerConnection$.pipe(
+      switchMap((pc) => client.pull(new BehaviorSubject(metadata)).pipe(map((track) => ({ pc, track })))),
+    );
+    let subscription;
+    const { pc, track } = await new Promise((resolve) => (subscription = pulled$.subscribe(resolve)));
+    const playback = new Playback(track);
+    while ((await receivedFigures(pc, track)).frames === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const took = performance.now() - began;
+    playback.close();
+    subscription.unsubscribe();
+    return took;
+  },
+
+  microphones: async () =>
+    (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "audioinput").map(({ deviceId }) => deviceId),
+};
+
+window.kit = kit;

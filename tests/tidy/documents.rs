@@ -1,0 +1,142 @@
+//! Documents and dashboards: what they point at is there.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::report;
+use crate::source::{files_below, read, root};
+
+/// Commands that people and machines start by name.
+const COMMANDS: [&str; 4] = [".ci/run", "tests/browser/run", "tests/run", "tests/schemathesis/run"];
+
+/// Where the names of all metrics stand.
+const METRIC_NAMES: &str = "src/metrics/names.rs";
+
+/// Where the flags of the server and its variables stand.
+const FLAGS: &str = "src/config/flags.rs";
+const VARIABLES: &str = "src/config/layers.rs";
+
+/// What a name of a metric begins with.
+const METRIC_PREFIX: &str = "ringcast_";
+
+/// What Prometheus adds to the name of a histogram.
+const HISTOGRAM_ENDS: [&str; 3] = ["_bucket", "_count", "_sum"];
+
+/// Top-level folders whose files documents name in code marks.
+const NAMED_FOLDERS: [&str; 7] = ["src/", "tests/", "bench/", "grafana/", "kernel-tuning/", ".ci/", "demo/"];
+
+fn documents() -> impl Iterator<Item = (String, String)> {
+    files_below("").into_iter().filter(|path| path.ends_with(".md")).map(|path| {
+        let text = read(&path);
+        (path, text)
+    })
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Words of `text` that begin with `prefix`.
+fn words_with_prefix<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with(prefix) && word.len() > prefix.len())
+        .collect()
+}
+
+/// What stands between a pair of marks on one line, for each such pair.
+fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
+    text.lines().flat_map(move |line| {
+        line.split(open).skip(1).filter_map(move |rest| rest.split_once(close).map(|x| x.0))
+    })
+}
+
+#[test]
+fn commands_that_documents_name_can_be_run() {
+    let mut complaints = Vec::new();
+    for command in COMMANDS {
+        if !is_executable(&root().join(command)) {
+            complaints.push(format!("{command}: write it, or make it executable: chmod +x {command}"));
+        }
+    }
+    for (path, text) in documents() {
+        let mut in_commands = false;
+        for (index, line) in text.lines().enumerate() {
+            if line.starts_with("```") {
+                in_commands = matches!(line, "```sh" | "```bash" | "```console");
+                continue;
+            }
+            let word = line
+                .trim_start_matches("$ ")
+                .split_whitespace()
+                .find(|word| !word.contains('='))
+                .unwrap_or_default();
+            let is_ours = NAMED_FOLDERS.iter().any(|folder| word.starts_with(folder));
+            if in_commands && is_ours && !is_executable(&root().join(word)) {
+                complaints.push(format!("{path}:{}: `{word}` cannot be run", index + 1));
+            }
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn links_and_paths_in_documents_lead_somewhere() {
+    let mut complaints = Vec::new();
+    for (path, text) in documents() {
+        let folder = root().join(&path).parent().unwrap().to_path_buf();
+        for link in between(&text, "](", ")") {
+            let file = link.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !link.contains("://") && !folder.join(file).exists() {
+                complaints.push(format!("{path}: the link to `{link}` leads nowhere"));
+            }
+        }
+        let mut in_marks =
+            text.split('`').skip(1).step_by(2).filter(|word| !word.contains(char::is_whitespace));
+        for word in
+            in_marks.by_ref().filter(|word| NAMED_FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        {
+            if !word.contains(['*', '{', '<']) && !root().join(word).exists() {
+                complaints.push(format!("{path}: `{word}` is not there: mend the document"));
+            }
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn settings_that_the_readme_names_are_read() {
+    let readme = read("README.md");
+    let (flags, variables) = (read(FLAGS), read(VARIABLES));
+    let known = words_with_prefix(&variables, "RINGCAST_");
+    let mut complaints: Vec<String> = words_with_prefix(&readme, "RINGCAST_")
+        .difference(&known)
+        .map(|name| format!("README.md: nothing reads `{name}`: see {VARIABLES}"))
+        .collect();
+    for flag in readme.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("--")) {
+        let field = flag.split_whitespace().next().unwrap_or_default().replace('-', "_");
+        if !flags.contains(&format!("pub {field}:")) {
+            complaints.push(format!("README.md: there is no flag `--{flag}`: see {FLAGS}"));
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn dashboards_and_alerts_use_metrics_that_exist() {
+    let used =
+        files_below("grafana").into_iter().filter(|path| path.ends_with(".json") || path.ends_with(".yml"));
+    let names = read(METRIC_NAMES);
+    let known = words_with_prefix(&names, METRIC_PREFIX);
+    let mut complaints = Vec::new();
+    for path in used {
+        for word in words_with_prefix(&read(&path), METRIC_PREFIX) {
+            let base = HISTOGRAM_ENDS.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+            if !known.contains(word) && !known.contains(base) {
+                complaints
+                    .push(format!("{path}: `{word}` is not in {METRIC_NAMES}: rename it there or here"));
+            }
+        }
+    }
+    report(&complaints);
+}

@@ -1,0 +1,176 @@
+//! Packages: pins, licences, sources, floors, and that what is declared is there and used.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use toml::Table;
+
+use crate::licences::is_met;
+use crate::report;
+use crate::source::{files_below, read, root, sources};
+
+/// Crates whose behaviour between releases we rely on: every release is read before it is taken.
+const PINNED: [&str; 2] = ["dimpl", "str0m"];
+
+fn manifest(path: &str) -> Table {
+    read(path).parse().unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
+}
+
+fn dependencies(manifest: &Table, kind: &str) -> Vec<(String, toml::Value)> {
+    let table = manifest.get(kind).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    table.into_iter().collect()
+}
+
+/// Every package of the tree, from what is already on this machine.
+fn packages() -> Vec<Value> {
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", &platform])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "run `cargo fetch --locked` first: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array_mut().map(std::mem::take).unwrap()
+}
+
+fn field<'a>(package: &'a Value, name: &str) -> &'a str {
+    package[name].as_str().unwrap_or_default()
+}
+
+/// The rules of deny.toml as texts.
+fn rules(section: &str, list: &str) -> Vec<String> {
+    let table = manifest("deny.toml");
+    let list = table[section][list].as_array().unwrap().clone();
+    list.into_iter().map(|value| value.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn version(text: &str) -> Vec<u64> {
+    let plain = text.split(['-', '+']).next().unwrap_or_default();
+    plain.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+#[test]
+fn engines_are_pinned_to_one_release() {
+    let mut complaints = Vec::new();
+    for path in ["Cargo.toml", "bench/Cargo.toml"] {
+        for (name, value) in dependencies(&manifest(path), "dependencies") {
+            let wanted =
+                value.as_str().or_else(|| value.get("version")?.as_str()).unwrap_or_default().to_owned();
+            if PINNED.contains(&name.as_str()) && !wanted.starts_with('=') {
+                complaints.push(format!("{path}: write `{name} = \"={wanted}\"`"));
+            }
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn every_licence_is_allowed_and_every_allowed_one_is_needed() {
+    let allowed = rules("licenses", "allow");
+    let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    let packages = packages();
+    let mut complaints: Vec<String> = packages
+        .iter()
+        .filter(|package| !is_met(field(package, "license"), &allowed))
+        .map(|package| {
+            let (name, licence) = (field(package, "name"), field(package, "license"));
+            format!("{name}: `{licence}`: choose another crate, or allow it in deny.toml after reading it")
+        })
+        .collect();
+    for licence in &allowed {
+        let others: Vec<&str> = allowed.iter().filter(|other| *other != licence).copied().collect();
+        if packages.iter().all(|package| is_met(field(package, "license"), &others)) {
+            complaints.push(format!("deny.toml: nothing needs `{licence}`: take it out"));
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn packages_come_from_the_registry_alone() {
+    let registries = rules("sources", "allow-registry");
+    let from_elsewhere = packages().into_iter().filter(|package| {
+        let source = field(package, "source");
+        !source.is_empty() && !registries.iter().any(|registry| source == format!("registry+{registry}"))
+    });
+    report(
+        &from_elsewhere
+            .map(|package| format!("{}: use a release of the registry", field(&package, "name")))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn no_package_is_below_its_floor() {
+    let rules = manifest("deny.toml")["bans"]["deny"].as_array().unwrap().clone();
+    let packages = packages();
+    let mut complaints = Vec::new();
+    for rule in rules {
+        let (crate_rule, reason) = (rule["crate"].as_str().unwrap(), rule["reason"].as_str().unwrap());
+        let (name, floor) = crate_rule.split_once("@<").unwrap();
+        let found: Vec<&str> = packages
+            .iter()
+            .filter(|package| field(package, "name") == name)
+            .map(|p| field(p, "version"))
+            .collect();
+        if found.is_empty() {
+            complaints.push(format!("deny.toml: `{name}` is no longer in the tree: take its floor out"));
+        }
+        if found.iter().any(|found| version(found) < version(floor)) {
+            complaints.push(format!("{name}: {reason}: run `cargo update -p {name}` to reach {floor}"));
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn every_dependency_is_named_in_the_code() {
+    let mut complaints = Vec::new();
+    for (path, folders) in [("Cargo.toml", ["src", "tests"]), ("bench/Cargo.toml", ["bench", "bench"])] {
+        let named: BTreeSet<String> = folders
+            .iter()
+            .flat_map(|folder| sources(folder))
+            .flat_map(|source| source.paths())
+            .filter_map(|path| path.segments.into_iter().next())
+            .collect();
+        let manifest = manifest(path);
+        for kind in ["dependencies", "dev-dependencies"] {
+            for (name, _) in dependencies(&manifest, kind) {
+                if !named.contains(&name.replace('-', "_")) {
+                    complaints.push(format!("{path}: nothing uses `{name}`: take it out"));
+                }
+            }
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn every_folder_of_tests_is_run() {
+    let manifest = manifest("Cargo.toml");
+    let declared: BTreeSet<String> = manifest
+        .get("test")
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|test| test.get("path")?.as_str().map(str::to_owned))
+        .collect();
+    let written: BTreeSet<String> = files_below("tests")
+        .into_iter()
+        .filter(|path| path.ends_with("/main.rs") || path.ends_with(".rs") && path.matches('/').count() == 1)
+        .collect();
+    let mut complaints: Vec<String> = written
+        .difference(&declared)
+        .map(|path| format!("{path}: declare it as a [[test]] in Cargo.toml: it is never run"))
+        .collect();
+    let gone = declared.iter().filter(|path| !Path::new(&root()).join(path).exists());
+    complaints.extend(gone.map(|path| format!("Cargo.toml: {path} is gone: take its [[test]] out")));
+    report(&complaints);
+}
