@@ -28,15 +28,18 @@ impl Sim {
         let local = Arc::clone(&self.local[usize::from(shard)]);
         let credentials = self.keys.mint_ice(ShardId(shard));
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(number) * 2);
-        self.peers.insert(key.0, Peer {
-            client: Client::new(self.now, setup).unwrap(),
-            session,
-            shard: ShardId(shard),
-            negotiation: Negotiation::new(label(session), local, credentials),
-            up: Link::new(way.up, seed),
-            down: Link::new(way.down, seed + 1),
-            watch: Watch::default(),
-        });
+        self.peers.insert(
+            key.0,
+            Peer {
+                client: Client::new(self.now, setup).unwrap(),
+                session,
+                shard: ShardId(shard),
+                negotiation: Negotiation::new(label(session), local, credentials),
+                up: Link::new(way.up, seed),
+                down: Link::new(way.down, seed + 1),
+                watch: Watch::default(),
+            },
+        );
         self.by_address.insert(address, key);
         key
     }
