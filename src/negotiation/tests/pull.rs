@@ -246,7 +246,7 @@ fn an_existing_transceiver_takes_another_track_without_a_description() {
     assert!(session.plan().egress.is_empty());
     assert_eq!(session.switch_source(&mid, next.clone()), Err(BindError::NoSection));
     // What was closed comes back under another source, which takes an offer.
-    assert_eq!(session.bind_remote(next.clone(), Place::Existing(mid.clone())), Ok(mid.clone()));
+    assert_eq!(session.bind_remote(next, Place::Existing(mid.clone())), Ok(mid.clone()));
     assert!(session.needs_offer() && session.plan().egress.is_empty());
     let offer = session.create_offer();
     session.client_answer(&client.answer(&offer)).unwrap();
