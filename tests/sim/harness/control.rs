@@ -1,0 +1,200 @@
+//! What control does, without HTTP: sessions are opened, described, configured and closed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringcast::ids::{PublicationId, SessionId, ShardId};
+use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
+use ringcast::plan::LayerPreference;
+use ringcast::shard::command::{Command, ConfigureError};
+use ringcast_bench::client::{Change, Client, ClientSetup};
+use ringcast_bench::source::Media;
+use tokio::sync::oneshot;
+
+use super::link::Link;
+use super::wire::Watch;
+use super::{Peer, PeerKey, Sim, Track, Way};
+
+impl Sim {
+    /// Opens a session on a shard for a new client.
+    pub(crate) fn join(&mut self, shard: u8, way: Way) -> PeerKey {
+        let key = PeerKey(self.next_peer);
+        self.next_peer += 1;
+        let number = u32::try_from(key.0).unwrap();
+        let [_, high, middle, low] = number.to_be_bytes();
+        let address = SocketAddr::from(([10, high, middle, low], 5000));
+        let setup = ClientSetup { address, epoch: self.base, keep_log: true };
+        let session = self.open(shard);
+        let local = Arc::clone(&self.local[usize::from(shard)]);
+        let credentials = self.keys.mint_ice(ShardId(shard));
+        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(number) * 2);
+        self.peers.insert(
+            key.0,
+            Peer {
+                client: Client::new(self.now, setup).unwrap(),
+                session,
+                shard: ShardId(shard),
+                negotiation: Negotiation::new(label(session), local, credentials),
+                up: Link::new(way.up, seed),
+                down: Link::new(way.down, seed + 1),
+                watch: Watch::default(),
+            },
+        );
+        self.by_address.insert(address, key);
+        key
+    }
+
+    /// Opens a session that nobody ever connects to.
+    pub(crate) fn open(&mut self, shard: u8) -> SessionId {
+        let session = self.keys.mint_session(ShardId(shard));
+        self.command(ShardId(shard), Command::Open { session });
+        session
+    }
+
+    /// Gives a shard a command.
+    pub(crate) fn command(&mut self, shard: ShardId, command: Command) {
+        self.shards[usize::from(shard.0)].handle_command(self.now, command, &mut self.outbox);
+        self.take_events(shard);
+        self.put_on_links();
+    }
+
+    /// A client pushes tracks in an offer of its own.
+    pub(crate) fn publish(&mut self, key: PeerKey, media: &[Media]) -> Vec<Track> {
+        self.push(key, media, None, |offer| offer).unwrap()
+    }
+
+    /// A client pushes one track under a name that it has used before: the publication is the same.
+    pub(crate) fn publish_again(&mut self, key: PeerKey, media: &Media, publication: PublicationId) -> Track {
+        self.push(key, std::slice::from_ref(media), Some(publication), |offer| offer).unwrap().remove(0)
+    }
+
+    /// Pushes tracks in an offer that may be changed on its way.
+    pub(crate) fn push(
+        &mut self,
+        key: PeerKey,
+        media: &[Media],
+        publication: Option<PublicationId>,
+        tamper: impl FnOnce(String) -> String,
+    ) -> Result<Vec<Track>, NegotiationError> {
+        let first = self.next_number;
+        self.next_number += u32::try_from(media.len()).unwrap();
+        let changes: Vec<Change<'_>> =
+            media.iter().zip(first..).map(|(media, id)| Change::Publish { id, media }).collect();
+        let (now, keys) = (self.now, Arc::clone(&self.keys));
+        let peer = self.peer_mut(key);
+        let shard = peer.shard;
+        let offer = peer.client.create_offer(now, &changes).unwrap();
+        peer.negotiation.client_offer(&tamper(offer.sdp), &mut || keys.mint_ice(shard))?;
+        let stream_label = peer.session.to_string();
+        let tracks = offer.mids.iter().zip(first..).map(|(mid, source)| {
+            let publication = publication.unwrap_or(PublicationId(u64::from(source) + 1));
+            let media = peer.negotiation.bind_local(mid, publication).unwrap();
+            let (mid, stream_label) = (mid.clone(), stream_label.clone());
+            Track { owner: key, mid, source, publication, origin: shard, media, stream_label }
+        });
+        let tracks = tracks.collect();
+        let answer = peer.negotiation.answer();
+        self.configure(key).unwrap();
+        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+        Ok(tracks)
+    }
+
+    /// A client stops a section that it sends in, by an offer of its own.
+    pub(crate) fn stop(&mut self, key: PeerKey, mid: &str) {
+        let (now, keys) = (self.now, Arc::clone(&self.keys));
+        let peer = self.peer_mut(key);
+        let shard = peer.shard;
+        let offer = peer.client.create_offer(now, &[Change::Stop { mid }]).unwrap();
+        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
+        peer.negotiation.unbind_local(mid);
+        let answer = peer.negotiation.answer();
+        self.configure(key).unwrap();
+        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+    }
+
+    /// A client pulls tracks: the node offers, the client answers. Returns the sections.
+    pub(crate) fn subscribe(&mut self, key: PeerKey, tracks: &[&Track]) -> Vec<String> {
+        self.subscribe_to_layer(key, tracks, &LayerPreference::default())
+    }
+
+    /// The same with a layer preference.
+    pub(crate) fn subscribe_to_layer(
+        &mut self,
+        key: PeerKey,
+        tracks: &[&Track],
+        preference: &LayerPreference,
+    ) -> Vec<String> {
+        let now = self.now;
+        let peer = self.peer_mut(key);
+        let bind = |track: &&Track| {
+            peer.negotiation.bind_remote(source(track, preference.clone()), Place::Offered).unwrap()
+        };
+        let mids = tracks.iter().map(bind).collect();
+        let offer = peer.negotiation.create_offer();
+        let answer = peer.client.accept_offer(now, &offer).unwrap();
+        let summary = peer.negotiation.client_answer(&answer).unwrap();
+        assert_eq!(summary.rejected, [""; 0]);
+        self.configure(key).unwrap();
+        mids
+    }
+
+    /// Changes what a client receives in a section, without any description.
+    pub(crate) fn switch(&mut self, key: PeerKey, mid: &str, track: &Track, preference: LayerPreference) {
+        self.peer_mut(key).negotiation.switch_source(mid, source(track, preference)).unwrap();
+        self.configure(key).unwrap();
+    }
+
+    /// Ends a subscription from our side alone.
+    pub(crate) fn unsubscribe(&mut self, key: PeerKey, mid: &str) {
+        self.peer_mut(key).negotiation.unbind_remote(mid).unwrap();
+        self.configure(key).unwrap();
+    }
+
+    /// Restarts ICE from the client's side.
+    pub(crate) fn restart_ice(&mut self, key: PeerKey) {
+        let (now, keys) = (self.now, Arc::clone(&self.keys));
+        let peer = self.peer_mut(key);
+        let shard = peer.shard;
+        let offer = peer.client.create_offer(now, &[Change::RestartIce]).unwrap();
+        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
+        let answer = peer.negotiation.answer();
+        self.configure(key).unwrap();
+        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+    }
+
+    /// Brings the shard to the session's present plan.
+    pub(crate) fn configure(&mut self, key: PeerKey) -> Result<(), ConfigureError> {
+        let (reply, mut answer) = oneshot::channel();
+        let peer = self.peer(key);
+        let (session, shard) = (peer.session, peer.shard);
+        let plan = Box::new(peer.negotiation.plan());
+        self.command(shard, Command::Configure { session, plan, reply });
+        answer.try_recv().unwrap()
+    }
+
+    /// Ends a session as control does, and its client without a word.
+    pub(crate) fn leave(&mut self, key: PeerKey) {
+        let (session, shard) = (self.peer(key).session, self.peer(key).shard);
+        self.command(shard, Command::Close { session });
+        self.vanish(key);
+    }
+
+    /// The client is gone without a word.
+    pub(crate) fn vanish(&mut self, key: PeerKey) {
+        self.peers.remove(&key.0);
+    }
+}
+
+fn source(track: &Track, preference: LayerPreference) -> RemoteSource {
+    RemoteSource {
+        publication: track.publication,
+        origin: track.origin,
+        media: track.media.clone(),
+        stream_label: track.stream_label.clone(),
+        preference,
+    }
+}
+
+fn label(session: SessionId) -> String {
+    session.to_string().chars().take(16).collect()
+}

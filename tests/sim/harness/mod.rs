@@ -1,0 +1,358 @@
+//! N shards and M clients, joined by links, in one virtual time.
+
+pub(crate) mod account;
+mod control;
+pub(crate) mod link;
+mod wire;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringcast::drop::DropReason;
+use ringcast::ids::{NodeKeys, PublicationId, SessionId, ShardId};
+use ringcast::negotiation::{LocalTransport, Negotiation, PublishedMedia};
+use ringcast::net::Outbox;
+use ringcast::shard::command::{Event, ShardLimits};
+use ringcast::shard::mailbox::Mailbox;
+use ringcast::shard::{Certificate, Shard, ShardSetup, TableSizes};
+use ringcast_bench::client::Client;
+use ringcast_bench::reception::ReceivedStream;
+
+use self::link::{Link, LinkSpec};
+use self::wire::Watch;
+
+/// Bytes that a shard may write before they are taken from it.
+const ARENA_BYTES: usize = 1 << 20;
+/// Messages that a shard takes from the others at a time.
+const MAIL_BUDGET: usize = 100_000;
+/// Steps in which time does not move, before a scenario is taken for one that does not come to rest.
+const STANDSTILL_MAX: u32 = 100_000;
+
+/// The life-cycle times of the API.
+pub(crate) const LIMITS: ShardLimits = ShardLimits {
+    never_connected: Duration::from_secs(60),
+    disconnected: Duration::from_secs(30),
+    publication_idle: Duration::from_secs(30),
+    sessions: 10_000,
+};
+
+/// Names a client of a simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PeerKey(pub(crate) usize);
+
+/// A published track.
+#[derive(Debug, Clone)]
+pub(crate) struct Track {
+    pub(crate) owner: PeerKey,
+    pub(crate) mid: String,
+    /// Mark of its packets.
+    pub(crate) source: u32,
+    pub(crate) publication: PublicationId,
+    pub(crate) origin: ShardId,
+    pub(crate) media: PublishedMedia,
+    pub(crate) stream_label: String,
+}
+
+/// One client, its session, and the way between them.
+pub(crate) struct Peer {
+    pub(crate) client: Client,
+    pub(crate) session: SessionId,
+    pub(crate) shard: ShardId,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) up: Link,
+    pub(crate) down: Link,
+    watch: Watch,
+}
+
+/// A whole node and its clients.
+pub(crate) struct Sim {
+    pub(crate) base: Instant,
+    pub(crate) now: Instant,
+    pub(crate) keys: Arc<NodeKeys>,
+    seed: u64,
+    shards: Vec<Shard>,
+    local: Vec<Arc<LocalTransport>>,
+    outbox: Outbox,
+    /// Clients that are there, by their keys.
+    peers: BTreeMap<usize, Peer>,
+    next_peer: usize,
+    by_address: HashMap<SocketAddr, PeerKey>,
+    /// What shards told control, and when.
+    pub(crate) events: Vec<(Instant, Event)>,
+    /// Datagrams of clients, kept when a scenario wants to tamper with them.
+    pub(crate) captured: Option<Vec<(ShardId, SocketAddr, Vec<u8>)>>,
+    next_number: u32,
+}
+
+impl Sim {
+    /// Makes a node of so many shards. The seed decides what links do.
+    pub(crate) fn new(shards: u8, seed: u64) -> Self {
+        Self::with_limits(shards, seed, &LIMITS)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant has no other beginning; time then only adds to it"
+    )]
+    pub(crate) fn with_limits(shards: u8, seed: u64, limits: &ShardLimits) -> Self {
+        let keys = Arc::new(NodeKeys::generate());
+        let certificate = Certificate::generate().unwrap();
+        let address = |shard: u8| SocketAddr::from(([192, 0, 2, 1], 40_000 + u16::from(shard)));
+        let transport = |shard| Arc::new(LocalTransport::new(certificate.fingerprint(), &[address(shard)]));
+        let local = (0..shards).map(transport).collect();
+        let setup = |shard: u8| ShardSetup {
+            id: ShardId(shard),
+            candidates: vec![address(shard)],
+            certificate: certificate.clone(),
+            keys: Arc::clone(&keys),
+            limits: limits.clone(),
+        };
+        let mailboxes = Mailbox::join(usize::from(shards));
+        let shards =
+            mailboxes.into_iter().zip(0..).map(|(mail, shard)| Shard::new(setup(shard), mail)).collect();
+        let base = Instant::now();
+        Self {
+            base,
+            now: base,
+            keys,
+            seed,
+            shards,
+            local,
+            outbox: Outbox::new(ARENA_BYTES),
+            peers: BTreeMap::new(),
+            next_peer: 0,
+            by_address: HashMap::new(),
+            events: Vec::new(),
+            captured: None,
+            next_number: 0,
+        }
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now + span);
+    }
+
+    /// Lets time pass until that moment, stepping from deadline to deadline.
+    pub(crate) fn run_until(&mut self, until: Instant) {
+        self.run_while(until, |_| true);
+    }
+
+    /// Lets time pass until the condition holds. Returns whether it came to hold before the patience was over.
+    pub(crate) fn run_until_that(
+        &mut self,
+        patience: Duration,
+        mut condition: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
+        let mut held = false;
+        self.run_while(self.now + patience, |sim| {
+            held = condition(sim);
+            !held
+        });
+        held || condition(self)
+    }
+
+    fn run_while(&mut self, until: Instant, mut go_on: impl FnMut(&mut Self) -> bool) {
+        let mut standstill = 0;
+        self.settle();
+        while go_on(self) {
+            let Some(at) = self.next_at().filter(|at| *at <= until) else {
+                self.now = until;
+                return;
+            };
+            standstill = if at > self.now { 0 } else { standstill + 1 };
+            assert!(standstill < STANDSTILL_MAX, "the simulation does not come to rest");
+            self.now = self.now.max(at);
+            self.deliver();
+            self.let_timers_run();
+            self.settle();
+        }
+    }
+
+    /// The earliest deadline of anything.
+    fn next_at(&self) -> Option<Instant> {
+        let shards = self.shards.iter().filter_map(Shard::poll_timeout);
+        let peers = self.peers.values().flat_map(|peer| {
+            [peer.client.poll_timeout(), peer.up.next_at(), peer.down.next_at()].into_iter().flatten()
+        });
+        shards.chain(peers).min()
+    }
+
+    /// Hands over everything that has arrived.
+    fn deliver(&mut self) {
+        let now = self.now;
+        let keys: Vec<usize> = self.peers.keys().copied().collect();
+        for key in keys {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            let source = self.local[usize::from(peer.shard.0)].candidates[0].address;
+            while let Some(datagram) = peer.down.pop(now) {
+                peer.client.handle_datagram(now, source, &datagram);
+            }
+            while let Some(datagram) = self.peers.get_mut(&key).and_then(|peer| peer.up.pop(now)) {
+                let Some(peer) = self.peers.get(&key) else { break };
+                let (shard, address) = (peer.shard, peer.client.address());
+                self.inject(shard, address, &datagram);
+            }
+        }
+    }
+
+    /// Gives a shard a datagram.
+    pub(crate) fn inject(&mut self, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
+        self.shards[usize::from(shard.0)].handle_datagram(self.now, 0, source, datagram, &mut self.outbox);
+        self.take_events(shard);
+        self.put_on_links();
+    }
+
+    fn let_timers_run(&mut self) {
+        let now = self.now;
+        for peer in self.peers.values_mut() {
+            if peer.client.poll_timeout().is_some_and(|at| at <= now) {
+                peer.client.handle_timeout(now);
+            }
+        }
+        for index in 0..self.shards.len() {
+            if self.shards[index].poll_timeout().is_some_and(|at| at <= now) {
+                self.shards[index].handle_timeout(now, &mut self.outbox);
+                self.take_events(self.shards[index].id());
+                self.put_on_links();
+            }
+        }
+    }
+
+    /// Ends the turn of every shard, as its worker does, until nothing more passes between them; then puts what
+    /// clients send on their links.
+    fn settle(&mut self) {
+        let now = self.now;
+        // Attach, layers, keyframe request: no conversation of two shards is longer.
+        for _ in 0..if self.shards.len() > 1 { 4 } else { 1 } {
+            for index in 0..self.shards.len() {
+                let mut full = Vec::new();
+                let shard = &mut self.shards[index];
+                shard.handle_mail(now, MAIL_BUDGET);
+                shard.flush(now, &mut self.outbox, &mut |outbox| full.extend(take(outbox)));
+                for (destination, datagram) in full {
+                    self.put_on_link(destination, datagram);
+                }
+                self.take_events(self.shards[index].id());
+                self.put_on_links();
+            }
+        }
+        for peer in self.peers.values_mut() {
+            while let Some(transmit) = peer.client.poll_transmit() {
+                if let Some(captured) = &mut self.captured {
+                    captured.push((peer.shard, peer.client.address(), transmit.contents.clone()));
+                }
+                peer.up.push(now, transmit.contents);
+            }
+        }
+    }
+
+    fn take_events(&mut self, shard: ShardId) {
+        while let Some(event) = self.shards[usize::from(shard.0)].poll_event() {
+            if let Event::Connected(session) = &event
+                && let Some(peer) = self.peers.values_mut().find(|peer| peer.session == *session)
+            {
+                peer.watch.rekeyed();
+            }
+            self.events.push((self.now, event));
+        }
+    }
+
+    fn put_on_links(&mut self) {
+        for (destination, datagram) in take(&mut self.outbox) {
+            self.put_on_link(destination, datagram);
+        }
+    }
+
+    fn put_on_link(&mut self, destination: SocketAddr, datagram: Vec<u8>) {
+        let Some(key) = self.by_address.get(&destination) else {
+            panic!("sent to {destination}, who is nobody")
+        };
+        // One who has left without a word is sent to until the session times out.
+        let Some(peer) = self.peers.get_mut(&key.0) else { return };
+        peer.watch.see(&datagram);
+        assert_eq!(peer.watch.breaches, [""; 0], "{key:?}");
+        peer.down.push(self.now, datagram);
+    }
+
+    /// A client.
+    pub(crate) fn peer(&self, key: PeerKey) -> &Peer {
+        self.peers.get(&key.0).unwrap()
+    }
+
+    /// A client.
+    pub(crate) fn peer_mut(&mut self, key: PeerKey) -> &mut Peer {
+        self.peers.get_mut(&key.0).unwrap()
+    }
+
+    /// The stream on which a client receives a track.
+    pub(crate) fn received(&self, subscriber: PeerKey, track: &Track) -> Option<&ReceivedStream> {
+        let streams = self.peer(subscriber).client.streams();
+        streams.iter().find(|stream| stream.sources.iter().any(|one| one.source == track.source))
+    }
+
+    /// Stops all sources.
+    pub(crate) fn pause_sources(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.client.published_mut().iter_mut().for_each(|section| section.source.pause());
+        }
+    }
+
+    /// Table sizes of all shards together.
+    pub(crate) fn sizes(&self) -> TableSizes {
+        self.shards.iter().map(Shard::sizes).fold(TableSizes::default(), |sum, one| TableSizes {
+            sessions: sum.sessions + one.sessions,
+            publications: sum.publications + one.publications,
+            subscriptions: sum.subscriptions + one.subscriptions,
+            paths: sum.paths + one.paths,
+            ufrags: sum.ufrags + one.ufrags,
+        })
+    }
+
+    /// Datagrams and packets dropped for a reason, by all shards together.
+    pub(crate) fn dropped(&mut self, reason: DropReason) -> u64 {
+        self.shards.iter_mut().map(|shard| shard.counters().dropped[reason as usize]).sum()
+    }
+
+    /// A sum over all shards.
+    pub(crate) fn counted(&mut self, of: impl Fn(&ringcast::metrics::shard::ShardCounters) -> u64) -> u64 {
+        self.shards.iter_mut().map(|shard| of(shard.counters())).sum()
+    }
+
+    /// When control was told something about a session or a publication, in order.
+    pub(crate) fn told(&self, wanted: impl Fn(&Event) -> bool) -> Vec<Instant> {
+        self.events.iter().filter(|(_, event)| wanted(event)).map(|(at, _)| *at).collect()
+    }
+}
+
+/// Empties an outbox.
+fn take(outbox: &mut Outbox) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut datagrams = Vec::new();
+    for transmit in outbox.transmits() {
+        let bytes = outbox.bytes_of(transmit);
+        datagrams.extend(bytes.chunks(transmit.segment).map(|one| (transmit.destination, one.to_vec())));
+    }
+    outbox.clear();
+    datagrams
+}
+
+/// Both directions of a way to a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) up: LinkSpec,
+    pub(crate) down: LinkSpec,
+}
+
+impl Way {
+    /// The same in both directions.
+    pub(crate) const fn both(spec: LinkSpec) -> Self {
+        Self { up: spec, down: spec }
+    }
+
+    /// Only takes time.
+    pub(crate) const fn clean(delay_ms: u64) -> Self {
+        Self::both(LinkSpec::clean(delay_ms))
+    }
+}

@@ -1,0 +1,22 @@
+//! Whole shards and real clients in virtual time: no socket, no thread, no sleep.
+//!
+//! Shards are driven as their worker drives them, control is played with `ringcast::negotiation` and commands,
+//! and clients are str0m engines joined to their shard by emulated links. ICE, DTLS, SRTP and RTCP are real; only
+//! time and the network are made up. Keys are random, so runs are equal in behaviour and time, not in bytes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure of the harness is a failure of the test that runs it"
+)]
+
+mod harness;
+
+mod churn;
+mod delivery;
+mod hostile;
+mod keyframes;
+mod lifecycle;
+mod resend;
