@@ -1,0 +1,206 @@
+//! A real server under clients that come and go: what they used is given back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "real sockets run in real time")]
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ringcast_bench::client::{Change, Client, ClientSetup};
+use ringcast_bench::source::Media;
+use serde_json::{Value, json};
+
+const APP: &str = "0123456789abcdef0123456789abcdef";
+const SECRET: &str = "a-secret-of-the-test";
+/// Sessions that are there at a time.
+const WAVE: usize = 50;
+/// Waves until every table and arena of the server has met its load.
+const WARM_UP: usize = 8;
+/// Waves that are counted: 2,000 sessions.
+const COUNTED: usize = 40;
+/// What may remain without being a leak: a session takes well over 50 KB, so 2,000 of them would be 100 MB.
+const MEMORY_SLACK_KB: u64 = 12 * 1024;
+
+struct Server {
+    child: Child,
+    http: String,
+    admin: String,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    fn start() -> Self {
+        let [http, admin] = [free_port(), free_port()];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
+            .env_clear()
+            .args(["--listen", &http, "--admin", &admin, "--app", &format!("{APP}:{SECRET}")])
+            .args(["--media-address", "127.0.0.1", "--media-port", &media_port(), "--shards", "2"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // The pipe is read for as long as it is open, so that the server never waits for its reader.
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || output.lines().for_each(drop));
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let server = Self {
+            child,
+            http: format!("http://{http}"),
+            admin: format!("http://{admin}"),
+            agent: config.into(),
+        };
+        let ready = || server.agent.get(format!("{}/readyz", server.admin)).call();
+        until("the server to be ready", || ready().is_ok_and(|reply| reply.status() == 200));
+        server
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}/v1/apps/{APP}/{path}", self.http);
+        let request = self.agent.post(url).header("authorization", format!("Bearer {SECRET}"));
+        let mut reply = request.send(body.to_string()).unwrap();
+        let text = reply.body_mut().read_to_string().unwrap();
+        assert!(reply.status().is_success(), "{path}: {} {text}", reply.status());
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn delete(&self, session: &str) {
+        let url = format!("{}/v1/apps/{APP}/ext/sessions/{session}", self.http);
+        let reply =
+            self.agent.delete(url).header("authorization", format!("Bearer {SECRET}")).call().unwrap();
+        assert!(reply.status().is_success(), "{}", reply.status());
+    }
+
+    /// The sum of a metric over its labels.
+    fn metric(&self, name: &str) -> f64 {
+        let mut reply = self.agent.get(format!("{}/metrics", self.admin)).call().unwrap();
+        let text = reply.body_mut().read_to_string().unwrap();
+        let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    fn memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing more to do then.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// The first of two free neighbouring UDP ports, one for each shard.
+fn media_port() -> String {
+    (0..100)
+        .find_map(|_| {
+            let first = UdpSocket::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+            let second = UdpSocket::bind(("127.0.0.1", first.checked_add(1)?));
+            second.is_ok().then(|| first.to_string())
+        })
+        .unwrap()
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited for {what} in vain");
+        std::thread::yield_now();
+    }
+}
+
+struct Peer {
+    client: Client,
+    socket: UdpSocket,
+    session: String,
+}
+
+impl Peer {
+    /// Opens a session that publishes sound.
+    fn join(server: &Server, epoch: Instant, id: u32) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address: SocketAddr = socket.local_addr().unwrap();
+        let setup = ClientSetup { address, epoch, keep_log: false };
+        let mut client = Client::new(epoch, setup).unwrap();
+        let session = server.post("sessions/new", &json!({}))["sessionId"].as_str().unwrap().to_owned();
+        let offer = client.create_offer(epoch, &[Change::Publish { id, media: &Media::audio() }]).unwrap();
+        let body = json!({
+            "sessionDescription": { "type": "offer", "sdp": offer.sdp },
+            "tracks": [{ "location": "local", "mid": offer.mids[0], "trackName": "microphone" }],
+        });
+        let reply = server.post(&format!("sessions/{session}/tracks/new"), &body);
+        client.accept_answer(Instant::now(), reply["sessionDescription"]["sdp"].as_str().unwrap()).unwrap();
+        Self { client, socket, session }
+    }
+
+    fn turn(&mut self) {
+        let mut buffer = [0; 2048];
+        while let Ok((len, source)) = self.socket.recv_from(&mut buffer) {
+            self.client.handle_datagram(Instant::now(), source, &buffer[..len]);
+        }
+        let now = Instant::now();
+        if self.client.poll_timeout().is_some_and(|at| at <= now) {
+            self.client.handle_timeout(now);
+        }
+        while let Some(transmit) = self.client.poll_transmit() {
+            // A datagram that the kernel does not take is lost, as on any way.
+            let _lost = self.socket.send_to(&transmit.contents, transmit.destination);
+        }
+    }
+}
+
+fn wave(server: &Server, number: usize) {
+    let epoch = Instant::now();
+    let mut peers: Vec<Peer> =
+        (0..WAVE).map(|id| Peer::join(server, epoch, u32::try_from(id).unwrap())).collect();
+    until("a wave to connect", || {
+        peers.iter_mut().for_each(Peer::turn);
+        peers.iter().all(|peer| peer.client.connected_at().is_some())
+    });
+    for peer in &mut peers {
+        // Every other wave says farewell before its sessions are ended.
+        if number % 2 == 0 {
+            peer.client.close(Instant::now());
+            peer.turn();
+        }
+        server.delete(&peer.session);
+    }
+}
+
+fn until_empty(server: &Server) {
+    for gauge in
+        ["ringcast_sessions", "ringcast_publications", "ringcast_subscriptions", "ringcast_addresses"]
+    {
+        until(gauge, || server.metric(gauge) == 0.0);
+    }
+}
+
+#[test]
+fn two_thousand_sessions_leave_memory_descriptors_and_tables_as_they_were() {
+    let server = Server::start();
+    (0..WARM_UP).for_each(|number| wave(&server, number));
+    until_empty(&server);
+    let (descriptors, memory) = (server.descriptors(), server.memory_kb());
+    (0..COUNTED).for_each(|number| wave(&server, number));
+    until_empty(&server);
+    let handshakes = server.metric("ringcast_handshakes_total");
+    assert!(handshakes >= ((WARM_UP + COUNTED) * WAVE) as f64, "{handshakes}");
+    let (descriptors_after, memory_after) = (server.descriptors(), server.memory_kb());
+    println!("descriptors {descriptors} -> {descriptors_after}, memory {memory} -> {memory_after} KB");
+    assert_eq!(descriptors_after, descriptors);
+    assert!(memory_after <= memory + MEMORY_SLACK_KB, "memory rose from {memory} to {memory_after} KB");
+}
