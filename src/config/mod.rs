@@ -54,7 +54,7 @@ pub struct Http {
     pub cors_origins: Vec<Origin>,
     /// Connections served at the same time; more wait in the kernel's queue.
     pub connections: Within<1, 1_000_000>,
-    /// Time in which a client has to send a request head.
+    /// Time in which a client has to send a request head; an idle connection is closed after it too.
     pub header_timeout_seconds: Within<1, 300>,
     /// Time in which a client has to send a request body.
     pub body_timeout_seconds: Within<1, 300>,
@@ -172,7 +172,7 @@ impl Default for Http {
             listen: Listen::default(),
             cors_origins: Vec::new(),
             connections: Within::new(4_096),
-            header_timeout_seconds: Within::new(15),
+            header_timeout_seconds: Within::new(30),
             body_timeout_seconds: Within::new(10),
             request_timeout_seconds: Within::new(30),
             body_bytes: Within::new(1_048_576),

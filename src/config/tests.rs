@@ -97,7 +97,8 @@ fn printed_configuration_hides_secrets_and_is_complete() {
 
 #[test]
 fn bad_values_are_refused_with_their_source_and_a_remedy() {
-    let cases: [(&[&str], &[(&str, &str)], &str); 12] = [
+    type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+    let cases: [Case; 12] = [
         (&["--shards", "65"], &[], "--shards"),
         (&["--shards", "0"], &[], "from 1 to 64"),
         (&["--io", "epoll"], &[], "--io"),

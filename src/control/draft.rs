@@ -163,24 +163,22 @@ impl Draft {
     ///
     /// A repeat changes nothing; a name that is fed from elsewhere moves here; another name of this section ends.
     pub(super) fn publish(&mut self, mid: &str, name: &str) -> Result<MediaKind, ItemError> {
-        let Some(media) = self.state.negotiation.published_media(mid) else {
+        let present = self.state.tracks.local(mid).filter(|present| &*present.name == name);
+        let publication = present.cloned().unwrap_or_else(|| self.named(name));
+        let media = self.state.negotiation.bind_local(mid, publication.id).map_err(|_| {
             let text = format!("the description has no section with mid {mid:?} in which the client sends");
-            return Err(ItemError::TrackNotFound(text));
-        };
-        let tracks = &self.state.tracks;
-        if tracks.local(mid).is_some_and(|present| &*present.name == name) {
+            ItemError::TrackNotFound(text)
+        })?;
+        if self.state.tracks.local(mid).is_some_and(|present| present.id == publication.id) {
             return Ok(media.kind);
         }
-        let publication = self.named(name);
         if let Some(elsewhere) = self.state.tracks.mid_of(name).map(str::to_owned) {
             self.state.negotiation.unbind_local(&elsewhere);
             self.state.tracks.close_local(&elsewhere);
         }
-        self.close_local(mid);
-        let bound = self.state.negotiation.bind_local(mid, publication.id);
-        if let Err(error) = bound {
-            self.closed.push(publication);
-            return Err(ItemError::TransportUnavailable(error.to_string()));
+        // The binding is replaced already; what is left is to tell of the end of the other name.
+        if let Some(other) = self.state.tracks.close_local(mid) {
+            self.end_publication(other);
         }
         self.state.tracks.set_local(mid, &publication, false);
         self.begin_publication(publication);
@@ -213,6 +211,11 @@ impl Draft {
     fn begin_publication(&mut self, publication: Arc<Publication>) {
         self.closed.retain(|closed| closed.id != publication.id);
         self.begun.push(publication);
+    }
+
+    fn end_publication(&mut self, publication: Arc<Publication>) {
+        self.begun.retain(|begun| begun.id != publication.id);
+        self.closed.push(publication);
     }
 
     /// Subscribes to a publication in a section; returns its mid.
@@ -255,8 +258,7 @@ impl Draft {
     pub(super) fn close_local(&mut self, mid: &str) -> bool {
         let Some(publication) = self.state.tracks.close_local(mid) else { return false };
         self.state.negotiation.unbind_local(mid);
-        self.begun.retain(|begun| begun.id != publication.id);
-        self.closed.push(publication);
+        self.end_publication(publication);
         true
     }
 
@@ -278,6 +280,8 @@ impl Draft {
             publication.advance(&[Phase::Closed], Phase::Declared);
         }
         if let Err(error) = self.configure().await {
+            // The shard may still carry it out: whoever is next has to say what holds.
+            self.session.forget_plan();
             retract(&self.control, &self.session, &self.begun);
             return Err(error);
         }

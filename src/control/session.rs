@@ -134,6 +134,13 @@ impl Session {
         true
     }
 
+    /// Has the next request configure the shard even if its plan is the one that was in force.
+    pub(super) fn forget_plan(&self) {
+        if let Some(state) = locked(&self.state).as_mut() {
+            state.configured = None;
+        }
+    }
+
     /// Ends the session for control; returns its publications, all closed.
     pub(super) fn end(&self) -> Vec<Arc<Publication>> {
         let state = locked(&self.state).take();

@@ -12,10 +12,12 @@ impl Negotiation {
             Exchange::Answering { bundle, allow_mixed } => (bundle, allow_mixed),
             Exchange::Stable | Exchange::Offering => (Vec::new(), true),
         };
+        self.mint_senders(Slot::answered);
         for slot in self.slots.iter_mut().filter(|slot| slot.live()) {
             let direction = slot.answered();
             slot.sends = direction.sends();
             slot.receives = direction.receives();
+            slot.settle();
             if slot.receives || slot.kind == SectionKind::Application {
                 self.ingress.open(&slot.mid, slot.kind);
             }
@@ -29,6 +31,7 @@ impl Negotiation {
     /// Prints our offer. It is pending until it is answered or rolled back.
     pub fn create_offer(&mut self) -> String {
         self.exchange = Exchange::Offering;
+        self.mint_senders(Slot::proposed);
         let live = self.slots.iter().filter(|slot| slot.live());
         let bundle = live.map(|slot| slot.mid.clone()).collect();
         self.describe(Role::Offer, bundle, true)

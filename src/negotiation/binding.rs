@@ -7,7 +7,7 @@ use super::{Exchange, Negotiation, section_kind};
 use crate::ids::PublicationId;
 use crate::plan::LayerPreference;
 use crate::rtp::{Codec, MediaKind};
-use crate::sdp::{Msid, SECTIONS_MAX, SectionKind};
+use crate::sdp::{Direction, Msid, SECTIONS_MAX, SectionKind};
 
 impl Negotiation {
     /// Binds a publication to a section in which the client sends, or in which we ask it to. A binding that the
@@ -57,12 +57,15 @@ impl Negotiation {
         let slot = self.slot_mut(mid).filter(|slot| slot.egress.is_some()).ok_or(BindError::NoSection)?;
         fits(slot, &source)?;
         slot.egress = Some(source);
+        slot.settle();
         Ok(())
     }
 
     /// Ends what a section receives. The m-line stays; a later pull may use it again.
     pub fn unbind_remote(&mut self, mid: &str) -> Option<PublicationId> {
-        let source = self.slot_mut(mid)?.egress.take()?;
+        let slot = self.slot_mut(mid)?;
+        let source = slot.egress.take()?;
+        slot.settle();
         Some(source.publication)
     }
 
@@ -74,14 +77,12 @@ impl Negotiation {
         let media = wished(kind);
         let payloads = self.payloads.offer(&media)?;
         let extmap = self.extensions.offer(kind, None);
-        let sender = bidirectional.then(|| self.mint_sender(kind, "-", &self.origin.id.to_string()));
         let index = self.place(kind, None)?;
         let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
         slot.payloads = payloads;
         slot.extmap = extmap;
         slot.wants_local = true;
         slot.bidirectional = bidirectional;
-        slot.sender = sender;
         Ok(slot.mid.clone())
     }
 
@@ -92,12 +93,11 @@ impl Negotiation {
         }
         let payloads = self.payloads.offer(&source.media)?;
         let extmap = self.extensions.offer(kind, Some(&source.media));
-        let sender = self.mint_sender(kind, &source.stream_label, &source.cname());
         let index = self.place(kind, Some(kind))?;
         let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
         slot.payloads = payloads;
         slot.extmap = extmap;
-        slot.sender = Some(sender);
+        slot.sender = None;
         slot.egress = Some(source);
         Ok(slot.mid.clone())
     }
@@ -118,9 +118,8 @@ impl Negotiation {
         let fresh = self.slots.iter().filter(|slot| !slot.sends).find(carries);
         let slot = fresh.or_else(|| self.slots.iter().find(carries)).ok_or(BindError::NoCodec)?;
         let mid = slot.mid.clone();
-        let sender = self.mint_sender(kind, &source.stream_label, &source.cname());
         if let Some(slot) = self.slot_mut(&mid) {
-            slot.sender = Some(sender);
+            slot.sender = None;
             slot.egress = Some(source);
         }
         Ok(mid)
@@ -129,29 +128,27 @@ impl Negotiation {
     fn bind_existing(&mut self, source: RemoteSource, mid: String) -> Result<String, BindError> {
         let answering = matches!(self.exchange, Exchange::Answering { .. });
         let pending = self.pending_offer();
-        let sender = self.mint_sender(source.media.kind, &source.stream_label, &source.cname());
         let slot = self.slot_mut(&mid).filter(|slot| slot.live() && !slot.keep_alive);
         let slot = slot.ok_or(BindError::NoSection)?;
         fits(slot, &source)?;
-        if slot.sends || slot.proposal.is_some() {
-            if pending && !slot.proposed().sends() {
-                return Err(BindError::OfferPending);
+        let offered = slot.proposal.is_some() && slot.proposed().sends();
+        let announced = slot.sender.is_some() && (slot.sends || offered);
+        let in_answer = answering && slot.client.receives();
+        if !announced && !in_answer {
+            // The transceiver exists, but the client knows of no source in it: that takes an offer.
+            if !slot.ours && !slot.client.receives() {
+                return Err(BindError::NoSection);
             }
-            // The client expects the announced source, so that one goes on.
-            slot.sender.get_or_insert(sender);
-        } else if answering && slot.client.receives() {
-            slot.sender = Some(sender);
-        } else if slot.ours || slot.client.receives() {
-            // The transceiver exists, but the client was told that nothing comes: that takes an offer.
             if pending {
                 return Err(BindError::OfferPending);
             }
-            slot.proposal = Some(Proposal::Changed(Box::new(slot.clone())));
-            slot.sender = Some(sender);
-        } else {
-            return Err(BindError::NoSection);
+            if slot.proposal.is_none() {
+                slot.proposal = Some(Proposal::Changed(Box::new(slot.clone())));
+            }
+            slot.sends = false;
         }
         slot.egress = Some(source);
+        slot.settle();
         Ok(mid)
     }
 
@@ -206,15 +203,27 @@ impl Negotiation {
         self.slots.push(slot);
     }
 
-    fn mint_sender(&mut self, kind: MediaKind, stream: &str, cname: &str) -> Sender {
-        let Self { slots, ssrcs, .. } = self;
-        let taken = |ssrc: u32| slots.iter().any(|slot| slot.ssrcs.iter().any(|source| source.ssrc == ssrc));
-        let ssrc = ssrcs.mint(taken);
-        Sender {
-            ssrc,
-            rtx_ssrc: (kind == MediaKind::Video).then(|| ssrcs.mint(taken)),
-            cname: cname.to_owned(),
-            msid: Msid { stream: stream.to_owned(), track: format!("t{ssrc}") },
+    /// Gives sources to all sections in which our next description says that we send.
+    pub(super) fn mint_senders(&mut self, direction: impl Fn(&Slot) -> Direction) {
+        let announced: Vec<u32> =
+            self.slots.iter().flat_map(|slot| slot.ssrcs.iter().map(|source| source.ssrc)).collect();
+        let taken = |ssrc: u32| announced.contains(&ssrc);
+        let Self { slots, ssrcs, origin, .. } = self;
+        let nameless = |slot: &&mut Slot| slot.live() && slot.sender.is_none() && direction(slot).sends();
+        for slot in slots.iter_mut().filter(nameless) {
+            let Some(kind) = slot.media_kind() else { continue };
+            let ssrc = ssrcs.mint(taken);
+            let source = slot.egress.as_ref();
+            slot.sender = Some(Sender {
+                ssrc,
+                rtx_ssrc: (kind == MediaKind::Video).then(|| ssrcs.mint(taken)),
+                // Without a publication there is no name yet that others share.
+                cname: source.map_or_else(|| origin.id.to_string(), RemoteSource::cname),
+                msid: Msid {
+                    stream: source.map_or("-", |source| source.stream_label.as_str()).to_owned(),
+                    track: format!("t{ssrc}"),
+                },
+            });
         }
     }
 }

@@ -100,6 +100,7 @@ impl Negotiation {
             slot.bidirectional = false;
             summary.rejected.push(slot.mid.clone());
         }
+        slot.settle();
     }
 }
 

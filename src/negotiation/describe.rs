@@ -18,8 +18,7 @@ impl Negotiation {
     /// Prints all slots as one description.
     pub(super) fn describe(&mut self, role: Role, bundle: Vec<String>, extmap_allow_mixed: bool) -> String {
         self.origin.version += 1;
-        let first = self.slots.iter().position(Slot::live);
-        let sections = self.slots.iter().enumerate().map(|(index, slot)| {
+        let sections = self.slots.iter().map(|slot| {
             if slot.stopped {
                 return stopped(slot);
             }
@@ -27,11 +26,10 @@ impl Negotiation {
                 SectionKind::Application => application(slot),
                 _ => media(slot, role),
             };
-            // RFC 9143 7.1.3: in a group, the tagged section speaks for all; the first live one is it.
-            if Some(index) == first {
-                section.candidates.clone_from(&self.local.candidates);
-                section.end_of_candidates = true;
-            }
+            // The tagged section speaks for its group (RFC 9143 7.1.3), yet clients exist that take the candidates of
+            // the last section of a transport for all of them; repeating them does no harm.
+            section.candidates.clone_from(&self.local.candidates);
+            section.end_of_candidates = true;
             section.transport = Transport {
                 ice: Some(Ice {
                     ufrag: self.transport.local.ufrag.clone(),

@@ -52,14 +52,7 @@ impl Negotiation {
 }
 
 fn egress_plan(slot: &Slot) -> Option<EgressPlan> {
-    if slot.stopped || !slot.sends {
-        return None;
-    }
-    let (source, sender) = (slot.egress.as_ref()?, slot.sender.as_ref()?);
-    let payload_types = slot.payload_map(&source.media);
-    if payload_types.is_empty() {
-        return None;
-    }
+    let (source, sender, payload_types) = slot.flow()?;
     let published = &source.media.extensions;
     let taken = slot.sent_extensions().filter(|(_, kind)| !kind.is_passed() || published.contains(kind));
     Some(EgressPlan {

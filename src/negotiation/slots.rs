@@ -50,8 +50,10 @@ pub(super) struct Slot {
     pub(super) bidirectional: bool,
     /// What the client receives here.
     pub(super) egress: Option<RemoteSource>,
-    /// Under which sources we send; announced, so it outlives a binding.
+    /// Under which sources we send, once announced.
     pub(super) sender: Option<Sender>,
+    /// Whether packets may have left under them.
+    pub(super) flowed: bool,
     /// What our unanswered offer changes.
     pub(super) proposal: Option<Proposal>,
 }
@@ -114,6 +116,7 @@ impl Slot {
             bidirectional: false,
             egress: None,
             sender: None,
+            flowed: false,
             proposal: None,
         }
     }
@@ -172,6 +175,7 @@ impl Slot {
         self.wants_local = false;
         self.bidirectional = false;
         self.sender = None;
+        self.flowed = false;
         let ended = EndedSlot {
             mid: self.mid.clone(),
             local: self.local.take(),
@@ -194,6 +198,7 @@ impl Slot {
         self.wants_local = false;
         self.bidirectional = false;
         self.sender = None;
+        self.flowed = false;
         let ended = EndedSlot { mid: self.mid.clone(), local, remote: self.egress.take().is_some() };
         (ended.local.is_some() || ended.remote).then_some(ended)
     }
@@ -227,11 +232,10 @@ impl Slot {
             && !self.client.sends()
     }
 
-    /// Describes what the client publishes here.
+    /// Describes what the client publishes here: nothing but the kind until it has answered our offer.
     pub(super) fn published(&self) -> Option<PublishedMedia> {
-        let kind = self.media_kind().filter(|_| self.live())?;
-        // Until the client has answered there are only our wishes.
         let answered = self.client.sends();
+        let kind = self.media_kind().filter(|_| self.live() && (answered || self.wants_local))?;
         let payloads = if answered { self.payloads.as_slice() } else { &[] };
         Some(PublishedMedia {
             kind,
@@ -239,6 +243,23 @@ impl Slot {
             rids: self.rids.clone(),
             extensions: self.passed_extensions().map(|(_, extension)| extension).collect(),
         })
+    }
+
+    /// Gives what the client receives here, under which sources, and numbered how; `None` if nothing flows.
+    pub(super) fn flow(&self) -> Option<(&RemoteSource, &Sender, Vec<PayloadMap>)> {
+        let (source, sender) = (self.egress.as_ref()?, self.sender.as_ref()?);
+        let map = self.payload_map(&source.media);
+        (self.live() && self.sends && !map.is_empty()).then_some((source, sender, map))
+    }
+
+    /// Burns sources whose flow has ended. A shard forgets where their packet indices stood, and the same index
+    /// under the same key must never seal another packet (RFC 7714 8.4): what flows later has new sources.
+    pub(super) fn settle(&mut self) {
+        let flows = self.flow().is_some();
+        if self.flowed && !flows {
+            self.sender = None;
+        }
+        self.flowed = flows;
     }
 
     /// The negotiated extensions of the client's packets that are passed on, with their ids.

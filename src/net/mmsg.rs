@@ -1,6 +1,6 @@
 //! The driver for where io_uring cannot be used, and the measure of the other: readiness and batched system calls.
 //!
-//! Owns the sockets, [`SLOTS`] receive buffers and the room to build batches. Must not know what a datagram means.
+//! Owns the sockets, `SLOTS` receive buffers and the room to build batches. Must not know what a datagram means.
 //! Next: datagrams go to the shard, an outbox to the kernel.
 
 use std::future::poll_fn;

@@ -1,7 +1,7 @@
 //! The system calls for which no safe wrapper serves: batched sends and receives, eventfd, affinity, limits, memory.
 //!
 //! Owns every `unsafe` of the project but that of [`super::uring`]. Must not hold state of its own or decide anything.
-//! Bounds: [`BATCH_MAX`] messages a call. Next: the drivers, and the shell that starts threads.
+//! Bounds: `BATCH_MAX` messages a call. Next: the drivers, and the shell that starts threads.
 #![expect(
     unsafe_code,
     reason = "the one place for system calls; each block holds one operation and its proof"

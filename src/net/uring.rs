@@ -1,7 +1,7 @@
 //! The io_uring driver: one ring that receives, sends and hears wakes.
 //!
-//! Owns the sockets, the ring and its memory. Must not know what a datagram means. Bounds: [`BUFFERS`] receive buffers,
-//! [`CHUNK`] messages a submission. Next: datagrams go to the shard, an outbox to the kernel.
+//! Owns the sockets, the ring and its memory. Must not know what a datagram means. Bounds: `BUFFERS` receive buffers,
+//! `CHUNK` messages a submission. Next: datagrams go to the shard, an outbox to the kernel.
 //!
 //! ```text
 //!  kernel                                   this driver
@@ -27,6 +27,8 @@
 )]
 
 mod operation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;

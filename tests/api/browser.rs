@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// What a section of the client is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     Send,
     Receive,
     Both,
@@ -37,10 +37,10 @@ struct Section {
 
 /// One peer connection.
 #[derive(Clone)]
-pub struct Browser {
+pub(crate) struct Browser {
     sections: Vec<Section>,
     version: u32,
-    pub ufrag: String,
+    pub(crate) ufrag: String,
 }
 
 const AUDIO: &[&str] = &[
@@ -90,7 +90,7 @@ impl Default for Browser {
 
 impl Browser {
     /// Adds a transceiver and returns its mid.
-    pub fn add(&mut self, kind: &'static str, direction: Direction) -> String {
+    pub(crate) fn add(&mut self, kind: &'static str, direction: Direction) -> String {
         let mids = self.sections.iter().filter_map(|section| section.mid.parse::<u32>().ok());
         let mid = mids.max().map_or(0, |mid| mid + 1).to_string();
         let (formats, m_line_tail) = match kind {
@@ -109,7 +109,7 @@ impl Browser {
     }
 
     /// Adds a sending video transceiver with simulcast.
-    pub fn add_simulcast(&mut self, rids: &[&'static str]) -> String {
+    pub(crate) fn add_simulcast(&mut self, rids: &[&'static str]) -> String {
         let mid = self.add("video", Direction::Send);
         self.section(&mid).rids = rids.to_vec();
         mid
@@ -119,17 +119,17 @@ impl Browser {
         self.sections.iter_mut().find(|section| section.mid == mid).unwrap()
     }
 
-    pub fn turn(&mut self, mid: &str, direction: Direction) {
+    pub(crate) fn turn(&mut self, mid: &str, direction: Direction) {
         self.section(mid).direction = direction;
     }
 
     /// createOffer and setLocalDescription.
-    pub fn offer(&mut self) -> String {
+    pub(crate) fn offer(&mut self) -> String {
         self.describe("actpass")
     }
 
     /// setRemoteDescription with an offer, createAnswer and setLocalDescription.
-    pub fn answer(&mut self, offer: &str) -> String {
+    pub(crate) fn answer(&mut self, offer: &str) -> String {
         let offered: Vec<&str> = offer.split("\r\nm=").skip(1).collect();
         for (index, text) in offered.iter().enumerate() {
             let section = accept(text, self.sections.get(index));
@@ -225,7 +225,7 @@ fn accept(text: &str, known: Option<&Section>) -> Section {
 }
 
 /// The attribute of direction of one section of a description.
-pub fn direction_of(sdp: &str, mid: &str) -> Option<&'static str> {
+pub(crate) fn direction_of(sdp: &str, mid: &str) -> Option<&'static str> {
     let section = sdp.split("\r\nm=").skip(1).find(|text| text.contains(&format!("\r\na=mid:{mid}\r\n")))?;
     ["sendonly", "recvonly", "sendrecv", "inactive"]
         .into_iter()

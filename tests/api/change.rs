@@ -213,7 +213,7 @@ async fn closing_everything_keeps_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_section_that_stopped_is_used_again() {
+async fn a_section_that_was_closed_by_force_is_used_again_once_the_client_knows() {
     let api = Api::new();
     let publisher = api.publisher(&[("video", "a"), ("video", "b")]).await;
     let (mut subscriber, mids) = api.subscriber(&publisher.session, &["a", "b"]).await;
@@ -228,7 +228,8 @@ async fn a_section_that_stopped_is_used_again() {
         api.close(&subscriber.session, &close).await.ok();
         let offer = subscriber.browser.offer();
         let count = offer.matches("\r\nm=").count();
-        assert!(round == 0 || count == lines, "the description grows: {offer}");
+        // The first pull after it only tells the client that the old section carries nothing.
+        assert!(round < 2 || count == lines, "the description grows: {offer}");
         lines = count;
     }
 }

@@ -9,7 +9,7 @@ use ringcast::config::{App, AppId, Config, Secret};
 use ringcast::control::apps::Apps;
 use ringcast::control::http::{ApiService, service};
 use ringcast::control::{Control, Settings, ShardLink, ShardPort};
-use ringcast::ids::{NodeKeys, PublicationId, SessionId, ShardId};
+use ringcast::ids::{NodeKeys, PublicationId, SessionId};
 use ringcast::metrics::export::Metrics;
 use ringcast::negotiation::LocalTransport;
 use ringcast::plan::SessionPlan;
@@ -20,14 +20,14 @@ use tower::ServiceExt;
 
 use super::browser::{Browser, Direction};
 
-pub const APP: &str = "0123456789abcdef0123456789abcdef";
-pub const SECRET: &str = "secret-of-the-app";
-pub const OTHER_APP: &str = "other-app";
-pub const OTHER_SECRET: &str = "secret-of-the-other";
+pub(crate) const APP: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "secret-of-the-app";
+pub(crate) const OTHER_APP: &str = "other-app";
+pub(crate) const OTHER_SECRET: &str = "secret-of-the-other";
 
 /// How a scripted shard answers `Configure`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Accept,
     Refuse,
     Gone,
@@ -51,48 +51,48 @@ struct Script {
 }
 
 /// One scripted shard.
-pub struct FakeShard {
+pub(crate) struct FakeShard {
     script: Mutex<Script>,
     events: mpsc::UnboundedSender<Event>,
 }
 
 impl FakeShard {
-    pub fn answer_with(&self, answer: Answer) {
+    pub(crate) fn answer_with(&self, answer: Answer) {
         self.script.lock().unwrap().answer = Some(answer);
     }
 
     /// From here on no RTP arrives for new publications.
-    pub fn keep_silent(&self) {
+    pub(crate) fn keep_silent(&self) {
         self.script.lock().unwrap().silent = true;
     }
 
     /// Answers what is held, and all that follows.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         let mut script = self.script.lock().unwrap();
         script.answer = None;
         script.held.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
     }
 
     /// Names of the commands so far.
-    pub fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.script.lock().unwrap().log.clone()
     }
 
-    pub fn plan(&self, session: &str) -> SessionPlan {
+    pub(crate) fn plan(&self, session: &str) -> SessionPlan {
         self.script.lock().unwrap().plans[&SessionId::parse(session).unwrap()].clone()
     }
 
     /// What a section feeds.
-    pub fn fed(&self, session: &str, mid: &str) -> Option<PublicationId> {
+    pub(crate) fn fed(&self, session: &str, mid: &str) -> Option<PublicationId> {
         self.plan(session).ingress.iter().find(|section| section.mid == mid)?.publication
     }
 
     /// What a section receives.
-    pub fn received(&self, session: &str, mid: &str) -> Option<PublicationId> {
+    pub(crate) fn received(&self, session: &str, mid: &str) -> Option<PublicationId> {
         Some(self.plan(session).egress.iter().find(|section| section.mid == mid)?.publication)
     }
 
-    pub fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: Event) {
         self.events.send(event).unwrap();
     }
 }
@@ -152,34 +152,34 @@ fn statistics() -> SessionStatistics {
 }
 
 /// The service under test.
-pub struct Api {
-    pub control: Arc<Control>,
-    pub shards: Vec<Arc<FakeShard>>,
+pub(crate) struct Api {
+    pub(crate) control: Arc<Control>,
+    pub(crate) shards: Vec<Arc<FakeShard>>,
     service: ApiService,
 }
 
 /// A response.
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Response {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// Status and code of a refusal.
-    pub fn refusal(&self) -> (u16, String) {
+    pub(crate) fn refusal(&self) -> (u16, String) {
         let body = self.json();
         assert!(body["errorDescription"].is_string(), "{body}");
         (self.status, body["errorCode"].as_str().unwrap_or_default().to_owned())
     }
 
     /// The body of a success.
-    pub fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         let body = self.json();
         assert!(self.status < 300 && body.get("errorCode").is_none(), "{} {body}", self.status);
         body
@@ -187,12 +187,12 @@ impl Response {
 }
 
 impl Api {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
     /// A service whose configuration was changed.
-    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         let app = |id: &str, secrets: &[&str]| App {
             id: AppId::try_from(id.to_owned()).unwrap(),
@@ -226,7 +226,7 @@ impl Api {
     }
 
     /// Any request.
-    pub async fn request(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn request(&self, request: Request<Body>) -> Response {
         let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -234,7 +234,7 @@ impl Api {
     }
 
     /// A request with the secret, on a path below the application. Without a `Content-Type`, as clients do.
-    pub async fn call(&self, method: Method, path: &str, body: impl Into<Body>) -> Response {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Body>) -> Response {
         let request = Request::builder()
             .method(method)
             .uri(format!("/v1/apps/{APP}{path}"))
@@ -245,57 +245,57 @@ impl Api {
         self.request(request).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         self.call(Method::POST, path, body.to_string()).await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Response {
         self.call(Method::PUT, path, body.to_string()).await
     }
 
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.call(Method::GET, path, Body::empty()).await
     }
 
     /// A new session.
-    pub async fn open(&self) -> String {
+    pub(crate) async fn open(&self) -> String {
         let response = self.call(Method::POST, "/sessions/new?", Body::empty()).await;
         assert_eq!(response.status, StatusCode::CREATED);
         response.ok()["sessionId"].as_str().unwrap().to_owned()
     }
 
-    pub async fn tracks_new(&self, session: &str, body: &Value) -> Response {
+    pub(crate) async fn tracks_new(&self, session: &str, body: &Value) -> Response {
         self.post(&format!("/sessions/{session}/tracks/new?"), body).await
     }
 
-    pub async fn renegotiate(&self, session: &str, kind: &str, sdp: &str) -> Response {
+    pub(crate) async fn renegotiate(&self, session: &str, kind: &str, sdp: &str) -> Response {
         let body = json!({"sessionDescription": {"type": kind, "sdp": sdp}});
         self.put(&format!("/sessions/{session}/renegotiate"), &body).await
     }
 
-    pub async fn update(&self, session: &str, body: &Value) -> Response {
+    pub(crate) async fn update(&self, session: &str, body: &Value) -> Response {
         self.put(&format!("/sessions/{session}/tracks/update"), body).await
     }
 
-    pub async fn close(&self, session: &str, body: &Value) -> Response {
+    pub(crate) async fn close(&self, session: &str, body: &Value) -> Response {
         self.put(&format!("/sessions/{session}/tracks/close"), body).await
     }
 
     /// The shard that owns a session.
-    pub fn shard(&self, session: &str) -> &FakeShard {
+    pub(crate) fn shard(&self, session: &str) -> &FakeShard {
         let id = SessionId::parse(session).unwrap();
         let owner = self.shards.iter().find(|shard| shard.script.lock().unwrap().plans.contains_key(&id));
         owner.unwrap()
     }
 
     /// Tells that a session has ended by itself.
-    pub async fn end(&self, session: &str) {
+    pub(crate) async fn end(&self, session: &str) {
         self.shards[0].tell(Event::Ended(SessionId::parse(session).unwrap(), EndReason::TimedOut));
         settle().await;
     }
 
     /// A session that publishes video and audio tracks, one section each, under the given names.
-    pub async fn publisher(&self, tracks: &[(&'static str, &str)]) -> Publisher {
+    pub(crate) async fn publisher(&self, tracks: &[(&'static str, &str)]) -> Publisher {
         let (session, mut browser) = (self.open().await, Browser::default());
         let named: Vec<Value> = tracks
             .iter()
@@ -308,7 +308,7 @@ impl Api {
     }
 
     /// A session that publishes one simulcast track.
-    pub async fn simulcaster(&self, name: &str) -> Publisher {
+    pub(crate) async fn simulcaster(&self, name: &str) -> Publisher {
         let (session, mut browser) = (self.open().await, Browser::default());
         let mid = browser.add_simulcast(&["f", "h", "q"]);
         let track = json!({"location": "local", "mid": mid, "trackName": name});
@@ -320,7 +320,7 @@ impl Api {
     }
 
     /// A session that pulls the given tracks of a publisher by our offer; their mids are returned in order.
-    pub async fn subscriber(&self, publisher: &str, names: &[&str]) -> (Publisher, Vec<String>) {
+    pub(crate) async fn subscriber(&self, publisher: &str, names: &[&str]) -> (Publisher, Vec<String>) {
         let mut subscriber = Publisher { session: self.open().await, browser: Browser::default() };
         let mids = subscriber.pull(self, publisher, names).await;
         (subscriber, mids)
@@ -328,14 +328,14 @@ impl Api {
 }
 
 /// A session and its client.
-pub struct Publisher {
-    pub session: String,
-    pub browser: Browser,
+pub(crate) struct Publisher {
+    pub(crate) session: String,
+    pub(crate) browser: Browser,
 }
 
 impl Publisher {
     /// Pulls tracks by our offer and answers it.
-    pub async fn pull(&mut self, api: &Api, publisher: &str, names: &[&str]) -> Vec<String> {
+    pub(crate) async fn pull(&mut self, api: &Api, publisher: &str, names: &[&str]) -> Vec<String> {
         let tracks: Vec<Value> = names.iter().map(|name| remote(publisher, name)).collect();
         let body = api.tracks_new(&self.session, &json!({"tracks": tracks})).await.ok();
         assert_eq!(body["requiresImmediateRenegotiation"], true, "{body}");
@@ -346,26 +346,26 @@ impl Publisher {
     }
 
     /// The next offer of this client as a description.
-    pub fn offer(&mut self) -> Value {
+    pub(crate) fn offer(&mut self) -> Value {
         json!({"type": "offer", "sdp": self.browser.offer()})
     }
 }
 
 /// A remote track of a request, as partytracks writes it.
-pub fn remote(publisher: &str, name: &str) -> Value {
+pub(crate) fn remote(publisher: &str, name: &str) -> Value {
     json!({"location": "remote", "sessionId": publisher, "trackName": name})
 }
 
-pub fn local(mid: &str, name: &str) -> Value {
+pub(crate) fn local(mid: &str, name: &str) -> Value {
     json!({"location": "local", "mid": mid, "trackName": name})
 }
 
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
 /// Lets events and tasks that are ready run, without any time passing.
-pub async fn settle() {
+pub(crate) async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }

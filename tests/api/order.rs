@@ -77,7 +77,8 @@ async fn a_pull_waits_until_the_offer_before_it_is_answered() {
     let pull = |name: &str| json!({"tracks": [remote(&publisher.session, name)]});
     let first = api.tracks_new(&subscriber.session, &pull("mic")).await.ok();
     let session = subscriber.session.clone();
-    let (second, ()) = tokio::join!(api.tracks_new(&session, &pull("cam")), async {
+    let later = pull("cam");
+    let (second, ()) = tokio::join!(api.tracks_new(&session, &later), async {
         sleep(Duration::from_secs(1)).await;
         let answer = subscriber.browser.answer(&text(&first["sessionDescription"]["sdp"]));
         api.renegotiate(&subscriber.session, "answer", &answer).await.ok();

@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
-import { FIREFOX, startFirefox } from "./lib/firefox.js";
+import { FAKE_MICROPHONE_HZ, FIREFOX, startFirefox } from "./lib/firefox.js";
 import { picture, tone, useRig } from "./lib/rig.js";
 
 const skip = existsSync(FIREFOX) ? false : `${FIREFOX} is not there`;
@@ -23,15 +23,15 @@ describe("Firefox", { skip }, () => {
   test("sees and hears Chromium, and is seen and heard there", async () => {
     const [fox, bob] = [await rig().peer("fox", { page }), await rig().peer("bob")];
     const camera = await fox.push("camera", picture(36));
-    const microphone = await fox.push("microphone", tone(600));
+    const microphone = await fox.push("microphone", { kind: "audio" });
     const [reply, voice] = await Promise.all([bob.push("camera", picture(37)), bob.push("microphone", tone(800))]);
     const seenByFox = await fox.pull(reply.metadata);
     const heardByFox = await fox.pull(voice.metadata);
     const [seenByBob, heardByBob] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
     await seenByBob.expectPicture(36, { ms: 30_000 });
     await seenByFox.expectPicture(37, { ms: 30_000 });
-    await heardByBob.expectTone(600, { ms: 30_000 });
-    await heardByFox.expectTone(800, { ms: 30_000 });
+    await heardByBob.expectTone(FAKE_MICROPHONE_HZ, { ms: 30_000 });
+    await heardByFox.expectSound({ ms: 30_000 });
   });
 
   test("as a viewer only, connects by the server's offer and changes what it pulls", async () => {

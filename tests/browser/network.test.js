@@ -17,6 +17,7 @@ describe("a browser in a network of its own", { skip }, () => {
       netns = await makeNetns();
       rig = await Rig.start({
         host: netns.host,
+        server: { extra: ["--media-address", netns.host] },
         browser: {
           executablePath: netns.executablePath,
           hosts: [netns.host],
@@ -59,14 +60,22 @@ describe("a browser in a network of its own", { skip }, () => {
             await peer.call("restartIce");
           }
         } else {
-          await until("partytracks to have renewed its sessions, or to have moved", async () => {
-            const [metadata, pair] = [await alice.call("metadata", "camera"), await alice.call("selectedPair").catch(() => null)];
-            return { done: pair?.local.startsWith(second), seen: { metadata, pair } };
-          }, { ms: 45_000 });
-          await bob.connected(45_000);
-          for (const [viewer, pulled, sender, label] of [[bob, seenByBob, alice, "camera"], [alice, seenByAlice, bob, "other"]]) {
-            await viewer.call("repoint", pulled.label, await sender.call("metadata", label));
-          }
+          // partytracks makes a new session; what the application owes is to tell the others of it.
+          const known = new Map([alice, bob].map((peer) => [peer, null]));
+          await until("both to have moved and to see each other by what they tell", async () => {
+            const seen = [];
+            for (const [sender, label, identity, viewer, pulled] of [[alice, "camera", 86, bob, seenByBob], [bob, "other", 87, alice, seenByAlice]]) {
+              const [metadata, pair] = [await sender.call("metadata", label), await sender.call("selectedPair").catch(() => null)];
+              const hasMoved = pair?.local.startsWith(second) && metadata?.sessionId === (await sender.sessionId());
+              if (hasMoved && known.get(sender) !== metadata.sessionId) {
+                known.set(sender, metadata.sessionId);
+                await viewer.call("repoint", pulled.label, metadata);
+              }
+              const { picture: shown, frames } = await pulled.sample();
+              seen.push({ sender: sender.name, hasMoved, shows: shown === identity && frames > 0, pair, metadata });
+            }
+            return { done: seen.every(({ hasMoved, shows }) => hasMoved && shows), seen };
+          }, { ms: 60_000, every: 250 });
         }
         await seenByBob.expectPicture(86, { frames: 15, ms: 30_000 });
         await seenByAlice.expectPicture(87, { frames: 15, ms: 30_000 });

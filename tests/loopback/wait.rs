@@ -84,15 +84,24 @@ pub(crate) async fn a_past_deadline_does_not_make_the_driver_deaf(mut rig: Rig) 
     let peer = rig.peer();
     let past = Instant::now();
     let end = past + PATIENCE;
+    // The runtime's clock, too, must have gone past it.
+    while Instant::now() < past + Duration::from_millis(10) {
+        rig.wait_patiently(Some(past + Duration::from_millis(10))).await;
+    }
+    let mut prompt = 0;
     for _ in 0..50 {
         peer.send_to(b"hello", rig.address()).unwrap();
-        let mut received = Vec::new();
+        let (mut received, mut rounds) = (Vec::new(), 0);
         while received.is_empty() {
             assert!(Instant::now() < end);
             rig.wait_patiently(Some(past)).await;
             rig.round(10, &mut received);
+            rounds += 1;
         }
+        prompt += usize::from(rounds <= 3);
     }
+    // The kernel may deliver some late; on the whole it does so before the sender is back.
+    assert!(prompt > 25, "{prompt} of 50 were received within three rounds");
 }
 
 pub(crate) async fn a_wait_that_was_dropped_loses_nothing(mut rig: Rig) {

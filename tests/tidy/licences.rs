@@ -2,7 +2,7 @@
 //! `OR`.
 
 /// Whether a licence expression can be met by the allowed licences alone.
-pub fn is_met(expression: &str, allowed: &[&str]) -> bool {
+pub(crate) fn is_met(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut position = 0;

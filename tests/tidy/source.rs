@@ -11,53 +11,53 @@ use std::path::{Path, PathBuf};
 
 /// One word or sign of the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// Its text; `::` is one token.
-    pub text: String,
+    pub(crate) text: String,
     /// Its line, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Whether it is compiled for tests alone.
-    pub test_only: bool,
+    pub(crate) test_only: bool,
 }
 
 /// One file of Rust.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// Its path from the root of the repository.
-    pub path: String,
+    pub(crate) path: String,
     /// All of it.
-    pub text: String,
+    pub(crate) text: String,
     /// Its code.
-    pub tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
 }
 
 /// A path that the code names, made absolute where it begins at this crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedPath {
+pub(crate) struct NamedPath {
     /// Whether it leads into this crate; then `segments` begin at the crate's root.
-    pub is_own: bool,
+    pub(crate) is_own: bool,
     /// The names along it.
-    pub segments: Vec<String>,
+    pub(crate) segments: Vec<String>,
     /// Its line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Whether it stands in code that is compiled for tests alone.
-    pub test_only: bool,
+    pub(crate) test_only: bool,
 }
 
 impl NamedPath {
     /// The path as it is written.
-    pub fn display(&self) -> String {
+    pub(crate) fn display(&self) -> String {
         self.segments.join("::")
     }
 }
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every file below a folder of the repository, by its path from the root; what is built or fetched is left out.
-pub fn files_below(folder: &str) -> Vec<String> {
+pub(crate) fn files_below(folder: &str) -> Vec<String> {
     const LEFT_OUT: [&str; 5] = ["target", "node_modules", ".git", ".cache", ".hypothesis"];
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -79,12 +79,12 @@ pub fn files_below(folder: &str) -> Vec<String> {
 }
 
 /// The text of a file of the repository.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
 }
 
 /// Every Rust file below a folder, with the files that are modules of tests marked throughout.
-pub fn sources(folder: &str) -> Vec<Source> {
+pub(crate) fn sources(folder: &str) -> Vec<Source> {
     let mut sources: Vec<Source> = files_below(folder)
         .into_iter()
         .filter(|path| path.ends_with(".rs"))
@@ -102,7 +102,7 @@ pub fn sources(folder: &str) -> Vec<Source> {
 
 impl Source {
     /// Reads the words of a file.
-    pub fn new(path: String, text: String) -> Self {
+    pub(crate) fn new(path: String, text: String) -> Self {
         let mut tokens = tokens_of(&without_literals(&text));
         for range in test_only_ranges(&tokens) {
             tokens[range].iter_mut().for_each(|token| token.test_only = true);
@@ -111,7 +111,7 @@ impl Source {
     }
 
     /// The module that the file is, from the root of its crate; empty for the root itself.
-    pub fn module(&self) -> Vec<String> {
+    pub(crate) fn module(&self) -> Vec<String> {
         let inside = self.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
         match inside {
             "lib" | "main" => Vec::new(),
@@ -120,7 +120,7 @@ impl Source {
     }
 
     /// Lines of it without its test modules; all lines of a file that is a test module itself.
-    pub fn lines_without_tests(&self) -> usize {
+    pub(crate) fn lines_without_tests(&self) -> usize {
         let all = self.text.lines().count();
         if self.tokens.iter().all(|token| token.test_only) {
             return all;
@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// Modules declared here that are files of their own: `mod name;`.
-    pub fn declared_modules(&self) -> Vec<&str> {
+    pub(crate) fn declared_modules(&self) -> Vec<&str> {
         self.tokens
             .windows(3)
             .filter(|window| window[0].text == "mod" && window[2].text == ";")
@@ -158,7 +158,7 @@ impl Source {
     }
 
     /// Every path that the code names, those of `use` unfolded.
-    pub fn paths(&self) -> Vec<NamedPath> {
+    pub(crate) fn paths(&self) -> Vec<NamedPath> {
         let mut found = Vec::new();
         let mut position = 0;
         // For each open brace, the name of the module that it opens.
@@ -268,7 +268,7 @@ fn absolute(path: Vec<String>, module: &[String], at: &Token) -> NamedPath {
 }
 
 /// Whether a token is a word and not a sign.
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
@@ -401,7 +401,9 @@ fn test_only_ranges(tokens: &[Token]) -> Vec<Range<usize>> {
         if !names.contains(&"test") || names.contains(&"not") {
             position = end;
         } else if is_inner {
-            return vec![0..tokens.len()];
+            ranges.clear();
+            ranges.push(0..tokens.len());
+            break;
         } else {
             let item_end = item_end(tokens, end);
             ranges.push(position..item_end);

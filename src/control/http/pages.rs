@@ -19,6 +19,8 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Everything that is served as it is.
 const PAGES: &[Page] = &[
     ("/docs", HTML, include_str!("../pages/docs.html")),
+    ("/docs.css", CSS, include_str!("../pages/docs.css")),
+    ("/docs.js", SCRIPT, include_str!("../pages/docs.js")),
     ("/", HTML, include_str!("../pages/demo.html")),
     ("/demo.css", CSS, include_str!("../pages/demo.css")),
     ("/demo.js", SCRIPT, include_str!("../pages/demo.js")),
@@ -30,10 +32,9 @@ const PAGES: &[Page] = &[
     ("/ringcast-room.js", SCRIPT, include_str!("../pages/ringcast-room.js")),
 ];
 
-/// Scripts come from this host alone; media and calls may go where the page was told.
-const POLICY: &str = "default-src 'self'; connect-src *; img-src 'self' data: blob:; media-src 'self' blob:; \
-                      style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' blob:; \
-                      worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Everything comes from this host, and nothing is written into the pages themselves.
+const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn router() -> Router<Arc<Control>> {
     PAGES.iter().fold(Router::new(), |router, (path, content_type, content)| {

@@ -203,6 +203,36 @@ fn a_track_that_we_offered_to_receive_is_accepted() {
 }
 
 #[test]
+fn formats_that_a_client_adds_to_a_section_are_learnt() {
+    let (mut session, mut client, mut engine) = (session(), Client::new(Style::Chromium), Engine::new());
+    let mid = session.add_offered_local(MediaKind::Video, false).unwrap();
+    session.bind_local(&mid, PublicationId(1)).unwrap();
+    let offer = session.create_offer();
+    session.client_answer(&client.answer(&offer)).unwrap();
+    engine.feed(&session);
+    assert_eq!(session.plan().ingress[0].codecs.len(), 4);
+    // Its own offers list all that it has.
+    push_all(&mut session, &mut client, 2);
+    engine.feed(&session);
+    assert_eq!(session.plan().ingress[0].codecs.len(), 7);
+}
+
+#[test]
+fn a_number_that_the_engine_knows_otherwise_is_left_out_of_the_answer() {
+    let (mut session, mut client, mut engine) = (session(), Client::new(Style::Aiortc), Engine::new());
+    client.add(MediaKind::Video, Direction::SendOnly);
+    push_all(&mut session, &mut client, 1);
+    engine.feed(&session);
+    let mid = client.add(MediaKind::Audio, Direction::SendOnly);
+    let clash =
+        client.offer().replace("96 9 0 8", "98 9 0 8").replace("a=rtpmap:96 opus", "a=rtpmap:98 opus");
+    session.client_offer(&clash, &mut || credentials("x")).unwrap();
+    session.bind_local(&mid, PublicationId(2)).unwrap();
+    assert_eq!(numbers(section(&answer(&mut session, &mut client), &mid)), [0, 8]);
+    engine.feed(&session);
+}
+
+#[test]
 fn more_video_formats_than_the_engine_has_are_left_out_of_the_answer() {
     let (mut session, mut client, mut engine) = (session(), Client::new(Style::Aiortc), Engine::new());
     client.add(MediaKind::Video, Direction::SendOnly);

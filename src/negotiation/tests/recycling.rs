@@ -129,10 +129,12 @@ fn closing_what_the_offer_shows_as_live_answers_it_inactive() {
 fn a_paused_receiver_keeps_its_pull() {
     let (mut session, mut client) = viewer(Style::Chromium, true);
     let mid = pull(&mut session, &mut client, source(1, Style::Chromium, MediaKind::Video));
+    let ssrc = session.plan().egress[0].ssrc;
     client.line(&mid).direction = Direction::Inactive;
     push_all(&mut session, &mut client, 5);
     assert!(session.plan().egress.is_empty());
     client.line(&mid).direction = Direction::RecvOnly;
     push_all(&mut session, &mut client, 6);
     assert_eq!(session.plan().egress.len(), 1);
+    assert_ne!(session.plan().egress[0].ssrc, ssrc, "indices of the first source would begin anew");
 }

@@ -7,6 +7,9 @@ import puppeteer from "puppeteer-core";
 
 export const FIREFOX = process.env.FIREFOX_BIN ?? "/usr/bin/firefox-esr";
 
+/** The tone of Firefox's own fake microphone: without a sound device its AudioContext does not run. */
+export const FAKE_MICROPHONE_HZ = 700;
+
 export async function startFirefox() {
   const userDataDir = await mkdtemp(path.join(os.tmpdir(), "ringcast-firefox-"));
   const browser = await puppeteer.launch({
@@ -18,6 +21,7 @@ export async function startFirefox() {
     extraPrefsFirefox: {
       "media.navigator.permission.disabled": true,
       "media.navigator.streams.fake": true,
+      "media.navigator.audio.fake_frequency": FAKE_MICROPHONE_HZ,
       "media.autoplay.default": 0,
       "media.autoplay.blocking_policy": 0,
       // Loopback addresses are candidates, and addresses are not hidden behind .local names.

@@ -31,17 +31,25 @@ export async function makeNetns() {
   const addresses = [`${net}.2`, `${net}.3`];
   const folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-netns-"));
   const within = (...args) => run("ip", ["netns", "exec", name, ...args]);
+  const stop = async () => {
+    await run("ip", ["netns", "del", name]).catch(() => {});
+    await run("ip", ["link", "del", outside]).catch(() => {});
+    await rm(folder, { recursive: true, force: true });
+  };
+  // Each address stands alone (/32): of two in one subnet, the second would go with the first, and so would the routes.
+  const addAddress = (address) => within("ip", "addr", "replace", `${address}/32`, "dev", inside);
   await run("ip", ["netns", "add", name]);
   try {
     await run("ip", ["link", "add", outside, "type", "veth", "peer", "name", inside, "netns", name]);
     await run("ip", ["addr", "add", `${host}/24`, "dev", outside]);
     await run("ip", ["link", "set", outside, "up"]);
     await within("ip", "link", "set", "lo", "up");
-    await within("ip", "addr", "add", `${addresses[0]}/24`, "dev", inside);
+    await addAddress(addresses[0]);
     await within("ip", "link", "set", inside, "up");
+    await within("ip", "route", "add", `${host}/32`, "dev", inside);
     await within("ip", "route", "add", "default", "via", host);
   } catch (error) {
-    await run("ip", ["netns", "del", name]).catch(() => {});
+    await stop();
     throw error;
   }
   const wrapper = path.join(folder, "chromium");
@@ -51,12 +59,8 @@ export async function makeNetns() {
     host,
     addresses,
     executablePath: wrapper,
-    addAddress: (address) => within("ip", "addr", "add", `${address}/24`, "dev", inside),
-    /** The default route goes with the address it was made for, so it is set anew. */
-    async removeAddress(address) {
-      await within("ip", "addr", "del", `${address}/24`, "dev", inside);
-      await within("ip", "route", "replace", "default", "via", host);
-    },
+    addAddress,
+    removeAddress: (address) => within("ip", "addr", "del", `${address}/32`, "dev", inside),
     /** Loses every `n`th UDP packet at random on the way in; 0 ends it. */
     async loseOneIn(n) {
       await within("nft", "delete", "table", "ip", "loss").catch(() => {});
@@ -65,10 +69,6 @@ export async function makeNetns() {
       await within("nft", "add", "chain", "ip", "loss", "way_in", "{ type filter hook input priority 0; }");
       await within("nft", "add", "rule", "ip", "loss", "way_in", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
     },
-    async stop() {
-      await run("ip", ["netns", "del", name]).catch(() => {});
-      await run("ip", ["link", "del", outside]).catch(() => {});
-      await rm(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }

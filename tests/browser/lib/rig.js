@@ -171,6 +171,12 @@ export class Pulled {
     }, { ms });
   }
 
+  /** Sound arrives, of whatever pitch: for a browser that cannot look into it. */
+  async expectSound({ ms = 15_000 } = {}) {
+    const { packets, energy } = await this.sample();
+    return this.expectSample("hear sound", (now) => now.packets > packets + 20 && now.energy > energy + 0.001, { ms });
+  }
+
   async expectSample(what, test, options) {
     return until(this.describe(what), async () => {
       const now = await this.sample();
