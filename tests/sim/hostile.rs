@@ -113,8 +113,16 @@ fn replayed_datagrams_change_nothing() {
     let mut sim = Sim::new(1, 93);
     sim.captured = Some(Vec::new());
     let (tracks, subscribers) = call(&mut sim);
-    sim.run_for(2 * SECOND);
+    sim.run_for(SECOND);
+    // Among what is replayed is a true keyframe request.
+    let ssrc = sim.received(subscribers[0], &tracks[1]).unwrap().ssrc;
+    let now = sim.now;
+    sim.peer_mut(subscribers[0]).client.request_keyframe(now, ssrc);
+    sim.run_for(SECOND);
     let captured = sim.captured.take().unwrap();
+    let keyframes =
+        |sim: &Sim| sim.peer(tracks[1].owner).client.published()[1].source.totals().next().unwrap().keyframes;
+    let (before, refused) = (keyframes(&sim), sim.dropped(DropReason::BadRtcp));
     let mut noise = Noise(93);
     for _ in 0..100 {
         for _ in 0..30 {
@@ -123,6 +131,8 @@ fn replayed_datagrams_change_nothing() {
         }
         sim.run_for(Duration::from_millis(10));
     }
+    assert_eq!(keyframes(&sim), before, "no old request is obeyed again");
+    assert!(sim.dropped(DropReason::BadRtcp) > refused);
     assert_untouched(&mut sim, &tracks, &subscribers);
 }
 
