@@ -96,13 +96,14 @@ describe("a browser in a network of its own", { skip }, () => {
     const [seen, heard] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
     await seen.expectPicture(88);
     await netns.loseOneIn(20);
-    const { frames, nacks, retransmitted } = await seen.sample();
+    const { frames, nacks, retransmitted, lost } = await seen.sample();
     const now = await seen.expectSample(
       "see 150 more frames with losses mended",
       (sample) => sample.frames >= frames + 150 && sample.nacks > nacks && sample.retransmitted > retransmitted,
       { ms: 60_000 },
     );
     assert.equal(now.picture, 88);
+    assert.ok(2 * (now.retransmitted - retransmitted) >= now.lost - lost, `most losses are mended: ${JSON.stringify(now)}`);
     await heard.expectTone(550);
   });
 });

@@ -1,6 +1,7 @@
 // A network namespace of its own for a browser: with several addresses, which can be taken away, and a lossy way in.
 
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -16,13 +17,23 @@ export async function canMakeNetns() {
   try {
     await run("ip", ["netns", "add", name]);
     await run("ip", ["netns", "del", name]);
+    await run("nft", ["--version"]);
     return true;
   } catch {
     return false;
   }
 }
 
+/** What runs that were killed have left behind; deleting a namespace takes both ends of its cable along. */
+async function removeLeftovers() {
+  const { stdout } = await run("ip", ["netns", "list"]);
+  for (const [, name, pid] of stdout.matchAll(/^(rc(\d+)n\d+)\b/gm)) {
+    if (!existsSync(`/proc/${pid}`)) await run("ip", ["netns", "del", name]).catch(() => {});
+  }
+}
+
 export async function makeNetns() {
+  await removeLeftovers();
   count += 1;
   const name = `rc${process.pid}n${count}`;
   const [outside, inside] = [`rco${process.pid % 10_000}n${count}`, `rci${process.pid % 10_000}n${count}`];
@@ -31,7 +42,18 @@ export async function makeNetns() {
   const addresses = [`${net}.2`, `${net}.3`];
   const folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-netns-"));
   const within = (...args) => run("ip", ["netns", "exec", name, ...args]);
+  // Also when the process is ended in the middle of a test.
+  const atExit = () => {
+    try {
+      execFileSync("ip", ["netns", "del", name], { stdio: "ignore" });
+    } catch {
+      // It is gone already.
+    }
+  };
+  const atSignal = () => process.exit(1);
+  process.on("exit", atExit).on("SIGTERM", atSignal).on("SIGINT", atSignal);
   const stop = async () => {
+    process.off("exit", atExit).off("SIGTERM", atSignal).off("SIGINT", atSignal);
     await run("ip", ["netns", "del", name]).catch(() => {});
     await run("ip", ["link", "del", outside]).catch(() => {});
     await rm(folder, { recursive: true, force: true });

@@ -117,6 +117,36 @@ export class Playback {
   }
 }
 
+/** Measures the longest time without a decoded frame of `track`. */
+export class FrameWatch {
+  constructor(track) {
+    Object.assign(this, { frames: 0, longest: 0, last: performance.now() });
+    this.reader = new MediaStreamTrackProcessor({ track }).readable.getReader();
+    this.watch();
+  }
+
+  async watch() {
+    for (;;) {
+      const { value, done } = await this.reader.read();
+      if (done) return;
+      value.close();
+      this.frames += 1;
+      this.note();
+      this.last = performance.now();
+    }
+  }
+
+  note() {
+    this.longest = Math.max(this.longest, performance.now() - this.last);
+  }
+
+  end() {
+    this.note();
+    this.reader.cancel();
+    return { frames: this.frames, longest: Math.round(this.longest) };
+  }
+}
+
 /** Makes the source that `spec` asks for: a picture, a tone, a device or the screen. */
 export async function makeSource(spec) {
   if (spec.kind === "picture") return new Picture(spec);
