@@ -11,16 +11,19 @@ import { CHROMIUM } from "./chromium.js";
 const run = promisify(execFile);
 let count = 0;
 
-/** Whether this machine lets us make one. */
+/** Whether this machine lets us make one, and lose packets in it. */
 export async function canMakeNetns() {
   const name = `rcprobe${process.pid}`;
+  const nft = (...args) => run("ip", ["netns", "exec", name, "nft", ...args]);
   try {
     await run("ip", ["netns", "add", name]);
-    await run("ip", ["netns", "del", name]);
-    await run("nft", ["--version"]);
+    await nft("add", "table", "netdev", "loss");
+    await nft("add", "chain", "netdev", "loss", "way", "{ type filter hook egress device lo priority 0; }");
     return true;
   } catch {
     return false;
+  } finally {
+    await run("ip", ["netns", "del", name]).catch(() => {});
   }
 }
 
@@ -83,13 +86,14 @@ export async function makeNetns() {
     executablePath: wrapper,
     addAddress,
     removeAddress: (address) => within("ip", "addr", "del", `${address}/32`, "dev", inside),
-    /** Loses every `n`th UDP packet at random on the way in; 0 ends it. */
-    async loseOneIn(n) {
-      await within("nft", "delete", "table", "ip", "loss").catch(() => {});
+    /** Loses one in `n` UDP packets at random on the way in or out; 0 ends it. */
+    async loseOneIn(n, way = "in") {
+      await within("nft", "delete", "table", "netdev", "loss").catch(() => {});
       if (n === 0) return;
-      await within("nft", "add", "table", "ip", "loss");
-      await within("nft", "add", "chain", "ip", "loss", "way_in", "{ type filter hook input priority 0; }");
-      await within("nft", "add", "rule", "ip", "loss", "way_in", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
+      const hook = way === "in" ? "ingress" : "egress";
+      await within("nft", "add", "table", "netdev", "loss");
+      await within("nft", "add", "chain", "netdev", "loss", "way", `{ type filter hook ${hook} device ${inside} priority 0; }`);
+      await within("nft", "add", "rule", "netdev", "loss", "way", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
     },
     stop,
   };

@@ -177,7 +177,9 @@ const kit = {
     const sender = item.transceiver?.sender ?? peer(name).pc().getSenders().find((one) => one.track === item.source.track);
     const layers = {};
     for (const stat of (await sender.getStats()).values()) {
-      if (stat.type === "outbound-rtp") layers[stat.rid ?? ""] = { width: stat.frameWidth ?? 0, frames: stat.framesEncoded ?? 0 };
+      if (stat.type !== "outbound-rtp") continue;
+      const { rid = "", frameWidth = 0, framesEncoded = 0, nackCount = 0, retransmittedPacketsSent = 0 } = stat;
+      layers[rid] = { width: frameWidth, frames: framesEncoded, nacks: nackCount, retransmitted: retransmittedPacketsSent };
     }
     return layers;
   },
