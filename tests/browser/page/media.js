@@ -161,7 +161,9 @@ export async function makeSource(spec) {
 
 /** Receiving figures of one track. */
 export async function receivedFigures(pc, track) {
-  for (const stat of (await pc.getStats(track)).values()) {
+  // A track whose m-line has been closed and reused belongs to no receiver, and its figures are over.
+  const isThere = pc.getReceivers().some((receiver) => receiver.track === track);
+  for (const stat of isThere ? (await pc.getStats(track)).values() : []) {
     if (stat.type !== "inbound-rtp") continue;
     return {
       frames: stat.framesDecoded ?? 0,
