@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { mkdtemp } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { startChromium } from "./lib/chromium.js";
 import { startServer } from "./lib/server.js";
 import { until } from "./lib/until.js";
@@ -27,6 +27,9 @@ after(async () => {
   await browser?.stop();
   await server?.stop();
 });
+
+// Pages that go on sending would take the processor from the tests that follow.
+afterEach(() => Promise.all(tabs.splice(0).map((page) => page.close())));
 
 const link = (room, secret = server.secret) => `${server.origin}/?app=${server.app}&room=${room}#key=${secret}`;
 
@@ -119,7 +122,7 @@ test("a wrong key is told in a plain sentence", async () => {
   await page.goto(link("garden", "0".repeat(64)));
   await page.fill("#name", "Mallory");
   await page.click("#join");
-  await page.locator("#notice-ended").waitFor({ timeout: 10_000 });
+  await page.locator("#notice-ended").waitFor({ timeout: 25_000 });
   assert.match(await page.locator("#notice-ended").textContent(), /key in this link is not accepted/);
   assert.equal(await page.locator("#lobby").isVisible(), true);
 });

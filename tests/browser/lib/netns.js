@@ -1,6 +1,7 @@
 // A network namespace of its own for a browser: with several addresses, which can be taken away, and a lossy way in.
 
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -10,19 +11,32 @@ import { CHROMIUM } from "./chromium.js";
 const run = promisify(execFile);
 let count = 0;
 
-/** Whether this machine lets us make one. */
+/** Whether this machine lets us make one, and lose packets in it. */
 export async function canMakeNetns() {
   const name = `rcprobe${process.pid}`;
+  const nft = (...args) => run("ip", ["netns", "exec", name, "nft", ...args]);
   try {
     await run("ip", ["netns", "add", name]);
-    await run("ip", ["netns", "del", name]);
+    await nft("add", "table", "netdev", "loss");
+    await nft("add", "chain", "netdev", "loss", "way", "{ type filter hook egress device lo priority 0; }");
     return true;
   } catch {
     return false;
+  } finally {
+    await run("ip", ["netns", "del", name]).catch(() => {});
+  }
+}
+
+/** What runs that were killed have left behind; deleting a namespace takes both ends of its cable along. */
+async function removeLeftovers() {
+  const { stdout } = await run("ip", ["netns", "list"]);
+  for (const [, name, pid] of stdout.matchAll(/^(rc(\d+)n\d+)\b/gm)) {
+    if (!existsSync(`/proc/${pid}`)) await run("ip", ["netns", "del", name]).catch(() => {});
   }
 }
 
 export async function makeNetns() {
+  await removeLeftovers();
   count += 1;
   const name = `rc${process.pid}n${count}`;
   const [outside, inside] = [`rco${process.pid % 10_000}n${count}`, `rci${process.pid % 10_000}n${count}`];
@@ -31,7 +45,18 @@ export async function makeNetns() {
   const addresses = [`${net}.2`, `${net}.3`];
   const folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-netns-"));
   const within = (...args) => run("ip", ["netns", "exec", name, ...args]);
+  // Also when the process is ended in the middle of a test.
+  const atExit = () => {
+    try {
+      execFileSync("ip", ["netns", "del", name], { stdio: "ignore" });
+    } catch {
+      // It is gone already.
+    }
+  };
+  const atSignal = () => process.exit(1);
+  process.on("exit", atExit).on("SIGTERM", atSignal).on("SIGINT", atSignal);
   const stop = async () => {
+    process.off("exit", atExit).off("SIGTERM", atSignal).off("SIGINT", atSignal);
     await run("ip", ["netns", "del", name]).catch(() => {});
     await run("ip", ["link", "del", outside]).catch(() => {});
     await rm(folder, { recursive: true, force: true });
@@ -61,13 +86,14 @@ export async function makeNetns() {
     executablePath: wrapper,
     addAddress,
     removeAddress: (address) => within("ip", "addr", "del", `${address}/32`, "dev", inside),
-    /** Loses every `n`th UDP packet at random on the way in; 0 ends it. */
-    async loseOneIn(n) {
-      await within("nft", "delete", "table", "ip", "loss").catch(() => {});
+    /** Loses one in `n` UDP packets at random on the way in or out; 0 ends it. */
+    async loseOneIn(n, way = "in") {
+      await within("nft", "delete", "table", "netdev", "loss").catch(() => {});
       if (n === 0) return;
-      await within("nft", "add", "table", "ip", "loss");
-      await within("nft", "add", "chain", "ip", "loss", "way_in", "{ type filter hook input priority 0; }");
-      await within("nft", "add", "rule", "ip", "loss", "way_in", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
+      const hook = way === "in" ? "ingress" : "egress";
+      await within("nft", "add", "table", "netdev", "loss");
+      await within("nft", "add", "chain", "netdev", "loss", "way", `{ type filter hook ${hook} device ${inside} priority 0; }`);
+      await within("nft", "add", "rule", "netdev", "loss", "way", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
     },
     stop,
   };

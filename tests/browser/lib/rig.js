@@ -197,6 +197,15 @@ export class Pulled {
   }
 }
 
+/** Runs `work` and resolves with the longest times in milliseconds without a decoded frame of each of `pulled`. */
+export async function longestGaps(pulled, work) {
+  await Promise.all(pulled.map(({ peer, label }) => peer.call("watchFrames", label)));
+  await work();
+  const gaps = await Promise.all(pulled.map(({ peer, label }) => peer.call("endWatch", label)));
+  assert.ok(gaps.every(({ frames }) => frames > 0), `frames were decoded: ${JSON.stringify(gaps)}`);
+  return gaps.map(({ longest }) => longest);
+}
+
 /** A bound for what has no bound of its own; the failure carries the last exchanges with the server. */
 async function within(what, promise, ms, peer) {
   let timer;

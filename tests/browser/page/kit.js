@@ -3,7 +3,7 @@
 
 import { PartyTracks } from "partytracks/client";
 import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
-import { Playback, makeSource, receivedFigures } from "./media.js";
+import { FrameWatch, Playback, makeSource, receivedFigures } from "./media.js";
 import { RawClient } from "./raw.js";
 
 const peers = new Map();
@@ -105,7 +105,12 @@ const kit = {
     if (!pair) return null;
     const local = report.get(pair.localCandidateId);
     const remote = report.get(pair.remoteCandidateId);
-    return { local: `${local.address}:${local.port}`, remote: `${remote.address}:${remote.port}`, state: pair.state };
+    return {
+      local: `${local.address}:${local.port}`,
+      remote: `${remote.address}:${remote.port}`,
+      localUfrag: local.usernameFragment,
+      remoteUfrag: remote.usernameFragment,
+    };
   },
 
   // ---- sending ----
@@ -172,7 +177,9 @@ const kit = {
     const sender = item.transceiver?.sender ?? peer(name).pc().getSenders().find((one) => one.track === item.source.track);
     const layers = {};
     for (const stat of (await sender.getStats()).values()) {
-      if (stat.type === "outbound-rtp") layers[stat.rid ?? ""] = { width: stat.frameWidth ?? 0, frames: stat.framesEncoded ?? 0 };
+      if (stat.type !== "outbound-rtp") continue;
+      const { rid = "", frameWidth = 0, framesEncoded = 0, nackCount = 0, retransmittedPacketsSent = 0 } = stat;
+      layers[rid] = { width: frameWidth, frames: framesEncoded, nacks: nackCount, retransmitted: retransmittedPacketsSent };
     }
     return layers;
   },
@@ -257,6 +264,13 @@ const kit = {
   restartIce: (name, label) => peer(name).client.restartIce(label ? { name: label, transceiver: sent(name, label).transceiver } : null),
 
   // ---- measures ----
+
+  watchFrames(name, label) {
+    const item = received(name, label);
+    item.watch = new FrameWatch(item.playback.track);
+  },
+
+  endWatch: (name, label) => received(name, label).watch.end(),
 
   /** Milliseconds from the birth of a new client to its first decoded frame of `metadata`. */
   async connectionTime({ base, token }, metadata) {

@@ -117,6 +117,36 @@ export class Playback {
   }
 }
 
+/** Measures the longest time without a decoded frame of `track`. */
+export class FrameWatch {
+  constructor(track) {
+    Object.assign(this, { frames: 0, longest: 0, last: performance.now() });
+    this.reader = new MediaStreamTrackProcessor({ track }).readable.getReader();
+    this.watch();
+  }
+
+  async watch() {
+    for (;;) {
+      const { value, done } = await this.reader.read();
+      if (done) return;
+      value.close();
+      this.frames += 1;
+      this.note();
+      this.last = performance.now();
+    }
+  }
+
+  note() {
+    this.longest = Math.max(this.longest, performance.now() - this.last);
+  }
+
+  end() {
+    this.note();
+    this.reader.cancel();
+    return { frames: this.frames, longest: Math.round(this.longest) };
+  }
+}
+
 /** Makes the source that `spec` asks for: a picture, a tone, a device or the screen. */
 export async function makeSource(spec) {
   if (spec.kind === "picture") return new Picture(spec);
@@ -131,7 +161,9 @@ export async function makeSource(spec) {
 
 /** Receiving figures of one track. */
 export async function receivedFigures(pc, track) {
-  for (const stat of (await pc.getStats(track)).values()) {
+  // A track whose m-line has been closed and reused belongs to no receiver, and its figures are over.
+  const isThere = pc.getReceivers().some((receiver) => receiver.track === track);
+  for (const stat of isThere ? (await pc.getStats(track)).values() : []) {
     if (stat.type !== "inbound-rtp") continue;
     return {
       frames: stat.framesDecoded ?? 0,
