@@ -129,7 +129,7 @@ export class Call extends EventTarget {
   // ---- what we receive ------------------------------------------------------------------------------------
 
   #follow(members) {
-    const present = new Set(members.map((member) => member.memberId));
+    const present = new Set(members.map((member) => member.id));
     for (const [id, person] of this.#people) if (!present.has(id)) this.#removePerson(id, person);
     for (const member of members) this.#updatePerson(member);
     arrange(this.#tiles);
@@ -137,10 +137,10 @@ export class Call extends EventTarget {
   }
 
   #updatePerson(member) {
-    let person = this.#people.get(member.memberId);
+    let person = this.#people.get(member.id);
     if (!person) {
       person = { tile: new Tile({}), screenTile: null, tracks: new Map(), sessionId: member.sessionId };
-      this.#people.set(member.memberId, person);
+      this.#people.set(member.id, person);
       this.#tiles.append(person.tile.element);
     }
     // A member who reconnects has another session: all its tracks are new ones.

@@ -66,7 +66,7 @@ export class RingcastRoom extends EventTarget {
       if (!this.#isOpen) return;
       if (this.#hasProblem) this.dispatchEvent(new CustomEvent("recovered"));
       this.#hasProblem = false;
-      const others = members.filter((member) => member.memberId !== this.#memberId);
+      const others = members.filter((member) => member.id !== this.#memberId);
       this.dispatchEvent(new CustomEvent("members", { detail: { members: others } }));
     } catch (error) {
       this.#report(error);
