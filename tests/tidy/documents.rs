@@ -8,7 +8,14 @@ use crate::report;
 use crate::source::{files_below, read, root};
 
 /// Commands that people and machines start by name.
-const COMMANDS: [&str; 4] = [".ci/run", "tests/browser/run", "tests/run", "tests/schemathesis/run"];
+const COMMANDS: [&str; 6] = [
+    ".ci/run",
+    "bench/run",
+    "kernel-tuning/check",
+    "tests/browser/run",
+    "tests/run",
+    "tests/schemathesis/run",
+];
 
 /// Where the names of all metrics stand.
 const METRIC_NAMES: &str = "src/metrics/names.rs";

@@ -33,7 +33,7 @@ fn packages() -> Vec<Value> {
         .unwrap();
     assert!(
         output.status.success(),
-        "run `cargo fetch --locked` first: {}",
+        "run `cargo fetch`, and commit Cargo.lock if that changed it: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
