@@ -87,7 +87,7 @@ impl Sim {
         peer.negotiation.client_offer(&tamper(offer.sdp), &mut || keys.mint_ice(shard))?;
         let stream_label = peer.session.to_string();
         let tracks = offer.mids.iter().zip(first..).map(|(mid, source)| {
-            let publication = publication.unwrap_or(PublicationId(u64::from(source) + 1));
+            let publication = publication.unwrap_or_else(|| PublicationId(u64::from(source) + 1));
             let media = peer.negotiation.bind_local(mid, publication).unwrap();
             let (mid, stream_label) = (mid.clone(), stream_label.clone());
             Track { owner: key, mid, source, publication, origin: shard, media, stream_label }
