@@ -178,7 +178,7 @@ fn wave(server: &Server, number: usize) {
     });
     for peer in &mut peers {
         // Every other wave says farewell before its sessions are ended.
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             peer.client.close(Instant::now());
             peer.turn();
         }
