@@ -1,12 +1,36 @@
 //! The JSON of requests and responses, as the API documents it. Unknown fields are ignored everywhere.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::plan::{LayerPreference, Ordering};
 use crate::rtp::MediaKind;
 
 use super::error::ItemError;
+
+type Members = serde_json::Map<String, serde_json::Value>;
+
+/// Reads a list of objects. On its own, the derived code would take an array for an object as well.
+pub(super) fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<Vec<T>, D::Error> {
+    let objects = Vec::<Members>::deserialize(input)?;
+    objects.into_iter().map(from_members).collect()
+}
+
+/// Reads an object or null, likewise.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    Option::<Members>::deserialize(input)?.map(from_members).transpose()
+}
+
+fn required<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<T, D::Error> {
+    from_members(Members::deserialize(input)?)
+}
+
+fn from_members<T: DeserializeOwned, E: de::Error>(members: Members) -> Result<T, E> {
+    serde_json::from_value(members.into()).map_err(E::custom)
+}
 
 /// An offer or an answer.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -141,6 +165,7 @@ pub struct TrackRequest {
     /// When the server makes the offer: whether the section carries media both ways.
     pub bidirectional_media_stream: Option<bool>,
     /// Which simulcast layer is wanted.
+    #[serde(default, deserialize_with = "object")]
     pub simulcast: Option<Simulcast>,
 }
 
@@ -197,6 +222,7 @@ impl TrackResult {
 #[serde(rename_all = "camelCase")]
 pub struct NewSessionRequest {
     /// An offer, to set the transport up at once. Its tracks are not published.
+    #[serde(default, deserialize_with = "object")]
     pub session_description: Option<SessionDescription>,
 }
 
@@ -216,10 +242,11 @@ pub struct NewSessionResponse {
 #[serde(rename_all = "camelCase")]
 pub struct NewTracksRequest {
     /// All local or all remote.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 64)]
     pub tracks: Vec<TrackRequest>,
     /// The client's offer; without it the server makes one where needed.
+    #[serde(default, deserialize_with = "object")]
     pub session_description: Option<SessionDescription>,
     /// Publish every new sending section of the offer under a random name.
     pub auto_discover: Option<bool>,
@@ -243,6 +270,7 @@ pub struct NewTracksResponse {
 #[serde(rename_all = "camelCase")]
 pub struct RenegotiateRequest {
     /// The answer to our offer; or an offer, which is answered.
+    #[serde(deserialize_with = "required")]
     pub session_description: SessionDescription,
 }
 
@@ -260,6 +288,7 @@ pub struct RenegotiateResponse {
 #[serde(rename_all = "camelCase")]
 pub struct UpdateTracksRequest {
     /// Subscriptions to change, by the client's own mid.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 64)]
     pub tracks: Vec<TrackRequest>,
 }
@@ -269,12 +298,14 @@ pub struct UpdateTracksRequest {
 #[serde(rename_all = "camelCase")]
 pub struct CloseTracksRequest {
     /// Sections whose tracks end.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 64)]
     pub tracks: Vec<CloseTrack>,
     /// Whether to end them without any description.
     #[serde(default)]
     pub force: bool,
     /// The client's offer; needed unless forced.
+    #[serde(default, deserialize_with = "object")]
     pub session_description: Option<SessionDescription>,
 }
 

@@ -14,6 +14,7 @@ use crate::config::Limits;
 
 use super::error::ApiError;
 use super::locked;
+use super::model::objects;
 
 /// Longest name of a room or member.
 const NAME_BYTES_MAX: usize = 64;
@@ -33,7 +34,7 @@ pub struct Presence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// Its tracks; each needs a `trackName`, and may carry whatever else the page wants to know.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 64)]
     pub tracks: Vec<RoomTrack>,
 }

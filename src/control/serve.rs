@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -63,10 +64,11 @@ where
                 continue;
             }
         };
-        let connection = connection(&builder, stream, service.clone());
+        let begun = Arc::new(AtomicBool::new(false));
+        let connection = connection(&builder, stream, service.clone(), Arc::clone(&begun));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = run(connection, &begun, bounds.header_timeout).await {
                 tracing::debug!(%error, "a connection of the API ended with an error");
             }
             drop(permit);
@@ -76,6 +78,23 @@ where
     if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
         tracing::debug!("open requests did not end in time");
     }
+}
+
+/// Runs a connection, but ends it when no request has begun in time.
+///
+/// The library's own limit starts only once it knows the version of HTTP, so a client that stays silent, or
+/// stops within the first bytes, would keep its place for ever.
+async fn run<E>(
+    connection: impl Future<Output = Result<(), E>>,
+    begun: &AtomicBool,
+    patience: Duration,
+) -> Result<(), E> {
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = tokio::time::sleep(patience) => {}
+    }
+    if begun.load(Ordering::Relaxed) { connection.await } else { Ok(()) }
 }
 
 fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
@@ -94,6 +113,7 @@ fn connection<S>(
     builder: &Builder<TokioExecutor>,
     stream: TcpStream,
     service: S,
+    begun: Arc<AtomicBool>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>
 + Send
 + 'static
@@ -105,6 +125,7 @@ where
     // Small answers leave at once; a failure costs time only.
     let _ = stream.set_nodelay(true);
     let handler = hyper::service::service_fn(move |request: Request<Incoming>| {
+        begun.store(true, Ordering::Relaxed);
         service.clone().oneshot(request.map(Body::new))
     });
     builder.serve_connection(TokioIo::new(stream), handler).into_owned()

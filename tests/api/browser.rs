@@ -123,6 +123,13 @@ impl Browser {
         self.section(mid).direction = direction;
     }
 
+    /// setCodecPreferences without H264.
+    pub(crate) fn forget_h264(&mut self, mid: &str) {
+        let section = self.section(mid);
+        section.formats.retain(|line| !line.contains(":103 ") && !line.contains(":104 "));
+        section.m_line_tail = section.m_line_tail.replace(" 103 104", "");
+    }
+
     /// createOffer and setLocalDescription.
     pub(crate) fn offer(&mut self) -> String {
         self.describe("actpass")

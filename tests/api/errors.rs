@@ -30,6 +30,9 @@ async fn bodies_of_tracks_new() {
         (json!({"tracks": [{"mid": 0, "trackName": "a"}]}), 400, "decoding_error"),
         (json!({"tracks": [{"location": "here"}]}), 400, "decoding_error"),
         (json!({"tracks": {}}), 400, "decoding_error"),
+        (json!([[local("0", "a")]]), 400, "decoding_error"),
+        (json!({"tracks": [["local", "a", "0"]]}), 400, "decoding_error"),
+        (json!({"sessionDescription": ["offer", ""], "tracks": [local("0", "a")]}), 400, "decoding_error"),
         (push(&json!({"type": "pranswer", "sdp": ""})), 400, "decoding_error"),
         (push(&without_ice(&offer())), 400, "decoding_error"),
         (json!({}), 406, "invalid_params"),
@@ -84,6 +87,8 @@ async fn bodies_of_the_other_calls() {
     let description = |kind: &str, sdp: &str| json!({"sessionDescription": {"type": kind, "sdp": sdp}});
     let cases = [
         ("renegotiate", json!({}), 400, "decoding_error"),
+        ("renegotiate", json!({"sessionDescription": ["answer", ""]}), 400, "decoding_error"),
+        ("renegotiate", json!({"sessionDescription": null}), 400, "decoding_error"),
         ("renegotiate", description("answer", "nonsense"), 406, "invalid_session_description"),
         (
             "renegotiate",

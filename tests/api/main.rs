@@ -20,4 +20,5 @@ mod harness;
 mod order;
 mod pull;
 mod push;
+mod serving;
 mod sessions;

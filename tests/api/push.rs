@@ -216,3 +216,17 @@ async fn renegotiate_takes_an_offer_too() {
     assert_eq!(api.shard(&publisher.session).fed(&publisher.session, "0"), source);
     assert_eq!(state(&api, &publisher.session).await, owned(&[("0", "cam", "active")]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_publication_that_changes_its_codecs_takes_its_subscribers_along() {
+    let api = Api::new();
+    let mut publisher = api.publisher(&[("video", "cam")]).await;
+    let (subscriber, _) = api.subscriber(&publisher.session, &["cam"]).await;
+    let codecs = || api.shard(&subscriber.session).plan(&subscriber.session).egress[0].payload_types.len();
+    assert_eq!(codecs(), 2);
+    publisher.browser.forget_h264("0");
+    let again = json!({"sessionDescription": publisher.offer(), "tracks": [local("0", "cam")]});
+    api.tracks_new(&publisher.session, &again).await.ok();
+    settle().await;
+    assert_eq!(codecs(), 1);
+}

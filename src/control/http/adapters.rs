@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::error::{ApiError, ItemError};
+use super::super::model::objects;
 use super::call::{AppCall, AppPath, JsonBody};
 use super::openapi::AppErrors;
 
@@ -25,6 +26,7 @@ pub(super) struct AdapterRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AdaptersRequest {
     /// The tracks.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 4)]
     tracks: Vec<AdapterRequest>,
 }

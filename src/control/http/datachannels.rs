@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::error::{ApiError, ItemError};
-use super::super::model::{DataChannelResult, SessionDescription};
+use super::super::model::{DataChannelResult, SessionDescription, object, objects};
 use super::call::{JsonBody, SessionCall, SessionPath};
 use super::openapi::SessionErrors;
 
@@ -27,8 +27,10 @@ pub(super) struct DataChannelRequest {
 #[expect(dead_code, reason = "a body is checked before it is refused")]
 pub(super) struct EstablishRequest {
     /// The channel; always `server-events`.
+    #[serde(default, deserialize_with = "object")]
     data_channel: Option<DataChannelRequest>,
     /// The client's offer.
+    #[serde(default, deserialize_with = "object")]
     session_description: Option<SessionDescription>,
 }
 
@@ -37,6 +39,7 @@ pub(super) struct EstablishRequest {
 #[serde(rename_all = "camelCase")]
 pub(super) struct DataChannelsRequest {
     /// The channels.
+    #[serde(deserialize_with = "objects")]
     data_channels: Vec<DataChannelRequest>,
 }
 

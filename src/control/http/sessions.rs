@@ -22,9 +22,10 @@ const LABEL_CHARS_MAX: usize = 64;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its documentation is used")]
 pub(super) struct NewSessionQuery {
-    /// Whether the far end is another ICE-lite peer. Not served: `true` is refused.
+    /// Whether the far end is another ICE-lite peer. Not served: `true` is refused, anything
+    /// else is ignored.
     #[param(required = false)]
-    thirdparty: Option<bool>,
+    thirdparty: Option<String>,
     /// A label for the log.
     #[param(required = false, rename = "correlationId")]
     correlation_id: Option<String>,
