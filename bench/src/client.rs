@@ -16,7 +16,7 @@ use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use crate::engine;
 use crate::histogram::Histogram;
@@ -31,7 +31,7 @@ const RESEND_WINDOW: Duration = Duration::from_secs(3);
 const RESEND_PACKETS: usize = 1024;
 
 /// What a client is made from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ClientSetup {
     /// Its only address.
     pub address: SocketAddr,
@@ -39,6 +39,17 @@ pub struct ClientSetup {
     pub epoch: Instant,
     /// Whether every arrival is kept.
     pub keep_log: bool,
+    /// ICE credentials of a client whose place this one takes; its own when absent.
+    pub credentials: Option<Credentials>,
+}
+
+/// ICE credentials of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name fragment.
+    pub ufrag: String,
+    /// Password.
+    pub pwd: String,
 }
 
 /// One change that an offer asks for.
@@ -125,7 +136,11 @@ impl Client {
     /// When the address cannot be a candidate or the crypto library fails.
     pub fn new(now: Instant, setup: ClientSetup) -> anyhow::Result<Self> {
         let certificate = engine::certificate().context("a certificate cannot be made")?;
-        let mut rtc = RtcConfig::new()
+        let mut config = RtcConfig::new();
+        if let Some(Credentials { ufrag, pwd }) = setup.credentials.clone() {
+            config = config.set_local_ice_credentials(IceCreds { ufrag, pass: pwd });
+        }
+        let mut rtc = config
             .set_crypto_provider(engine::provider())
             .set_dtls_cert(certificate)
             .set_rtp_mode(true)
@@ -157,6 +172,12 @@ impl Client {
     /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.setup.address
+    }
+
+    /// Its ICE credentials.
+    pub fn credentials(&mut self) -> Credentials {
+        let IceCreds { ufrag, pass } = self.rtc.direct_api().local_ice_credentials();
+        Credentials { ufrag, pwd: pass }
     }
 
     /// Describes the wanted changes. They take effect with the answer; another offer in between forgets them.
@@ -510,7 +531,8 @@ mod tests {
             let base = Instant::now();
             let ends = [1u16, 2].map(|port| {
                 let address = SocketAddr::from(([10, 0, 0, 1], port));
-                Client::new(base, ClientSetup { address, epoch: base, keep_log: true }).unwrap()
+                Client::new(base, ClientSetup { address, epoch: base, keep_log: true, credentials: None })
+                    .unwrap()
             });
             Self { base, now: base, ends, wire: VecDeque::new() }
         }

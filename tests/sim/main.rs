@@ -20,3 +20,4 @@ mod hostile;
 mod keyframes;
 mod lifecycle;
 mod resend;
+mod transports;

@@ -7,7 +7,7 @@ use ringcast::ids::{PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
 use ringcast::plan::LayerPreference;
 use ringcast::shard::command::{Command, ConfigureError};
-use ringcast_bench::client::{Change, Client, ClientSetup};
+use ringcast_bench::client::{Change, Client, ClientSetup, Credentials};
 use ringcast_bench::source::Media;
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ impl Sim {
         let number = u32::try_from(key.0).unwrap();
         let [_, high, middle, low] = number.to_be_bytes();
         let address = SocketAddr::from(([10, high, middle, low], 5000));
-        let setup = ClientSetup { address, epoch: self.base, keep_log: true };
+        let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials: None };
         let session = self.open(shard);
         let local = Arc::clone(&self.local[usize::from(shard)]);
         let credentials = self.keys.mint_ice(ShardId(shard));
@@ -37,6 +37,7 @@ impl Sim {
                 negotiation: Negotiation::new(label(session), local, credentials),
                 up: Link::new(way.up, seed),
                 down: Link::new(way.down, seed + 1),
+                last_offer: None,
                 watch: Watch::default(),
             },
         );
@@ -132,6 +133,7 @@ impl Sim {
         let mids = tracks.iter().map(bind).collect();
         let offer = peer.negotiation.create_offer();
         let answer = peer.client.accept_offer(now, &offer).unwrap();
+        peer.last_offer = Some(offer);
         let summary = peer.negotiation.client_answer(&answer).unwrap();
         assert_eq!(summary.rejected, [""; 0]);
         self.configure(key).unwrap();
@@ -170,6 +172,48 @@ impl Sim {
         let plan = Box::new(peer.negotiation.plan());
         self.command(shard, Command::Configure { session, plan, reply });
         answer.try_recv().unwrap()
+    }
+
+    /// A client stops a section, and is about to do more before it takes the answer.
+    pub(crate) fn stop_unanswered(&mut self, key: PeerKey, mid: &str) {
+        let (now, keys) = (self.now, Arc::clone(&self.keys));
+        let peer = self.peer_mut(key);
+        let shard = peer.shard;
+        let offer = peer.client.create_offer(now, &[Change::Stop { mid }]).unwrap();
+        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
+        peer.negotiation.unbind_local(mid);
+        peer.negotiation.answer();
+        self.configure(key).unwrap();
+    }
+
+    /// A client ends DTLS in good order.
+    pub(crate) fn hang_up(&mut self, key: PeerKey) {
+        let now = self.now;
+        self.peer_mut(key).client.close(now);
+    }
+
+    /// A client that receives begins anew from another port with the credentials that it had, as browsers do
+    /// whose first section was closed.
+    pub(crate) fn come_back(&mut self, key: PeerKey) {
+        let credentials = self.peer_mut(key).client.credentials();
+        self.replace_client(key, Some(credentials));
+        let now = self.now;
+        let peer = self.peer_mut(key);
+        let offer = peer.last_offer.clone().unwrap();
+        peer.client.accept_offer(now, &offer).unwrap();
+    }
+
+    /// A client begins anew from another port with nothing that it had.
+    pub(crate) fn start_over(&mut self, key: PeerKey) {
+        self.replace_client(key, None);
+    }
+
+    fn replace_client(&mut self, key: PeerKey, credentials: Option<Credentials>) {
+        let mut address = self.peer(key).client.address();
+        address.set_port(address.port() + 1);
+        let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials };
+        self.peer_mut(key).client = Client::new(self.now, setup).unwrap();
+        self.by_address.insert(address, key);
     }
 
     /// Ends a session as control does, and its client without a word.

@@ -1,6 +1,7 @@
 //! One direction of the way between a client and its shard, and what became of every RTP packet on it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m_netem::{Input, Netem, NetemConfig, Output, Probability, RandomLoss};
@@ -73,9 +74,24 @@ struct Fate {
     lost: u32,
 }
 
+/// A datagram on its way to or from a client.
+#[derive(Debug, Clone)]
+pub(crate) struct Datagram {
+    /// The client's address.
+    pub(crate) client: SocketAddr,
+    /// Its contents.
+    pub(crate) contents: Vec<u8>,
+}
+
+impl AsRef<[u8]> for Datagram {
+    fn as_ref(&self) -> &[u8] {
+        &self.contents
+    }
+}
+
 /// One direction.
 pub(crate) struct Link {
-    netem: Netem<Vec<u8>>,
+    netem: Netem<Datagram>,
     fates: HashMap<(u32, u16), Fate>,
     /// RTP datagrams put on it, retransmissions included.
     pub(crate) rtp: u64,
@@ -104,8 +120,8 @@ impl Link {
     }
 
     /// Puts a datagram on the link.
-    pub(crate) fn push(&mut self, now: Instant, datagram: Vec<u8>) {
-        let rtp = rtp_name(&datagram);
+    pub(crate) fn push(&mut self, now: Instant, datagram: Datagram) {
+        let rtp = rtp_name(&datagram.contents);
         let before = self.netem.queue_len();
         if !self.cut {
             self.netem.handle_input(Input::Packet(now, datagram));
@@ -121,7 +137,7 @@ impl Link {
     }
 
     /// Takes a datagram that has arrived.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Datagram> {
         if self.netem.poll_timeout() > now {
             return None;
         }
@@ -129,7 +145,7 @@ impl Link {
         match self.netem.poll_output() {
             Some(Output::Packet(datagram)) => {
                 self.arrived_at = Some(now);
-                if rtp_name(&datagram).is_some() {
+                if rtp_name(&datagram.contents).is_some() {
                     self.rtp_arrived_at = Some(now);
                 }
                 Some(datagram)

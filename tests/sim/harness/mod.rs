@@ -20,7 +20,7 @@ use ringcast::shard::{Certificate, Shard, ShardSetup, TableSizes};
 use ringcast_bench::client::Client;
 use ringcast_bench::reception::ReceivedStream;
 
-use self::link::{Link, LinkSpec};
+use self::link::{Datagram, Link, LinkSpec};
 use self::wire::Watch;
 
 /// Bytes that a shard may write before they are taken from it.
@@ -28,7 +28,7 @@ const ARENA_BYTES: usize = 1 << 20;
 /// Messages that a shard takes from the others at a time.
 const MAIL_BUDGET: usize = 100_000;
 /// Steps in which time does not move, before a scenario is taken for one that does not come to rest.
-const STANDSTILL_MAX: u32 = 100_000;
+const STANDSTILL_MAX: u32 = 1_000;
 
 /// The life-cycle times of the API.
 pub(crate) const LIMITS: ShardLimits = ShardLimits {
@@ -63,6 +63,8 @@ pub(crate) struct Peer {
     pub(crate) negotiation: Negotiation,
     pub(crate) up: Link,
     pub(crate) down: Link,
+    /// The newest offer of the node that the client has taken.
+    last_offer: Option<String>,
     watch: Watch,
 }
 
@@ -188,12 +190,14 @@ impl Sim {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             let source = self.local[usize::from(peer.shard.0)].candidates[0].address;
             while let Some(datagram) = peer.down.pop(now) {
-                peer.client.handle_datagram(now, source, &datagram);
+                // A client that has moved to another port is not reached under the former one.
+                if datagram.client == peer.client.address() {
+                    peer.client.handle_datagram(now, source, &datagram.contents);
+                }
             }
             while let Some(datagram) = self.peers.get_mut(&key).and_then(|peer| peer.up.pop(now)) {
                 let Some(peer) = self.peers.get(&key) else { break };
-                let (shard, address) = (peer.shard, peer.client.address());
-                self.inject(shard, address, &datagram);
+                self.inject(peer.shard, datagram.client, &datagram.contents);
             }
         }
     }
@@ -241,10 +245,11 @@ impl Sim {
         }
         for peer in self.peers.values_mut() {
             while let Some(transmit) = peer.client.poll_transmit() {
+                let (client, contents) = (peer.client.address(), transmit.contents);
                 if let Some(captured) = &mut self.captured {
-                    captured.push((peer.shard, peer.client.address(), transmit.contents.clone()));
+                    captured.push((peer.shard, client, contents.clone()));
                 }
-                peer.up.push(now, transmit.contents);
+                peer.up.push(now, Datagram { client, contents });
             }
         }
     }
@@ -274,7 +279,7 @@ impl Sim {
         let Some(peer) = self.peers.get_mut(&key.0) else { return };
         peer.watch.see(&datagram);
         assert_eq!(peer.watch.breaches, [""; 0], "{key:?}");
-        peer.down.push(self.now, datagram);
+        peer.down.push(self.now, Datagram { client: destination, contents: datagram });
     }
 
     /// A client.

@@ -195,7 +195,8 @@ impl Load {
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
         socket.bind(&std::net::SocketAddr::new(self.address, 0).into())?;
         let socket = UdpSocket::from(socket);
-        let setup = ClientSetup { address: socket.local_addr()?, epoch: self.epoch, keep_log: false };
+        let address = socket.local_addr()?;
+        let setup = ClientSetup { address, epoch: self.epoch, keep_log: false, credentials: None };
         Ok((Client::new(now(), setup)?, socket))
     }
 
