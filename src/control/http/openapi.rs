@@ -2,12 +2,14 @@
 
 use utoipa::IntoResponses;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement};
+use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement, Tag};
 
 use super::super::error::ErrorBody;
 
 /// Name of the security scheme.
 const SCHEME: &str = "appSecret";
+/// Groups of operations, in the order in which a reader meets them.
+const TAGS: [&str; 7] = ["sessions", "tracks", "ice", "extensions", "presence", "datachannels", "adapters"];
 
 /// Refusals of every call of an application.
 #[derive(IntoResponses)]
@@ -113,7 +115,12 @@ pub(super) fn description() -> OpenApi {
     let mut components = Components::new();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     let secret = SecurityRequirement::new(SCHEME, Vec::<String>::new());
-    OpenApiBuilder::new().info(info).components(Some(components)).security(Some([secret])).build()
+    OpenApiBuilder::new()
+        .info(info)
+        .tags(Some(TAGS.map(Tag::new)))
+        .components(Some(components))
+        .security(Some([secret]))
+        .build()
 }
 
 /// The whole description as JSON.

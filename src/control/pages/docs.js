@@ -89,7 +89,7 @@ function article(api, path, method, operation) {
 function show(api) {
   $("#version").textContent = api.info.version;
   $("#about").textContent = api.info.description ?? "";
-  const groups = new Map();
+  const groups = new Map((api.tags ?? []).map((tag) => [tag.name, []]));
   for (const [path, item] of Object.entries(api.paths)) {
     for (const method of METHODS.filter((method) => item[method])) {
       const tag = item[method].tags?.[0] ?? "other";
