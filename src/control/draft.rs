@@ -128,7 +128,14 @@ impl Draft {
         if self.state.pending.take().is_none() {
             return;
         }
-        self.state.negotiation.rollback();
+        for ended in self.state.negotiation.rollback() {
+            if ended.local.is_some() {
+                self.close_local(&ended.mid);
+            }
+            if ended.remote {
+                self.state.tracks.close_remote(&ended.mid);
+            }
+        }
         for (mid, local) in self.state.tracks.offered() {
             if local {
                 self.close_local(&mid);
