@@ -139,7 +139,7 @@ impl Peer {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address: SocketAddr = socket.local_addr().unwrap();
-        let setup = ClientSetup { address, epoch, keep_log: false };
+        let setup = ClientSetup { address, epoch, keep_log: false, credentials: None };
         let mut client = Client::new(epoch, setup).unwrap();
         let session = server.post("sessions/new", &json!({}))["sessionId"].as_str().unwrap().to_owned();
         let offer = client.create_offer(epoch, &[Change::Publish { id, media: &Media::audio() }]).unwrap();
