@@ -66,6 +66,14 @@ impl PayloadTable {
                 }
             }
         }
+        // Redundancy names the number of Opus, so Opus gets its number first, also when it stands behind.
+        for opus in media.codecs.iter().filter(|codec| codec.codec == Codec::Opus) {
+            if !chosen.iter().any(|(from, _)| *from == opus.pt)
+                && let Some(pt) = self.assign(opus)
+            {
+                chosen.push((opus.pt, pt));
+            }
+        }
         let mut payloads = Vec::new();
         for codec in &media.codecs {
             let pt = match chosen.iter().find(|(from, _)| *from == codec.pt) {
@@ -186,6 +194,17 @@ mod tests {
         let media = video(vec![codec(96, Codec::Vp8, None, Some(97)), codec(45, Codec::Av1, None, None)]);
         assert_eq!(numbers(&table.offer(&media).unwrap()), [96, 97, 45, 98]);
         assert_eq!(numbers(&table.offer(&media).unwrap()), [96, 97, 45, 98]);
+    }
+
+    #[test]
+    fn redundancy_that_a_publisher_prefers_stands_first_and_has_its_number() {
+        let mut table = PayloadTable::default();
+        let media = PublishedMedia {
+            kind: MediaKind::Audio,
+            ..video(vec![codec(63, Codec::Red, Some("111/111"), None), codec(111, Codec::Opus, None, None)])
+        };
+        assert_eq!(numbers(&table.offer(&media).unwrap()), [63, 111]);
+        assert_eq!(numbers(&table.offer(&media).unwrap()), [63, 111]);
     }
 
     #[test]

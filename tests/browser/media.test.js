@@ -60,6 +60,28 @@ test("another picture or tone takes the place of the first on the same track", a
   assert.equal((await seen.sample()).arrivals, 1, "the receiver keeps its track");
 });
 
+for (const codec of ["VP8", "VP9", "H264", "AV1"]) {
+  test(`video in ${codec} is seen, also by one who comes late`, async () => {
+    const [alice, bob, carol] = [await rig().peer("alice", { raw: true }), await rig().peer("bob"), await rig().peer("carol")];
+    const camera = await alice.push("camera", picture(28, { codec }));
+    const seen = await bob.pull(camera.metadata);
+    await seen.expectPicture(28);
+    const late = await carol.pull(camera.metadata);
+    await late.expectPicture(28);
+    for (const pulled of [seen, late]) assert.equal((await pulled.sample()).codec, `video/${codec}`);
+  });
+}
+
+for (const codec of ["opus", "PCMU", "PCMA", "red"]) {
+  test(`sound in ${codec} is heard`, async () => {
+    const [alice, bob] = [await rig().peer("alice", { raw: true }), await rig().peer("bob")];
+    const microphone = await alice.push("microphone", { ...tone(750), codec });
+    const heard = await bob.pull(microphone.metadata);
+    await heard.expectTone(750);
+    assert.equal((await heard.sample()).codec, `audio/${codec}`);
+  });
+}
+
 test("payloads encrypted by insertable streams pass untouched", async () => {
   const extraConfig = { encodedInsertableStreams: true };
   const alice = await rig().peer("alice", { raw: true, extraConfig });

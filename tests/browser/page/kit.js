@@ -30,6 +30,14 @@ function play(item, pc, track) {
   item.arrivals = (item.arrivals ?? 0) + 1;
 }
 
+/** Makes a codec the first choice of a sender; the others stay behind it, since some codecs wrap another one. */
+function prefer(transceiver, name) {
+  const { codecs } = RTCRtpSender.getCapabilities(transceiver.sender.track.kind);
+  const isWanted = ({ mimeType }) => mimeType.toLowerCase().endsWith(`/${name.toLowerCase()}`);
+  if (!codecs.some(isWanted)) throw new Error(`this browser does not send ${name}`);
+  transceiver.setCodecPreferences([...codecs.filter(isWanted), ...codecs.filter((codec) => !isWanted(codec))]);
+}
+
 /** XORs every payload byte but the first few, which codec-aware parts of the browser itself read. */
 function scramble(streams) {
   const transform = new TransformStream({
@@ -122,6 +130,7 @@ const kit = {
     if (entry.raw) {
       const item = { name: label, track: source.track, encodings: spec.encodings, source };
       if (spec.scrambled) item.onTransceiver = ({ sender }) => scramble(sender.createEncodedStreams());
+      if (spec.codec) item.onTransceiver = (transceiver) => prefer(transceiver, spec.codec);
       entry.sent.set(label, item);
       await entry.client.push([item]);
       return { location: "remote", sessionId: entry.client.sessionId, trackName: label };

@@ -163,9 +163,11 @@ export async function makeSource(spec) {
 export async function receivedFigures(pc, track) {
   // A track whose m-line has been closed and reused belongs to no receiver, and its figures are over.
   const isThere = pc.getReceivers().some((receiver) => receiver.track === track);
-  for (const stat of isThere ? (await pc.getStats(track)).values() : []) {
+  const report = isThere ? await pc.getStats(track) : new Map();
+  for (const stat of report.values()) {
     if (stat.type !== "inbound-rtp") continue;
     return {
+      codec: report.get(stat.codecId)?.mimeType ?? null,
       frames: stat.framesDecoded ?? 0,
       width: stat.frameWidth ?? 0,
       height: stat.frameHeight ?? 0,
