@@ -79,7 +79,7 @@ for (const codec of ["opus", "PCMU", "PCMA", "red"]) {
     const heard = await bob.pull(microphone.metadata);
     await heard.expectTone(750);
     // The browser names what is inside of redundancy; the server names what came.
-    const { reply } = await rig().server.api("GET", `ext/sessions/${microphone.sessionId}/stats`);
+    const { reply } = await rig().server.api("GET", `ext/sessions/${microphone.metadata.sessionId}/stats`);
     assert.equal(reply.statistics.local[0].codec.toLowerCase(), codec.toLowerCase());
   });
 }
