@@ -17,22 +17,22 @@ const TAGS: [&str; 7] = ["sessions", "tracks", "ice", "extensions", "presence", 
 pub(super) enum AppErrors {
     /// The body or a parameter cannot be read.
     #[response(status = 400)]
-    Decoding(#[to_schema] ErrorBody),
+    Decoding(ErrorBody),
     /// The secret is missing or wrong.
     #[response(status = 401)]
-    Unauthorized(#[to_schema] ErrorBody),
+    Unauthorized(ErrorBody),
     /// There is no such application.
     #[response(status = 404)]
-    UnknownApp(#[to_schema] ErrorBody),
+    UnknownApp(ErrorBody),
     /// The values do not fit together, or a description is wrong.
     #[response(status = 406)]
-    NotAcceptable(#[to_schema] ErrorBody),
+    NotAcceptable(ErrorBody),
     /// The body did not arrive in time.
     #[response(status = 408)]
-    BodyTimeout(#[to_schema] ErrorBody),
+    BodyTimeout(ErrorBody),
     /// The body is too large.
     #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody),
+    TooLarge(ErrorBody),
 }
 
 /// Refusals of every call on a session.
@@ -41,28 +41,28 @@ pub(super) enum AppErrors {
 pub(super) enum SessionErrors {
     /// The body or a parameter cannot be read.
     #[response(status = 400)]
-    Decoding(#[to_schema] ErrorBody),
+    Decoding(ErrorBody),
     /// The secret is missing or wrong.
     #[response(status = 401)]
-    Unauthorized(#[to_schema] ErrorBody),
+    Unauthorized(ErrorBody),
     /// There is no such application.
     #[response(status = 404)]
-    UnknownApp(#[to_schema] ErrorBody),
+    UnknownApp(ErrorBody),
     /// The values do not fit together, or a description is wrong.
     #[response(status = 406)]
-    NotAcceptable(#[to_schema] ErrorBody),
+    NotAcceptable(ErrorBody),
     /// The body did not arrive in time.
     #[response(status = 408)]
-    BodyTimeout(#[to_schema] ErrorBody),
+    BodyTimeout(ErrorBody),
     /// The session has ended or is not known.
     #[response(status = 410)]
-    SessionGone(#[to_schema] ErrorBody),
+    SessionGone(ErrorBody),
     /// The body is too large.
     #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody),
+    TooLarge(ErrorBody),
     /// Too many requests on this session.
     #[response(status = 429)]
-    RateLimited(#[to_schema] ErrorBody),
+    RateLimited(ErrorBody),
 }
 
 /// Refusals of every call that changes a session.
@@ -71,37 +71,37 @@ pub(super) enum SessionErrors {
 pub(super) enum MutationErrors {
     /// The body or a parameter cannot be read.
     #[response(status = 400)]
-    Decoding(#[to_schema] ErrorBody),
+    Decoding(ErrorBody),
     /// The secret is missing or wrong.
     #[response(status = 401)]
-    Unauthorized(#[to_schema] ErrorBody),
+    Unauthorized(ErrorBody),
     /// There is no such application.
     #[response(status = 404)]
-    UnknownApp(#[to_schema] ErrorBody),
+    UnknownApp(ErrorBody),
     /// The values do not fit together, a description is wrong, or another request is being worked on.
     #[response(status = 406)]
-    NotAcceptable(#[to_schema] ErrorBody),
+    NotAcceptable(ErrorBody),
     /// The body did not arrive in time.
     #[response(status = 408)]
-    BodyTimeout(#[to_schema] ErrorBody),
+    BodyTimeout(ErrorBody),
     /// The session has ended or is not known.
     #[response(status = 410)]
-    SessionGone(#[to_schema] ErrorBody),
+    SessionGone(ErrorBody),
     /// The body is too large.
     #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody),
+    TooLarge(ErrorBody),
     /// The session is not connected yet.
     #[response(status = 425)]
-    NotConnected(#[to_schema] ErrorBody),
+    NotConnected(ErrorBody),
     /// Too many requests on this session.
     #[response(status = 429)]
-    RateLimited(#[to_schema] ErrorBody),
+    RateLimited(ErrorBody),
     /// A mistake of the server.
     #[response(status = 500)]
-    Internal(#[to_schema] ErrorBody),
+    Internal(ErrorBody),
     /// Not now.
     #[response(status = 503)]
-    Overloaded(#[to_schema] ErrorBody),
+    Overloaded(ErrorBody),
 }
 
 /// What does not come from the handlers.
