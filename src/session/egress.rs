@@ -193,13 +193,18 @@ impl EgressStream {
         packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
-        self.figures.retransmissions += 1;
         let (Some(ssrc), Some(payload_type)) = (self.rtx_ssrc, rtx_payload_type) else {
+            // A fresh transport number would make another packet of it, under the same index.
+            if self.transport_cc_id.is_some() {
+                return None;
+            }
+            self.figures.retransmissions += 1;
             let counted = (self.figures.packets, self.figures.bytes);
             let sealed = self.seal(keys, transport_number, out, packet, space);
             (self.figures.packets, self.figures.bytes) = counted;
             return sealed;
         };
+        self.figures.retransmissions += 1;
         let index = self.rtx_index;
         self.rtx_index += 1;
         let header =

@@ -5,6 +5,9 @@ use std::time::Instant;
 use super::egress::EgressStream;
 use crate::rtp::rtcp::{ReportBlocks, Rtcp};
 
+/// Packets that one NACK may ask for: half of what the cache of a layer holds.
+const NACKED_PACKETS_MAX: usize = 512;
+
 /// What RTCP of a client said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feedback {
@@ -46,7 +49,7 @@ pub(super) fn read(
         Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now),
         Rtcp::Nack { media_ssrc, lost } => {
             if let Some(stream) = find(egress, media_ssrc) {
-                feedback.extend(lost.map(|seq| Feedback::Nack { stream, seq }));
+                feedback.extend(lost.take(NACKED_PACKETS_MAX).map(|seq| Feedback::Nack { stream, seq }));
             }
         }
         Rtcp::Pli { media_ssrc } => {

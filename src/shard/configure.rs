@@ -61,7 +61,7 @@ impl Shard {
     }
 
     /// Makes the demultiplexer know the session under its present credentials and no others.
-    fn sync_ufrags(&mut self, key: SessionKey) {
+    pub(super) fn sync_ufrags(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let present: Vec<String> = slot.session.credentials().map(|own| own.ufrag.clone()).collect();
         for gone in slot.ufrags.iter().filter(|ufrag| !present.contains(ufrag)) {

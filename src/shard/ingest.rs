@@ -206,6 +206,8 @@ impl Shard {
     /// can be reached.
     pub(super) fn rekeyed(&mut self, now: Instant, key: SessionKey) {
         self.counters.handshakes += 1;
+        // The transport that gave way takes its credentials with it.
+        self.sync_ufrags(key);
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.waiting = true;
         for subscription in &slot.subscriptions {
