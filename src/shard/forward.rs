@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::Shard;
 use super::mailbox::PeerMessage;
 use super::publications::PublicationKey;
 use super::sessions::SessionKey;
+use super::{Shard, socket_of};
 use crate::drop::DropReason;
-use crate::net::{Outbox, SocketIndex};
+use crate::net::Outbox;
 use crate::router::subscription::{Forwarding, Rewritten};
 use crate::rtp::MediaKind;
 use crate::session::Outgoing;
@@ -61,7 +61,8 @@ impl Shard {
         for subscription in &publication.subscribers {
             let Some(slot) = self.subscriptions.get_mut(*subscription) else { continue };
             let Some(session) = self.sessions.get_mut(slot.session).filter(|_| slot.ready) else {
-                self.counters.drop(DropReason::SubscriberNotReady);
+                let packets = publication.state.batch().iter();
+                packets.for_each(|_| self.counters.drop(DropReason::SubscriberNotReady));
                 continue;
             };
             let mut socket = None;
@@ -84,12 +85,8 @@ impl Shard {
                     self.counters.drop(DropReason::SubscriberNotReady);
                     continue;
                 };
-                let socket = *socket.get_or_insert_with(|| {
-                    self.setup.candidates.iter().position(|candidate| *candidate == path.local)
-                });
-                let Some(socket) = socket.and_then(|index| SocketIndex::try_from(index).ok()) else {
-                    continue;
-                };
+                let socket = *socket.get_or_insert_with(|| socket_of(&self.setup.candidates, path.local));
+                let Some(socket) = socket else { continue };
                 outbox.commit(socket, path.remote, len);
                 forwarded += 1;
             }
@@ -118,7 +115,7 @@ impl Shard {
             session.session.seal_again(stream, &outgoing(&rewritten), rtx, &cached.packet, space)
         });
         let Some((path, len)) = sealed else { return };
-        let Some(socket) = self.socket_of(path.local) else { return };
+        let Some(socket) = socket_of(&self.setup.candidates, path.local) else { return };
         outbox.commit(socket, path.remote, len);
         self.counters.retransmissions[0] += 1;
     }
@@ -134,8 +131,7 @@ impl Shard {
             let Some((path, len)) = session.session.seal_report(slot.stream, clock, now, space) else {
                 continue;
             };
-            let socket = self.setup.candidates.iter().position(|candidate| *candidate == path.local);
-            if let Some(socket) = socket.and_then(|index| SocketIndex::try_from(index).ok()) {
+            if let Some(socket) = socket_of(&self.setup.candidates, path.local) {
                 outbox.commit(socket, path.remote, len);
             }
         }

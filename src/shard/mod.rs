@@ -365,7 +365,7 @@ impl Shard {
     }
 
     fn transmit(&mut self, path: Path, contents: &[u8], outbox: &mut Outbox) {
-        let Some(socket) = self.socket_of(path.local) else { return };
+        let Some(socket) = socket_of(&self.setup.candidates, path.local) else { return };
         match outbox.space(contents.len()).and_then(|space| space.get_mut(..contents.len())) {
             Some(space) => {
                 space.copy_from_slice(contents);
@@ -373,11 +373,6 @@ impl Shard {
             }
             None => self.counters.drop(DropReason::SendFailed),
         }
-    }
-
-    fn socket_of(&self, local: SocketAddr) -> Option<SocketIndex> {
-        let index = self.setup.candidates.iter().position(|candidate| *candidate == local)?;
-        SocketIndex::try_from(index).ok()
     }
 
     /// Timers of a session: its engines, its reports, its end.
@@ -453,6 +448,12 @@ impl Shard {
         }
         Some(id)
     }
+}
+
+/// The socket behind one of our candidates.
+fn socket_of(candidates: &[SocketAddr], local: SocketAddr) -> Option<SocketIndex> {
+    let index = candidates.iter().position(|candidate| *candidate == local)?;
+    SocketIndex::try_from(index).ok()
 }
 
 impl From<SessionError> for ConfigureError {
