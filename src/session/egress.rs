@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::transport::Keys;
+use super::transport::{Keys, Path};
 use crate::plan::EgressPlan;
 use crate::rtp::codec::vp8::Vp8Patch;
 use crate::rtp::header::{HeaderOut, write_header};
@@ -83,6 +83,22 @@ struct SentReport {
     /// Middle 32 bits of its NTP time, which the client echoes.
     middle: u32,
     at: Instant,
+}
+
+/// A stream with its keys and its path: all that the packets of one batch have in common.
+pub struct Outlet<'a> {
+    pub(super) stream: &'a mut EgressStream,
+    pub(super) keys: &'a Keys,
+    pub(super) transport_number: &'a mut u16,
+    /// Where its datagrams go.
+    pub path: Path,
+}
+
+impl Outlet<'_> {
+    /// Writes and seals one packet into `space`; returns the length of the datagram.
+    pub fn seal(&mut self, out: &Outgoing, packet: &Packet, space: &mut [u8]) -> Option<usize> {
+        self.stream.seal(self.keys, self.transport_number, out, packet, space)
+    }
 }
 
 impl EgressStream {

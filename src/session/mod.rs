@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use str0m::media::KeyframeRequestKind;
 
-pub use egress::{EgressStream, Outgoing};
+pub use egress::{EgressStream, Outgoing, Outlet};
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
 pub use reports::Feedback;
@@ -63,8 +63,8 @@ pub enum Binding {
 pub struct Session {
     id: SessionId,
     created: Instant,
-    present: Option<Transport>,
-    successor: Option<(Transport, Instant)>,
+    present: Option<Box<Transport>>,
+    successor: Option<(Box<Transport>, Instant)>,
     plan: Option<TransportPlan>,
     transports: u32,
     paths: Vec<(Path, u32)>,
@@ -152,7 +152,7 @@ impl Session {
         let parts = TransportSetup { candidates: &setup.candidates, certificate: &setup.certificate.0 };
         match (&mut self.present, &mut self.successor) {
             (None, _) => {
-                self.present = Some(Transport::new(&parts, &plan, now)?);
+                self.present = Some(Box::new(Transport::new(&parts, &plan, now)?));
                 self.transports += 1;
             }
             (Some(present), _) if present.generation() == plan.generation => present.apply(&plan)?,
@@ -160,7 +160,8 @@ impl Session {
                 successor.apply(&plan)?
             }
             _ => {
-                self.successor = Some((Transport::new(&parts, &plan, now)?, now + SUCCESSOR_PATIENCE));
+                self.successor =
+                    Some((Box::new(Transport::new(&parts, &plan, now)?), now + SUCCESSOR_PATIENCE));
                 self.transports += 1;
             }
         }
@@ -293,7 +294,7 @@ impl Session {
 
     /// The next moment at which [`Session::handle_timeout`] has something to do.
     pub fn poll_timeout(&self, setup: &SessionSetup) -> Instant {
-        let present = self.present.as_ref().and_then(Transport::timeout);
+        let present = self.present.as_ref().and_then(|transport| transport.timeout());
         let successor = self.successor.as_ref().map(|(transport, expires)| {
             transport.timeout().map_or(*expires, |timeout| timeout.min(*expires))
         });
@@ -338,18 +339,11 @@ impl Session {
         })
     }
 
-    /// Writes and seals one packet of a stream into `space`; returns the path and the datagram's length.
-    pub fn seal(
-        &mut self,
-        stream: usize,
-        out: &Outgoing,
-        packet: &Packet,
-        space: &mut [u8],
-    ) -> Option<(Path, usize)> {
+    /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
+    pub fn outlet(&mut self, stream: usize) -> Option<Outlet<'_>> {
         let (keys, path) = sealing(&mut self.present)?;
         let stream = self.egress.get_mut(stream)?.as_mut()?;
-        let len = stream.seal(keys, &mut self.transport_number, out, packet, space)?;
-        Some((path, len))
+        Some(Outlet { stream, keys, transport_number: &mut self.transport_number, path })
     }
 
     /// Writes and seals a packet of a stream once more, as a retransmission.
@@ -392,8 +386,8 @@ impl Session {
         self.scratch.clear();
         self.scratch.extend_from_slice(contents);
         let transport = match which {
-            Which::Present => self.present.as_mut(),
-            Which::Successor => self.successor.as_mut().map(|(transport, _)| transport),
+            Which::Present => self.present.as_deref_mut(),
+            Which::Successor => self.successor.as_mut().map(|(transport, _)| &mut **transport),
         };
         let keys = transport.and_then(Transport::keys).ok_or(DropReason::NoKeys)?;
         let len = keys.client_rtcp.open(&mut self.scratch).map_err(|_| DropReason::BadRtcp)?;
@@ -415,8 +409,8 @@ impl Session {
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
         let transport = match which {
-            Which::Present => self.present.as_mut(),
-            Which::Successor => self.successor.as_mut().map(|(transport, _)| transport),
+            Which::Present => self.present.as_deref_mut(),
+            Which::Successor => self.successor.as_mut().map(|(transport, _)| &mut **transport),
         };
         let Some(transport) = transport else { return Ok(()) };
         let datagram = if let Feed::Datagram(_, contents) = &feed { contents } else { &[][..] };
@@ -480,7 +474,7 @@ impl Session {
         }
         let Some(plan) = &self.plan else { return Ok(()) };
         let parts = TransportSetup { candidates: &setup.candidates, certificate: &setup.certificate.0 };
-        self.present = Some(Transport::new(&parts, plan, now)?);
+        self.present = Some(Box::new(Transport::new(&parts, plan, now)?));
         self.transports += 1;
         Ok(())
     }
@@ -495,8 +489,8 @@ impl Session {
 
     fn transport_mut(&mut self, which: Which) -> Option<&mut Transport> {
         match which {
-            Which::Present => self.present.as_mut(),
-            Which::Successor => self.successor.as_mut().map(|(transport, _)| transport),
+            Which::Present => self.present.as_deref_mut(),
+            Which::Successor => self.successor.as_mut().map(|(transport, _)| &mut **transport),
         }
     }
 
@@ -531,7 +525,7 @@ impl Session {
         }
         let mut evicted = None;
         if self.paths.len() >= PATHS_MAX {
-            let in_use = self.present.as_ref().and_then(Transport::path);
+            let in_use = self.present.as_ref().and_then(|transport| transport.path());
             let oldest = self.paths.iter().position(|(path, _)| Some(*path) != in_use);
             evicted = oldest.map(|index| self.paths.remove(index).0);
         }
@@ -557,8 +551,8 @@ enum Which {
     Successor,
 }
 
-fn sealing(present: &mut Option<Transport>) -> Option<(&mut transport::Keys, Path)> {
-    let transport = present.as_mut()?;
+fn sealing(present: &mut Option<Box<Transport>>) -> Option<(&mut transport::Keys, Path)> {
+    let transport = present.as_deref_mut()?;
     let path = transport.path()?;
     Some((transport.keys()?, path))
 }

@@ -118,9 +118,9 @@ impl Shard {
         let present: Vec<(SubscriptionKey, u32)> = slot
             .subscriptions
             .iter()
-            .filter_map(|subscription| {
-                let stream = self.subscriptions.get(*subscription)?.stream;
-                Some((*subscription, slot.session.stream(stream)?.ssrc()))
+            .zip(0..)
+            .filter_map(|(subscription, stream)| {
+                Some(((*subscription)?, slot.session.stream(stream)?.ssrc()))
             })
             .collect();
         for (subscription, ssrc) in &present {
@@ -155,7 +155,12 @@ impl Shard {
             payload_types: plan.payload_types.clone(),
             ready: false,
         });
-        slot.subscriptions.push(subscription);
+        if slot.subscriptions.len() <= stream {
+            slot.subscriptions.resize(stream + 1, None);
+        }
+        if let Some(place) = slot.subscriptions.get_mut(stream) {
+            *place = Some(subscription);
+        }
         slot.waiting = true;
         if let Some(slot) = self.publications.get_mut(publication) {
             slot.subscribers.push(subscription);
@@ -203,7 +208,9 @@ impl Shard {
         let Some(slot) = self.subscriptions.remove(key) else { return };
         if let Some(session) = self.sessions.get_mut(slot.session) {
             session.session.remove_stream(slot.stream);
-            session.subscriptions.retain(|subscription| *subscription != key);
+            if let Some(place) = session.subscriptions.get_mut(slot.stream) {
+                *place = None;
+            }
         }
         self.leave_publication(slot.publication, key);
     }

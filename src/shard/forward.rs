@@ -60,12 +60,14 @@ impl Shard {
         let mut forwarded = 0;
         for subscription in &publication.subscribers {
             let Some(slot) = self.subscriptions.get_mut(*subscription) else { continue };
-            let Some(session) = self.sessions.get_mut(slot.session).filter(|_| slot.ready) else {
+            let session = self.sessions.get_mut(slot.session).filter(|_| slot.ready);
+            let outlet = session.and_then(|session| session.session.outlet(slot.stream));
+            let Some(mut outlet) = outlet else {
                 let packets = publication.state.batch().iter();
                 packets.for_each(|_| self.counters.drop(DropReason::SubscriberNotReady));
                 continue;
             };
-            let mut socket = None;
+            let Some(socket) = socket_of(&self.setup.candidates, outlet.path.local) else { continue };
             for entry in publication.state.batch() {
                 let rewritten = match slot.state.rewrite(&publication.state, entry) {
                     Forwarding::Forward(rewritten) => rewritten,
@@ -75,19 +77,17 @@ impl Shard {
                         continue;
                     }
                 };
-                if outbox.space(DATAGRAM_BYTES_MAX).is_none() {
+                if outbox.is_full() {
                     send(outbox);
                 }
-                let Some(space) = outbox.space(DATAGRAM_BYTES_MAX) else { continue };
+                let space = outbox.space(DATAGRAM_BYTES_MAX);
                 let sealed =
-                    session.session.seal(slot.stream, &outgoing(&rewritten), &entry.cached.packet, space);
-                let Some((path, len)) = sealed else {
-                    self.counters.drop(DropReason::SubscriberNotReady);
+                    space.and_then(|space| outlet.seal(&outgoing(&rewritten), &entry.cached.packet, space));
+                let Some(len) = sealed else {
+                    self.counters.drop(DropReason::SendFailed);
                     continue;
                 };
-                let socket = *socket.get_or_insert_with(|| socket_of(&self.setup.candidates, path.local));
-                let Some(socket) = socket else { continue };
-                outbox.commit(socket, path.remote, len);
+                outbox.commit(socket, outlet.path.remote, len);
                 forwarded += 1;
             }
         }
@@ -123,7 +123,7 @@ impl Shard {
     /// Sender reports of everything that a session receives, by the publishers' clocks.
     pub(super) fn send_reports(&mut self, now: Instant, key: SessionKey, outbox: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        for subscription in &session.subscriptions {
+        for subscription in session.subscriptions.iter().flatten() {
             let Some(slot) = self.subscriptions.get(*subscription) else { continue };
             let Some(publication) = self.publications.get(slot.publication) else { continue };
             let Some(clock) = slot.state.sender_report(&publication.state, now) else { continue };

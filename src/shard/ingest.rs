@@ -167,11 +167,7 @@ impl Shard {
     }
 
     pub(super) fn subscription_of(&self, session: SessionKey, stream: usize) -> Option<SubscriptionKey> {
-        let slot = self.sessions.get(session)?;
-        slot.subscriptions
-            .iter()
-            .copied()
-            .find(|key| self.subscriptions.get(*key).is_some_and(|slot| slot.stream == stream))
+        self.sessions.get(session)?.subscriptions.get(stream).copied().flatten()
     }
 
     /// Wants a keyframe of a layer: asked for now, or merged into a request that is under way.
@@ -210,7 +206,7 @@ impl Shard {
         self.sync_ufrags(key);
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.waiting = true;
-        for subscription in &slot.subscriptions {
+        for subscription in slot.subscriptions.iter().flatten() {
             if let Some(slot) = self.subscriptions.get_mut(*subscription) {
                 slot.state.rebase();
                 slot.ready = false;
@@ -227,7 +223,7 @@ impl Shard {
             return;
         }
         slot.waiting = false;
-        for subscription in slot.subscriptions.clone() {
+        for subscription in slot.subscriptions.clone().into_iter().flatten() {
             let Some(slot) = self.subscriptions.get_mut(subscription).filter(|slot| !slot.ready) else {
                 continue;
             };

@@ -440,7 +440,7 @@ impl Shard {
         for ufrag in &slot.ufrags {
             self.demux.unbind_ufrag(ufrag);
         }
-        for subscription in slot.subscriptions {
+        for subscription in slot.subscriptions.into_iter().flatten() {
             self.remove_subscription(subscription);
         }
         for publication in slot.publications {

@@ -11,8 +11,8 @@ pub(super) struct SessionSlot {
     pub(super) session: Session,
     /// Publications that belong to this session, fed at present or not.
     pub(super) publications: Vec<PublicationKey>,
-    /// What it receives.
-    pub(super) subscriptions: Vec<SubscriptionKey>,
+    /// What it receives, by the index of the stream in the session.
+    pub(super) subscriptions: Vec<Option<SubscriptionKey>>,
     /// User name fragments under which the demultiplexer knows it.
     pub(super) ufrags: Vec<String>,
     pub(super) armed: Armed,

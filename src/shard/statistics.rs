@@ -26,6 +26,7 @@ impl Shard {
             remote: slot
                 .subscriptions
                 .iter()
+                .flatten()
                 .filter_map(|subscription| self.remote_statistics(slot, *subscription))
                 .collect(),
         })
