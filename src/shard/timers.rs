@@ -1,48 +1,262 @@
-//! Deadlines of sessions and publications: a heap in which an entry that was overtaken is passed over.
+//! Deadlines of sessions and publications: a wheel of slots in which an entry that was overtaken is passed over.
+//!
+//! Arming, firing and finding the next take the same time whatever the number of sessions: a slot gathers the deadlines
+//! of [`SLOT`], and only the earliest slot is looked into.
+//!
+//! ```text
+//!  slots   | 0 | 1 | 2 | ... | 511 |   tick t stands in slot t modulo 512; later laps wait in the same slot
+//!                ^ cursor
+//! ```
+//!
+//! Bound: an owner has the entries that overtook each other within its own deadline, and each goes with its time.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::publications::PublicationKey;
 use super::sessions::SessionKey;
 
+/// The span of one slot.
+const SLOT: Duration = Duration::from_millis(4);
+
+/// Slots of one lap, a power of two: 2 s, so that reports and retransmissions never lap.
+const SLOTS: usize = 512;
+
+/// How far before the first deadline ever armed time begins: no later one is armed before that.
+const EARLIER: Duration = Duration::from_secs(24 * 3600);
+
 /// Whose deadline it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimerOf {
     Session(SessionKey),
     Publication(PublicationKey),
 }
 
-/// The earliest deadline that the owner has in the heap.
+/// The earliest deadline that the owner has in the wheel.
 pub(super) type Armed = Option<Instant>;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    tick: u64,
+    at: Instant,
+    of: TimerOf,
+}
+
+#[derive(Debug)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, TimerOf)>>,
+    /// When tick 0 begins; set by the first deadline.
+    base: Option<Instant>,
+    slots: Vec<Vec<Entry>>,
+    /// One bit for each slot that holds an entry.
+    occupied: [u64; SLOTS / 64],
+    /// The present tick, or one before; no entry has an earlier one.
+    cursor: u64,
+    /// Entries whose time has come, to be taken from the back.
+    due: Vec<Entry>,
+}
+
+const _: () =
+    assert!(SLOTS.is_power_of_two() && SLOTS >= 64, "slots are found with a mask, and by words of bits");
+
+impl Default for Timers {
+    fn default() -> Self {
+        let slots = (0..SLOTS).map(|_| Vec::new()).collect();
+        Self { base: None, slots, occupied: [0; SLOTS / 64], cursor: u64::MAX, due: Vec::new() }
+    }
 }
 
 impl Timers {
     /// Sees to it that the owner is called at `at` or before. An earlier call finds the later deadline by itself,
-    /// so only an earlier one enters the heap.
+    /// so only an earlier one enters the wheel.
     pub(super) fn arm(&mut self, armed: &mut Armed, of: TimerOf, at: Instant) {
-        if armed.is_none_or(|present| at < present) {
-            *armed = Some(at);
-            self.heap.push(Reverse((at, of)));
+        if armed.is_some_and(|present| at >= present) {
+            return;
         }
+        *armed = Some(at);
+        let base = *self.base.get_or_insert_with(|| at.checked_sub(EARLIER).unwrap_or(at));
+        let tick = tick_at(base, at);
+        self.cursor = self.cursor.min(tick);
+        self.place(Entry { tick, at, of });
     }
 
     /// Takes one owner that is due. The caller compares the moment with what the owner has armed: an entry that
     /// was overtaken by an earlier one differs and is passed over.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, TimerOf)> {
-        let Reverse((at, _)) = self.heap.peek()?;
-        if *at > now {
-            return None;
+        if self.due.is_empty() {
+            self.turn(now);
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        self.due.pop().map(|entry| (entry.at, entry.of))
     }
 
+    /// The earliest deadline. Where all lie more than a lap ahead: the end of this lap.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        let base = self.base?;
+        if let Some(entry) = self.due.last() {
+            return Some(entry.at);
+        }
+        let lap_end = self.cursor.saturating_add(SLOTS as u64);
+        let mut from = self.cursor;
+        while let Some(tick) = self.occupied_from(from, lap_end) {
+            let slot = self.slots.get(slot_of(tick))?;
+            let earliest = slot.iter().filter(|entry| entry.tick <= tick).map(|entry| entry.at).min();
+            if earliest.is_some() {
+                return earliest;
+            }
+            from = tick + 1;
+        }
+        // Whatever there is belongs to later laps: it is looked at again when this one is over.
+        (from > self.cursor).then(|| moment(base, lap_end))
+    }
+
+    fn place(&mut self, entry: Entry) {
+        let index = slot_of(entry.tick);
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.push(entry);
+            self.set_occupied(index, true);
+        }
+    }
+
+    /// Moves what is due at `now` out of its slots.
+    fn turn(&mut self, now: Instant) {
+        let Some(base) = self.base else { return };
+        let present = tick_at(base, now).max(self.cursor);
+        let last = present.min(self.cursor.saturating_add(SLOTS as u64 - 1));
+        let mut from = self.cursor;
+        while let Some(tick) = self.occupied_from(from, last + 1) {
+            from = tick + 1;
+            let index = slot_of(tick);
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            self.due.extend(slot.extract_if(.., |entry| entry.at <= now));
+            let emptied = slot.is_empty();
+            self.set_occupied(index, !emptied);
+        }
+        // Taken from the back: the earliest stands last.
+        self.due.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.at));
+        self.cursor = present;
+    }
+
+    /// The first tick from `from` on and before `end`, no more than a lap, whose slot holds an entry of any lap.
+    fn occupied_from(&self, from: u64, end: u64) -> Option<u64> {
+        let mut tick = from;
+        while tick < end {
+            let index = slot_of(tick);
+            let rest = self.occupied.get(index / 64)? >> (index % 64);
+            if rest != 0 {
+                return Some(tick + u64::from(rest.trailing_zeros())).filter(|tick| *tick < end);
+            }
+            // On to the beginning of the next word.
+            tick += 64 - (index % 64) as u64;
+        }
+        None
+    }
+
+    fn set_occupied(&mut self, index: usize, occupied: bool) {
+        let Some(word) = self.occupied.get_mut(index / 64) else { return };
+        let bit = 1 << (index % 64);
+        *word = if occupied { *word | bit } else { *word & !bit };
+    }
+}
+
+/// The slot of a tick.
+fn slot_of(tick: u64) -> usize {
+    // Lossless: the mask keeps nine bits.
+    (tick & (SLOTS as u64 - 1)) as usize
+}
+
+/// The tick that a moment belongs to.
+fn tick_at(base: Instant, at: Instant) -> u64 {
+    let ticks = at.saturating_duration_since(base).as_nanos() / SLOT.as_nanos();
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// When a tick begins.
+fn moment(base: Instant, tick: u64) -> Instant {
+    base + Duration::from_nanos(tick.saturating_mul(SLOT.as_nanos() as u64))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other beginning; the tests only add to it")]
+mod tests {
+    use super::super::sessions::SessionSlot;
+    use super::super::table::Table;
+    use super::*;
+    use crate::ids::SessionId;
+    use crate::session::Session;
+
+    /// Keys to tell owners apart.
+    fn owners(count: usize) -> Vec<TimerOf> {
+        let mut table = Table::<SessionSlot>::default();
+        let now = Instant::now();
+        (0..count)
+            .map(|_| {
+                let session = Session::new(SessionId([0; 16]), now);
+                TimerOf::Session(table.insert(SessionSlot::new(session)))
+            })
+            .collect()
+    }
+
+    fn fired(timers: &mut Timers, now: Instant) -> Vec<TimerOf> {
+        std::iter::from_fn(|| timers.pop_due(now)).map(|(_, of)| of).collect()
+    }
+
+    #[test]
+    fn deadlines_come_in_their_order_and_at_their_time() {
+        let base = Instant::now();
+        let mut timers = Timers::default();
+        let owners = owners(200);
+        let spans: Vec<u64> = (0..200).map(|index| 1 + (index * index * 7919) % 9_000).collect();
+        for (of, span) in owners.iter().zip(&spans) {
+            timers.arm(&mut None, *of, base + Duration::from_millis(*span));
+        }
+        let mut now = base;
+        let mut seen = 0;
+        while let Some(at) = timers.next() {
+            assert!(at > now, "time stands still");
+            now = at;
+            for of in fired(&mut timers, now) {
+                let span = spans[owners.iter().position(|owner| *owner == of).unwrap()];
+                assert_eq!(base + Duration::from_millis(span), now);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, owners.len());
+    }
+
+    #[test]
+    fn only_an_earlier_deadline_enters_and_the_overtaken_one_still_comes_by() {
+        let base = Instant::now();
+        let mut timers = Timers::default();
+        let owner = owners(1)[0];
+        let mut armed = None;
+        timers.arm(&mut armed, owner, base + Duration::from_millis(100));
+        timers.arm(&mut armed, owner, base + Duration::from_millis(200));
+        timers.arm(&mut armed, owner, base + Duration::from_millis(50));
+        assert_eq!(armed, Some(base + Duration::from_millis(50)));
+        let all: Vec<_> = std::iter::from_fn(|| timers.pop_due(base + Duration::from_secs(1))).collect();
+        let moments: Vec<_> = all.iter().map(|(at, _)| at.duration_since(base).as_millis()).collect();
+        assert_eq!(moments, [50, 100]);
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_due_at_once() {
+        let base = Instant::now();
+        let mut timers = Timers::default();
+        let owners = owners(2);
+        timers.arm(&mut None, owners[0], base);
+        assert_eq!(fired(&mut timers, base + Duration::from_secs(5)), owners[..1]);
+        timers.arm(&mut None, owners[1], base + Duration::from_secs(1));
+        assert_eq!(fired(&mut timers, base + Duration::from_secs(5)), owners[1..]);
+    }
+
+    #[test]
+    fn a_pause_longer_than_a_lap_loses_nothing() {
+        let base = Instant::now();
+        let mut timers = Timers::default();
+        let owners = owners(3);
+        for (of, seconds) in owners.iter().zip([1, 3, 30]) {
+            timers.arm(&mut None, *of, base + Duration::from_secs(seconds));
+        }
+        assert_eq!(fired(&mut timers, base + Duration::from_secs(20)), owners[..2]);
+        assert_eq!(fired(&mut timers, base + Duration::from_secs(40)), owners[2..]);
     }
 }
