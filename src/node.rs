@@ -214,6 +214,7 @@ fn worker_configs(
             keys: Arc::clone(keys),
             certificate: certificate.clone(),
             gso: config.media.gso.0,
+            busy_poll: Duration::from_micros(config.media.busy_poll_microseconds.get()),
         });
     }
     Ok(workers)

@@ -90,6 +90,8 @@ pub struct Media {
     pub advertise: Vec<Advertise>,
     /// Whether segmentation offload may be used.
     pub gso: Gso,
+    /// How long a shard looks for work before it sleeps, burning its core meanwhile; 0 to sleep at once.
+    pub busy_poll_microseconds: Within<0, 1_000_000>,
 }
 
 /// UDP port of the first shard.

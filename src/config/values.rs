@@ -39,6 +39,12 @@ impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
     }
 }
 
+impl<const MAX: u64> Default for Within<0, MAX> {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
 impl<const MIN: u64, const MAX: u64> TryFrom<u64> for Within<MIN, MAX> {
     type Error = BadValue;
 

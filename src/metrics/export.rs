@@ -144,6 +144,13 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             one(reason, sum(&|counters| at(counters).unwrap_or_default()))
         })
         .collect();
+    let together = ["1", "2", "4", "8"]
+        .into_iter()
+        .enumerate()
+        .map(|(index, least)| {
+            one(least, sum(&|counters| counters.together.get(index).copied().unwrap_or_default()))
+        })
+        .collect();
     let pair = |first: (&str, &dyn Fn(&ShardCounters) -> u64),
                 second: (&str, &dyn Fn(&ShardCounters) -> u64)| {
         vec![one(first.0, sum(first.1)), one(second.0, sum(second.1))]
@@ -152,6 +159,8 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::DATAGRAMS, pair(("ingress", &|c| c.datagrams_in), ("egress", &|c| c.datagrams_out))),
         family(&names::DATAGRAM_BYTES, pair(("ingress", &|c| c.bytes_in), ("egress", &|c| c.bytes_out))),
         family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
+        family(&names::DATAGRAMS_TOGETHER, together),
+        family(&names::CONGESTION_MARKS, vec![(vec![], sum(&|counters| counters.congestion_marks))]),
         family(&names::RTP_PACKETS, rtp),
         family(&names::DROPPED, dropped),
         family(

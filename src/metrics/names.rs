@@ -50,6 +50,10 @@ catalogue! {
     DATAGRAM_BYTES = Counter "ringcast_datagram_bytes_total" ["direction"];
     /// Messages handed to the kernel for sending; one may carry many datagrams.
     SENDS = Counter "ringcast_sends_total" [];
+    /// Datagrams sent, by the least number that left in the same message: 1, 2, 4, 8.
+    DATAGRAMS_TOGETHER = Counter "ringcast_datagrams_sent_together_total" ["at_least"];
+    /// Datagrams received that a router on their way has marked for congestion (ECN).
+    CONGESTION_MARKS = Counter "ringcast_congestion_marks_total" [];
     /// RTP packets taken from publishers and forwarded to subscribers.
     RTP_PACKETS = Counter "ringcast_rtp_packets_total" ["direction", "kind"];
     /// Datagrams and packets that went no further, by reason.

@@ -15,6 +15,10 @@ pub struct ShardCounters {
     pub bytes_out: u64,
     /// System calls or ring entries that sent them.
     pub sends: u64,
+    /// Datagrams sent, by how many left in one message: 1, 2 to 3, 4 to 7, 8 and more.
+    pub together: [u64; 4],
+    /// Datagrams that a router on their way has marked for congestion.
+    pub congestion_marks: u64,
     /// RTP packets taken from publishers: audio, video.
     pub rtp_in: [u64; 2],
     /// RTP packets forwarded to subscribers: audio, video.

@@ -114,6 +114,24 @@ impl MmsgDriver {
         }
     }
 
+    /// See [`super::Driver::poll`]. Asks the sockets themselves: readiness is found out only when the thread parks.
+    pub(super) fn poll(&mut self) -> bool {
+        if self.joined.is_some() || self.next < self.filled || self.waker.is_woken() {
+            return true;
+        }
+        for index in 0..self.sockets.len() {
+            let Some(socket) = self.sockets.get(index) else { continue };
+            if let Ok(received) = sys::receive_batch(socket.get_ref(), &mut self.slots)
+                && received > 0
+            {
+                (self.filled, self.next) = (received, 0);
+                self.socket = SocketIndex::try_from(index).unwrap_or_default();
+                return true;
+            }
+        }
+        false
+    }
+
     fn poll_cause(&self, context: &mut Context<'_>) -> Poll<Cause> {
         let mut cause = Poll::Pending;
         for socket in &self.sockets {
@@ -248,8 +266,7 @@ impl MmsgDriver {
                 Ok(sent) if sent > 0 => {
                     for piece in row.take(sent) {
                         report.calls += 1;
-                        report.datagrams += piece.datagrams() as u64;
-                        report.bytes += piece.len as u64;
+                        report.taken(piece.datagrams(), piece.len);
                     }
                     at += sent;
                 }

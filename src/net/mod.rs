@@ -59,6 +59,43 @@ pub struct SendReport {
     pub calls: u64,
     /// Datagrams that the kernel refused; they are gone, as on any lossy path.
     pub failed: u64,
+    /// The datagrams by how many left in one message: 1, 2 to 3, 4 to 7, 8 and more.
+    pub together: [u64; 4],
+}
+
+impl SendReport {
+    /// Counts one message of so many datagrams that the kernel has taken.
+    fn taken(&mut self, datagrams: usize, bytes: usize) {
+        self.datagrams += datagrams as u64;
+        self.bytes += bytes as u64;
+        *self.run_of(datagrams) += datagrams as u64;
+    }
+
+    /// Takes back what [`Self::taken`] has counted.
+    fn not_taken(&mut self, datagrams: usize, bytes: usize) {
+        self.datagrams -= datagrams as u64;
+        self.bytes -= bytes as u64;
+        *self.run_of(datagrams) -= datagrams as u64;
+    }
+
+    fn run_of(&mut self, datagrams: usize) -> &mut u64 {
+        let [alone, few, some, many] = &mut self.together;
+        match datagrams {
+            0 | 1 => alone,
+            2..4 => few,
+            4..8 => some,
+            _ => many,
+        }
+    }
+
+    /// Adds another report.
+    pub fn add(&mut self, more: &Self) {
+        self.datagrams += more.datagrams;
+        self.bytes += more.bytes;
+        self.calls += more.calls;
+        self.failed += more.failed;
+        self.together.iter_mut().zip(more.together).for_each(|(total, more)| *total += more);
+    }
 }
 
 /// Absolute totals of what went wrong inside a driver.
@@ -154,6 +191,14 @@ impl Driver {
         }
     }
 
+    /// Tells without sleeping whether a wait would end at once: datagrams or a wake have come.
+    pub fn poll(&mut self) -> bool {
+        match self {
+            Self::Uring(driver) => driver.poll(),
+            Self::Mmsg(driver) => driver.poll(),
+        }
+    }
+
     /// Hands every waiting datagram, at most `budget`, to `take` and returns how many those were.
     pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
         match self {
@@ -232,9 +277,7 @@ mod tests {
             }
             let report = driver.send(&mut outbox);
             assert!(outbox.is_empty());
-            sum.datagrams += report.datagrams;
-            sum.bytes += report.bytes;
-            sum.failed += report.failed;
+            sum.add(&report);
             for index in 0..10 {
                 let mut datagram = [0; 200];
                 assert_eq!(to.recv(&mut datagram).unwrap(), 100);
@@ -265,6 +308,43 @@ mod tests {
             })
             .unwrap();
         }
+    }
+
+    #[test]
+    fn a_look_without_sleep_finds_datagrams_and_wakes() {
+        for io in IoKind::ALL {
+            host::run(io, async {
+                let socket = udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                let address = socket.local_addr().unwrap();
+                let waker = Waker::new().unwrap();
+                let mut driver = Driver::new(io, vec![socket], &waker).unwrap();
+                assert!(!driver.poll(), "{io}");
+                waker.wake();
+                assert!(driver.poll(), "{io}");
+                driver.wait(None).await;
+                assert!(!driver.poll(), "{io}: the wait has taken the wake");
+                let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+                peer.send_to(b"here", address).unwrap();
+                while !driver.poll() {}
+                let mut payload = Vec::new();
+                assert_eq!(driver.receive(8, &mut |datagram| payload.extend_from_slice(datagram.payload)), 1);
+                assert_eq!(payload, b"here");
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn reports_tell_how_many_left_together() {
+        let mut report = SendReport::default();
+        for datagrams in [1, 2, 3, 4, 7, 8, 64] {
+            report.taken(datagrams, 10);
+        }
+        assert_eq!(report.together, [1, 5, 11, 72]);
+        report.not_taken(3, 10);
+        let mut sum = SendReport::default();
+        sum.add(&report);
+        assert_eq!((sum.together, sum.datagrams, sum.bytes), ([1, 2, 11, 72], 86, 60));
     }
 
     #[test]

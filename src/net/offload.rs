@@ -180,10 +180,7 @@ pub(super) fn send_singly<'a>(
         for datagram in outbox.bytes_of_piece(piece).chunks(segment) {
             report.calls += 1;
             match socket_of(piece.socket).map(|socket| socket.send_to(datagram, piece.destination)) {
-                Some(Ok(_)) => {
-                    report.datagrams += 1;
-                    report.bytes += datagram.len() as u64;
-                }
+                Some(Ok(_)) => report.taken(1, datagram.len()),
                 Some(Err(_)) | None => report.failed += 1,
             }
         }

@@ -217,6 +217,18 @@ impl UringDriver {
         }
     }
 
+    /// See [`super::Driver::poll`]. Enters the kernel only when it holds work back.
+    pub(super) fn poll(&mut self) -> bool {
+        if !self.has_arrivals() {
+            self.reap();
+            if self.work_waits() {
+                let _ = self.ring.get_ref().submit();
+                self.reap();
+            }
+        }
+        self.has_arrivals() || self.waker.is_woken()
+    }
+
     /// See [`super::Driver::receive`].
     pub(super) fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
         let mut taken = 0;
@@ -467,13 +479,11 @@ impl UringDriver {
     fn settle_chunk(&mut self, outbox: &Outbox, report: &mut SendReport) {
         for piece in &self.pieces {
             report.calls += 1;
-            report.datagrams += piece.datagrams() as u64;
-            report.bytes += piece.len as u64;
+            report.taken(piece.datagrams(), piece.len);
         }
         for error in &self.errors {
             let Some(piece) = self.pieces.get(error.piece) else { continue };
-            report.datagrams -= piece.datagrams() as u64;
-            report.bytes -= piece.len as u64;
+            report.not_taken(piece.datagrams(), piece.len);
             if piece.segment.is_some() && refuses_segments(error.error) {
                 self.refused.push(*error);
             } else {

@@ -25,6 +25,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crossbeam::utils::CachePadded;
+
 use super::NetError;
 use super::sys::EventFd;
 
@@ -33,9 +35,12 @@ const WOKEN: u8 = 1;
 const ASLEEP: u8 = 2;
 
 /// Ends the wait of one driver from any thread.
+///
+/// What is shared fills cache lines of its own: the owner writes to it at each wait, and the wakers of other shards are
+/// made at the same time and would else lie beside it.
 #[derive(Debug, Clone)]
 pub struct Waker {
-    shared: Arc<Shared>,
+    shared: Arc<CachePadded<Shared>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +53,8 @@ impl Waker {
     /// Makes a waker; the driver that is made with it is the one that it wakes.
     pub fn new() -> Result<Self, NetError> {
         let event = EventFd::new().map_err(NetError::setup("make an eventfd"))?;
-        Ok(Self { shared: Arc::new(Shared { state: AtomicU8::new(AWAKE), event }) })
+        let shared = Shared { state: AtomicU8::new(AWAKE), event };
+        Ok(Self { shared: Arc::new(CachePadded::new(shared)) })
     }
 
     /// Ends the present or the next wait of the driver.
@@ -58,6 +64,11 @@ impl Waker {
         if self.shared.state.swap(WOKEN, Ordering::AcqRel) == ASLEEP {
             self.shared.event.signal();
         }
+    }
+
+    /// Tells whether a wake waits to be taken.
+    pub(super) fn is_woken(&self) -> bool {
+        self.shared.state.load(Ordering::Acquire) == WOKEN
     }
 
     /// Announces sleep; `false` means that a wake came first and has been taken.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::CachePadded;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::command::{Command, Event, ShardLimits};
@@ -29,6 +30,11 @@ const MAIL_BUDGET: usize = 1024;
 const ARENA_BYTES: usize = 4 << 20;
 /// When a full lane is tried again.
 const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
+/// What a router on the way writes into the congestion bits (RFC 3168 5).
+const CONGESTION_EXPERIENCED: u8 = 0b11;
+/// A sleeping shard takes the deadlines of so long a span in one wake: idle sessions have many, and a wake costs more
+/// than what it is for. Below what a retransmission notices.
+const TIMER_SPAN: Duration = Duration::from_millis(4);
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -60,6 +66,8 @@ pub struct WorkerConfig {
     pub certificate: Certificate,
     /// Whether segmentation offload may be used.
     pub gso: bool,
+    /// How long to look for work before sleeping.
+    pub busy_poll: Duration,
 }
 
 /// Control's end of a shard.
@@ -87,10 +95,13 @@ impl ShardHandle {
     }
 }
 
+/// Set once, read at each turn by every shard: in a cache line that nobody else writes to.
+type Stop = Arc<CachePadded<AtomicBool>>;
+
 /// All worker threads of a node.
 #[derive(Debug)]
 pub struct Workers {
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     wakers: Vec<Waker>,
     threads: Vec<JoinHandle<anyhow::Result<()>>>,
 }
@@ -123,7 +134,7 @@ pub fn spawn_all(
     configs: Vec<WorkerConfig>,
     events: UnboundedSender<Event>,
 ) -> anyhow::Result<(Vec<ShardHandle>, Workers)> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Stop::default();
     let wakers = configs.iter().map(|_| Waker::new()).collect::<Result<Vec<_>, _>>()?;
     let mut handles = Vec::new();
     let mut threads = Vec::new();
@@ -152,7 +163,7 @@ struct Worker {
     events: UnboundedSender<Event>,
     waker: Waker,
     wakers: Vec<Waker>,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 impl Worker {
@@ -197,6 +208,8 @@ impl Worker {
             events: self.events,
             wakers: self.wakers,
             next_report: now(),
+            started: now(),
+            busy_poll: self.config.busy_poll,
         };
         started.send(()).context("nobody waits for the shard to start")?;
         while !self.stop.load(Ordering::Acquire) {
@@ -214,11 +227,14 @@ struct Turn {
     events: UnboundedSender<Event>,
     wakers: Vec<Waker>,
     next_report: Instant,
+    started: Instant,
+    busy_poll: Duration,
 }
 
 impl Turn {
     async fn run(&mut self) {
-        let deadline = self.shard.poll_timeout().map_or(self.next_report, |at| at.min(self.next_report));
+        let due = self.shard.poll_timeout().map(|at| together(self.started, at));
+        let deadline = due.map_or(self.next_report, |at| at.min(self.next_report));
         // What a budget left over is taken up at once; the wait still lets other tasks of the thread run.
         let deadline = if !self.commands.is_empty() || self.shard.mailbox().has_mail() {
             now()
@@ -227,12 +243,13 @@ impl Turn {
         } else {
             deadline
         };
+        self.look_for_work(deadline);
         self.driver.wait(Some(deadline)).await;
         let begun = now();
         self.take_in(begun);
         let (driver, shard) = (&mut self.driver, &mut self.shard);
         let mut sent = SendReport::default();
-        let mut send = |outbox: &mut Outbox| add(&mut sent, &driver.send(outbox));
+        let mut send = |outbox: &mut Outbox| sent.add(&driver.send(outbox));
         shard.flush(begun, &mut self.outbox, &mut send);
         send(&mut self.outbox);
         for to in shard.mailbox().take_touched() {
@@ -247,11 +264,27 @@ impl Turn {
         self.count(begun, &sent);
     }
 
+    /// Spins for a while before the sleep, if asked to: a wake costs more than some rounds.
+    fn look_for_work(&mut self, deadline: Instant) {
+        if self.busy_poll.is_zero() {
+            return;
+        }
+        let until = deadline.min(now() + self.busy_poll);
+        while !self.driver.poll() && now() < until {
+            std::hint::spin_loop();
+        }
+    }
+
     fn take_in(&mut self, now: Instant) {
         let (shard, outbox) = (&mut self.shard, &mut self.outbox);
+        let mut marked = 0;
         self.driver.receive(DATAGRAM_BUDGET, &mut |datagram| {
+            marked += u64::from(datagram.ecn == CONGESTION_EXPERIENCED);
             shard.handle_datagram(now, datagram.socket, datagram.source, datagram.payload, outbox);
         });
+        if marked > 0 {
+            shard.counters().congestion_marks += marked;
+        }
         for _ in 0..COMMAND_BUDGET {
             let Some(command) = self.commands.pop() else { break };
             shard.handle_command(now, command, outbox);
@@ -268,6 +301,7 @@ impl Turn {
         counters.datagrams_out += sent.datagrams;
         counters.bytes_out += sent.bytes;
         counters.sends += sent.calls;
+        counters.together.iter_mut().zip(sent.together).for_each(|(total, more)| *total += more);
         if let Some(failed) = counters.dropped.get_mut(crate::drop::DropReason::SendFailed as usize) {
             *failed += sent.failed;
         }
@@ -281,11 +315,10 @@ impl Turn {
     }
 }
 
-fn add(total: &mut SendReport, more: &SendReport) {
-    total.datagrams += more.datagrams;
-    total.bytes += more.bytes;
-    total.calls += more.calls;
-    total.failed += more.failed;
+/// The end of the span that a deadline lies in.
+fn together(started: Instant, at: Instant) -> Instant {
+    let spans = at.saturating_duration_since(started).as_nanos().div_ceil(TIMER_SPAN.as_nanos());
+    started + TIMER_SPAN * u32::try_from(spans).unwrap_or(u32::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the worker is the shell that reads the clock for its shard")]
