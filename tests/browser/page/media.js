@@ -9,13 +9,17 @@ const COLOURS = [
   [40, 205, 220],
 ];
 
-/** A canvas track of three upright stripes; their colours spell `identity` in base six (0 to 215). */
+/**
+ * A canvas track of three upright stripes; their colours spell `identity` in base six (0 to 215). `specks` small spots that
+ * change in every frame make it hard to compress: frames of many packets.
+ */
 export class Picture {
-  constructor({ identity, width = 320, height = 180, fps = 10 }) {
+  constructor({ identity, width = 320, height = 180, fps = 10, specks = 0 }) {
     this.canvas = document.createElement("canvas");
     Object.assign(this.canvas, { width, height });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.identity = identity;
+    this.specks = specks;
     this.ticks = 0;
     const stream = this.canvas.captureStream(0);
     [this.track] = stream.getVideoTracks();
@@ -34,6 +38,10 @@ export class Picture {
     // Something that moves, below the part that is read, so that no two frames are alike.
     this.context.fillStyle = "#888";
     this.context.fillRect(((this.ticks * 7) % (width - 24)) | 0, height - 30, 24, 24);
+    for (let speck = 0; speck < this.specks; speck += 1) {
+      this.context.fillStyle = `hsl(${Math.random() * 360} 90% 50%)`;
+      this.context.fillRect(Math.random() * width, height * (0.6 + Math.random() * 0.4), 9, 9);
+    }
     this.ticks += 1;
     this.outlet.requestFrame();
   }
