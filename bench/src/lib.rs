@@ -10,5 +10,6 @@ pub mod client;
 mod engine;
 pub mod histogram;
 pub mod reception;
+pub mod sealing;
 pub mod source;
 pub mod stamp;
