@@ -1,4 +1,5 @@
-//! Datagrams by the batch: one system call receives what waits in a socket, one sends what a client has to say.
+//! Datagrams by the batch: one system call receives what waits in a socket, one sends the packets of a frame, as
+//! browsers do it.
 //!
 //! Bound: [`BATCH`] datagrams a call, each of [`DATAGRAM_BYTES`] at most.
 
@@ -7,17 +8,20 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmsg};
 
 /// Datagrams of one call.
 pub(crate) const BATCH: usize = 32;
 /// Longer ones are cut, and then are damaged.
 const DATAGRAM_BYTES: usize = 2048;
 
+/// Datagrams and bytes of a message that the kernel cuts.
+const SEGMENTS_MAX: usize = 64;
+const SEGMENTED_BYTES_MAX: usize = 65_507;
+
 /// The buffers of one thread.
 pub(crate) struct Batch {
     headers: MultiHeaders<SockaddrStorage>,
-    sending: MultiHeaders<SockaddrStorage>,
     buffer: Vec<u8>,
     arrived: Vec<(usize, SockaddrStorage)>,
 }
@@ -26,7 +30,6 @@ impl Batch {
     pub(crate) fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(BATCH, None),
-            sending: MultiHeaders::preallocate(BATCH, None),
             buffer: vec![0; BATCH * DATAGRAM_BYTES],
             arrived: Vec::with_capacity(BATCH),
         }
@@ -60,30 +63,52 @@ impl Batch {
             .map(|(space, (len, source))| (space.get_mut(..*len).unwrap_or_default(), source))
     }
 
-    /// Sends datagrams in a row, so that what belongs together leaves together.
+    /// Sends datagrams; what belongs together leaves together.
     pub(crate) fn send(
         &mut self,
         socket: &impl AsRawFd,
         datagrams: &[(SocketAddr, Vec<u8>)],
     ) -> anyhow::Result<()> {
         let mut rest = datagrams;
-        while !rest.is_empty() {
-            let now = rest.get(..BATCH).unwrap_or(rest);
-            let slices: Vec<[IoSlice<'_>; 1]> = now.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-            let names: Vec<Option<SockaddrStorage>> =
-                now.iter().map(|(address, _)| Some(SockaddrStorage::from(*address))).collect();
-            let flags = MsgFlags::MSG_DONTWAIT;
-            let sent = sendmmsg(socket.as_raw_fd(), &mut self.sending, &slices, &names, [], flags);
-            let sent = match sent {
-                Ok(sent) => sent.count().max(1),
-                // A full socket buffer loses the datagram, as the network would.
-                Err(Errno::EAGAIN | Errno::ECONNREFUSED) => 1,
-                Err(Errno::EINTR) => 0,
-                Err(error) => return Err(error.into()),
-            };
-            rest = rest.get(sent..).unwrap_or_default();
+        while let Some((run, later)) = rest.split_at_checked(run(rest)).filter(|(run, _)| !run.is_empty()) {
+            if !send_run(socket, run)? {
+                for one in run {
+                    send_run(socket, std::slice::from_ref(one))?;
+                }
+            }
+            rest = later;
         }
         Ok(())
+    }
+}
+
+/// How many datagrams at the front can leave as one message that the kernel cuts: they have one destination and one
+/// length, but the last may be shorter.
+fn run(datagrams: &[(SocketAddr, Vec<u8>)]) -> usize {
+    let Some((to, first)) = datagrams.first() else { return 0 };
+    let most = (SEGMENTED_BYTES_MAX / first.len().max(1)).clamp(1, SEGMENTS_MAX);
+    let equal = |(address, one): &&(SocketAddr, Vec<u8>)| address == to && one.len() == first.len();
+    let count = datagrams.iter().take(most).take_while(equal).count();
+    let is_closed = |(address, one): &(SocketAddr, Vec<u8>)| {
+        address == to && !one.is_empty() && one.len() < first.len() && count < most
+    };
+    count + usize::from(datagrams.get(count).is_some_and(is_closed))
+}
+
+/// Sends what [`run`] has found. Returns whether the kernel knows how.
+fn send_run(socket: &impl AsRawFd, run: &[(SocketAddr, Vec<u8>)]) -> anyhow::Result<bool> {
+    let Some((to, first)) = run.first() else { return Ok(true) };
+    let slices: Vec<IoSlice<'_>> = run.iter().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+    let segment = u16::try_from(first.len())?;
+    let control = [ControlMessage::UdpGsoSegments(&segment)];
+    let control = control.get(..usize::from(run.len() > 1)).unwrap_or_default();
+    let name = SockaddrStorage::from(*to);
+    match sendmsg(socket.as_raw_fd(), &slices, control, MsgFlags::MSG_DONTWAIT, Some(&name)) {
+        // A full socket buffer loses the datagrams, as the network would.
+        Ok(_) | Err(Errno::EAGAIN | Errno::ECONNREFUSED | Errno::EINTR) => Ok(true),
+        // A device that cannot do checksums cannot cut either.
+        Err(Errno::EIO | Errno::EINVAL) if run.len() > 1 => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -91,4 +116,39 @@ impl Batch {
 pub(crate) fn address(name: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = name.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
     v4.or_else(|| name.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    fn datagrams(to: &[SocketAddr], lengths: &[usize]) -> Vec<(SocketAddr, Vec<u8>)> {
+        to.iter().cycle().zip(lengths).zip(0..).map(|((to, len), fill)| (*to, vec![fill; *len])).collect()
+    }
+
+    #[test]
+    fn equal_datagrams_of_one_destination_leave_together() {
+        let [one, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        for (lengths, count) in [(&[][..], 0), (&[5], 1), (&[5, 5, 3, 3], 3), (&[5, 6], 1), (&[5, 5, 0], 2)] {
+            assert_eq!(run(&datagrams(&[one], lengths)), count, "{lengths:?}");
+        }
+        assert_eq!(run(&datagrams(&[one, other], &[5, 5])), 1);
+        assert_eq!(run(&datagrams(&[one], &[10; 100])), SEGMENTS_MAX);
+        assert_eq!(run(&datagrams(&[one], &[1200; 100])), 54);
+    }
+
+    #[test]
+    fn what_is_sent_is_received_whole_and_in_order() {
+        let [from, to] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let sent = datagrams(&[to.local_addr().unwrap()], &[1100, 1100, 1100, 400, 90, 1300, 1300]);
+        let mut batch = Batch::new();
+        batch.send(&from, &sent).unwrap();
+        assert_eq!(batch.receive(&to).unwrap(), sent.len());
+        for ((got, source), (_, wanted)) in batch.datagrams().zip(&sent) {
+            assert_eq!((&*got, address(source)), (&wanted[..], from.local_addr().ok()));
+        }
+        assert_eq!(batch.receive(&to).unwrap(), 0);
+    }
 }

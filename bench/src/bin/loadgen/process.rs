@@ -12,6 +12,8 @@ use anyhow::Context;
 pub(crate) struct CpuTime {
     user_ticks: u64,
     system_ticks: u64,
+    /// How long its threads were ready to run and did not.
+    pub(crate) waited_ns: u64,
     /// Nanoseconds by name of the thread.
     pub(crate) threads: BTreeMap<String, u64>,
 }
@@ -25,15 +27,17 @@ impl CpuTime {
             ticks(&text).with_context(|| format!("{path} cannot be understood"))?;
         let path = format!("/proc/{process}/task");
         let mut threads = BTreeMap::new();
+        let mut waited_ns = 0;
         for thread in std::fs::read_dir(&path).with_context(|| format!("{path} cannot be read"))? {
             let path = thread?.path();
             // A thread may end meanwhile.
             let Ok(name) = std::fs::read_to_string(path.join("comm")) else { continue };
             let Ok(times) = std::fs::read_to_string(path.join("schedstat")) else { continue };
-            let nanos: u64 = times.split(' ').next().unwrap_or_default().parse().unwrap_or_default();
-            *threads.entry(name.trim().to_owned()).or_insert(0) += nanos;
+            let mut times = times.split(' ').map(|time| time.parse::<u64>().unwrap_or_default());
+            *threads.entry(name.trim().to_owned()).or_insert(0) += times.next().unwrap_or_default();
+            waited_ns += times.next().unwrap_or_default();
         }
-        Ok(Self { user_ticks, system_ticks, threads })
+        Ok(Self { user_ticks, system_ticks, waited_ns, threads })
     }
 
     /// What was used since an earlier reading.
@@ -42,6 +46,7 @@ impl CpuTime {
         Self {
             user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
             system_ticks: self.system_ticks.saturating_sub(earlier.system_ticks),
+            waited_ns: self.waited_ns.saturating_sub(earlier.waited_ns),
             threads: self
                 .threads
                 .iter()
@@ -103,10 +108,11 @@ mod tests {
     #[test]
     fn the_exact_total_is_divided_as_the_ticks_are() {
         let threads = |nanos: u64| BTreeMap::from([("shard-0".to_owned(), nanos), ("http".to_owned(), 10)]);
-        let before = CpuTime { user_ticks: 100, system_ticks: 100, threads: threads(1000) };
-        let after = CpuTime { user_ticks: 101, system_ticks: 103, threads: threads(5000) };
+        let before = CpuTime { user_ticks: 100, system_ticks: 100, waited_ns: 4, threads: threads(1000) };
+        let after = CpuTime { user_ticks: 101, system_ticks: 103, waited_ns: 9, threads: threads(5000) };
         let spent = after.since(&before);
         assert_eq!((spent.total_ns(), spent.user_ns(), spent.system_ns()), (4000, 1000, 3000));
+        assert_eq!(spent.waited_ns, 5);
         assert_eq!((spent.threads_ns("shard-"), spent.threads_ns("http")), (4000, 0));
     }
 }

@@ -92,6 +92,8 @@ struct Cpu {
     user_ns_per_packet: f64,
     system_ns_per_packet: f64,
     us_per_delivered_packet: f64,
+    /// How long threads were ready to run and others had the core.
+    waited_ns: u64,
     threads: BTreeMap<String, u64>,
 }
 
@@ -155,6 +157,7 @@ impl Cpu {
             user_ns_per_packet: each(user_ns),
             system_ns_per_packet: each(system_ns),
             us_per_delivered_packet: each(cpu_ns) / 1000.0,
+            waited_ns: spent.waited_ns,
             threads: spent.threads.clone(),
         }
     }
@@ -294,8 +297,12 @@ impl fmt::Display for Report {
         if let Some(cpu) = &self.server {
             writeln!(
                 f,
-                "  server CPU     user {:.2} s, system {:.2} s, {:.3} us per delivered packet",
-                cpu.user_s, cpu.system_s, cpu.us_per_delivered_packet
+                "  server CPU     user {:.2} s, system {:.2} s, waiting for a core {:.2} s, {:.3} us per \
+                 delivered packet",
+                cpu.user_s,
+                cpu.system_s,
+                cpu.waited_ns as f64 / 1e9,
+                cpu.us_per_delivered_packet
             )?;
         }
         let each = self.own.cpu_ns as f64 / 1000.0 / self.delivered.max(1) as f64;
@@ -332,7 +339,8 @@ impl Machine {
                 .trim()
                 .to_owned(),
             cpu: model.map(|(_, name)| name.to_owned()).unwrap_or_default(),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            // Of the machine, wherever this process may run.
+            cores: cpu.lines().filter(|line| line.starts_with("processor")).count(),
         }
     }
 }
