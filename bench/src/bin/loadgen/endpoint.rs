@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::net::UdpSocket;
 use ringcast_bench::client::Client;
 use ringcast_bench::histogram::Histogram;
-use ringcast_bench::lean::{Lean, Opening, Tally};
+use ringcast_bench::lean::{Lean, Numbering, Opening, Tally};
 use ringcast_bench::opening::Opener;
 use ringcast_bench::reception::CounterSet;
 use ringcast_bench::sealing::{Cipher, JOIN, Key, LEAVE};
@@ -84,6 +84,12 @@ pub(crate) struct ClientReport {
 }
 
 impl SourceReport {
+    /// What headers have told of a source whose counter 0 has this number.
+    pub(crate) fn numbered(numbering: &Numbering, tally: Tally) -> Self {
+        let counters = Counters::Numbered(tally, numbering.base);
+        Self { source: numbering.source, layer: numbering.layer, counters }
+    }
+
     /// Distinct packets with counters from `begin` up to `end` that came.
     pub(crate) fn received_between(&self, begin: u64, end: u64) -> u64 {
         let shifted = |counter: u64, base: i64| counter.saturating_add_signed(base);
@@ -308,11 +314,7 @@ impl ClientReport {
             self.repeated += stream.tally.repeated;
             self.renumbered += stream.renumbered;
             if let Some(numbering) = stream.numbering {
-                self.sources.push(SourceReport {
-                    source: numbering.source,
-                    layer: numbering.layer,
-                    counters: Counters::Numbered(stream.tally.clone(), numbering.base),
-                });
+                self.sources.push(SourceReport::numbered(&numbering, stream.tally.clone()));
             }
         }
     }

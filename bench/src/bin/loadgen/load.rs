@@ -49,7 +49,7 @@ struct Room {
 }
 
 /// One session of a mesh.
-struct Member {
+pub(crate) struct Member {
     session: String,
     worker: usize,
     endpoint: usize,
@@ -108,7 +108,7 @@ impl<'a> Load<'a> {
     }
 
     /// Brings up the subscribers of every room.
-    pub(crate) fn subscribe(&self, mut wanted: Wanted) -> anyhow::Result<Wanted> {
+    pub(crate) fn subscribe(&self, mut wanted: Wanted) -> anyhow::Result<()> {
         let each = self.args.subscribers as usize;
         self.in_parallel(each * self.rooms.len(), |number| {
             let room = self.rooms.get(number / each).context("there is no such room")?;
@@ -125,7 +125,7 @@ impl<'a> Load<'a> {
                 worker.ask(|reply| Order::Silence(SILENT_ID, reply))?;
             }
         }
-        Ok(wanted)
+        Ok(())
     }
 
     /// Brings up so many clients of one room, each of which counts as done when it is connected.
@@ -140,13 +140,18 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Brings up a mesh.
-    pub(crate) fn mesh(&self, count: u32, media: &[Media]) -> anyhow::Result<Wanted> {
+    /// Brings up the sessions of a mesh, which send and do not receive yet.
+    pub(crate) fn mesh(&self, count: u32, media: &[Media]) -> anyhow::Result<Vec<Member>> {
         let members: Vec<Member> = (0..count)
             .map(|number| self.add_publisher(number * SOURCES_EACH, media))
             .collect::<anyhow::Result<_>>()?;
-        let mut wanted = Wanted { connected: members.len(), begun: 0 };
+        let wanted = Wanted { connected: members.len(), begun: 0 };
         self.wait_until(wanted).context("the sessions do not connect")?;
+        Ok(members)
+    }
+
+    /// Lets each session of a mesh receive from the others.
+    pub(crate) fn join(&self, members: &[Member], media: &[Media]) -> anyhow::Result<()> {
         self.in_parallel(members.len(), |number| {
             let member = members.get(number).context("there is no such session")?;
             let others = || members.iter().filter(|other| other.session != member.session);
@@ -163,9 +168,9 @@ impl<'a> Load<'a> {
             }
             Ok(())
         })?;
-        wanted.begun = members.len() * (members.len() - 1) * media.len();
-        self.wait_until(wanted).context("not all sessions receive everything")?;
-        Ok(wanted)
+        let begun = members.len() * members.len().saturating_sub(1) * media.len();
+        let wanted = Wanted { connected: members.len(), begun };
+        self.wait_until(wanted).context("not all sessions receive everything")
     }
 
     fn add_publisher(&self, id: u32, media: &[Media]) -> anyhow::Result<Member> {
@@ -260,7 +265,8 @@ impl<'a> Load<'a> {
                 (0..self.args.concurrency as usize).take(count).map(|_| scope.spawn(work)).collect();
             let mut result = Ok(());
             for thread in threads {
-                result = result.and(thread.join().unwrap_or_else(|_| bail!("a thread has panicked")));
+                let ended = thread.join().unwrap_or_else(|_| bail!("a thread has panicked"));
+                result = result.and(ended);
             }
             result
         })

@@ -64,8 +64,9 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     let memory = || args.server_pid.and_then(memory_bytes);
     let (before, subscribers) = match args.mesh {
         Some(count) => {
+            let members = load.mesh(count, &args.media())?;
             let before = memory();
-            load.mesh(count, &args.media())?;
+            load.join(&members, &args.media())?;
             (before, u64::from(count))
         }
         None => {

@@ -115,6 +115,7 @@ pub(crate) struct Memory {
 }
 
 /// What was read while the run lasted.
+#[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) begun: SourceCounters,
     pub(crate) paused: SourceCounters,
@@ -342,5 +343,78 @@ impl Machine {
             // Of the machine, wherever this process may run.
             cores: cpu.lines().filter(|line| line.starts_with("processor")).count(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringcast_bench::lean::{Numbering, Tally};
+
+    use super::*;
+    use crate::endpoint::SourceReport;
+
+    /// Two subscribers of a source that sent the counters 100 to 199 while it was measured, under numbers that pass
+    /// the wrap; `lost` of them did not reach the second one.
+    fn measured(lost: std::ops::Range<u64>) -> Measured {
+        let subscriber = |lost: std::ops::Range<u64>| {
+            let mut tally = Tally::default();
+            let numbers = (50..250u64).filter(|at| !lost.contains(at)).map(|at| (at + 65_400) as u16);
+            let extended: Vec<u64> = numbers.map(|number| tally.take(number)).collect();
+            let base = extended[0].cast_signed() - 50;
+            let numbering = Numbering { source: 16, layer: 0, base };
+            let sources = vec![SourceReport::numbered(&numbering, tally)];
+            ClientReport { expects: vec![16], sources, port: 5, server_port: 9, ..ClientReport::default() }
+        };
+        Measured {
+            begun: SourceCounters::from([((16, 0), 100), ((SILENT_ID, 0), 3)]),
+            paused: SourceCounters::from([((16, 0), 200), ((SILENT_ID, 0), 8)]),
+            span: Duration::from_secs(1),
+            threads: 1,
+            clients: vec![subscriber(0..0), subscriber(lost)],
+            ..Measured::default()
+        }
+    }
+
+    fn report(measured: &Measured) -> Report {
+        Report::new(String::new(), serde_json::Value::Null, measured)
+    }
+
+    #[test]
+    fn what_was_sent_before_and_after_the_span_is_left_out() {
+        let report = report(&measured(0..0));
+        assert_eq!((report.sent, report.expected, report.delivered, report.unaccounted), (100, 200, 200, 0));
+        assert_eq!(report.void, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_packet_that_nothing_explains_makes_the_run_void() {
+        let lost = report(&measured(150..151));
+        assert_eq!((lost.delivered, lost.unaccounted, lost.void.len()), (199, 1, 1));
+        let outside = report(&measured(60..61));
+        assert_eq!((outside.delivered, outside.void.len()), (200, 0));
+    }
+
+    #[test]
+    fn drops_of_the_server_and_of_full_sockets_explain_what_is_missing() {
+        let mut one = measured(150..151);
+        one.dropped = Drops::from([("send_failed".to_owned(), 1)]);
+        let by_server = report(&one);
+        assert_eq!((by_server.unaccounted, by_server.void.len()), (0, 0));
+        one.dropped = Drops::from([("bad_stun".to_owned(), 1)]);
+        assert_eq!(report(&one).void.len(), 1);
+        for port in [5, 9] {
+            one.sockets = BTreeMap::from([(port, 1)]);
+            assert_eq!(report(&one).void.len(), 0);
+        }
+        one.sockets = BTreeMap::from([(6, 1)]);
+        assert_eq!(report(&one).void.len(), 1);
+    }
+
+    #[test]
+    fn a_client_that_got_nothing_is_missed() {
+        let mut two = measured(0..0);
+        two.clients[1].sources.clear();
+        let report = report(&two);
+        assert_eq!((report.expected, report.delivered, report.void.len()), (200, 100, 2));
     }
 }
