@@ -106,6 +106,14 @@ mod tests {
     }
 
     #[test]
+    fn wakers_of_two_shards_share_no_cache_line() {
+        let (first, second) = (Waker::new().unwrap(), Waker::new().unwrap());
+        let line = |waker: &Waker| (&raw const waker.shared.state).addr() / 64;
+        // Adjacent lines are fetched in pairs, so a pair is kept apart.
+        assert!(line(&first).abs_diff(line(&second)) >= 2);
+    }
+
+    #[test]
     fn a_wake_of_one_who_is_awake_costs_no_write_and_is_kept() {
         let waker = Waker::new().unwrap();
         waker.wake();

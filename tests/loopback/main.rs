@@ -49,6 +49,7 @@ properties! {
     send::sizes_that_break_a_run_arrive_in_order,
     send::more_destinations_than_one_submission_holds_are_all_served,
     send::datagrams_leave_by_the_socket_that_was_named,
+    send::an_answer_leaves_from_the_address_that_was_asked,
     send::refused_datagrams_are_counted_and_the_others_leave,
     send::a_closed_port_does_not_stop_receiving,
     wait::a_wake_from_another_thread_ends_a_wait,

@@ -1,8 +1,8 @@
 //! What is put into an outbox arrives, and leaves in as few calls as the rules allow.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use ringcast::net::{Outbox, SendReport};
+use ringcast::net::{Outbox, SendReport, udp};
 
 use crate::rig::{Rig, drain, payload, write};
 
@@ -96,6 +96,28 @@ pub(crate) async fn datagrams_leave_by_the_socket_that_was_named(rig: Rig) {
     for (seed, (source, datagram)) in drain(&peer, 7).into_iter().enumerate() {
         assert_eq!(source, rig.addresses[usize::from(order[seed])]);
         assert_eq!(datagram, payload(seed, 20));
+    }
+}
+
+/// A machine of several addresses; all of 127/8 is this machine's, of IPv6 one address alone.
+pub(crate) async fn an_answer_leaves_from_the_address_that_was_asked(rig: Rig) {
+    let last = if rig.ip.is_ipv4() { 4 } else { 1 };
+    let addresses = (1..=last).map(|last| match rig.ip {
+        IpAddr::V4(_) => IpAddr::from([127, 0, 0, last]),
+        IpAddr::V6(ip) => IpAddr::V6(ip),
+    });
+    let first = udp::bind(SocketAddr::new(rig.ip, 0)).unwrap();
+    let port = first.local_addr().unwrap().port();
+    let others = addresses.skip(1).map(|address| udp::bind(SocketAddr::new(address, port)).unwrap());
+    let mut rig = Rig::over(rig.io, std::iter::once(first).chain(others).collect());
+    let peer = rig.peer();
+    for asked in rig.addresses.clone() {
+        peer.send_to(b"asked", asked).unwrap();
+        let received = rig.collect(1).await;
+        let mut outbox = Outbox::new(1 << 12);
+        write(&mut outbox, received[0].socket, received[0].source, b"answer");
+        rig.driver.send(&mut outbox);
+        assert_eq!(drain(&peer, 1), [(asked, b"answer".to_vec())]);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Datagrams by the batch: one system call receives what waits in a socket, one sends the packets of a frame, as
-//! browsers do it.
+//! Datagrams by the batch: one system call receives what waits in a socket, one sends the packets of a frame, so that
+//! a burst arrives as one. A browser sends its packets one by one, within a fraction of a millisecond.
 //!
 //! Bound: [`BATCH`] datagrams a call, each of [`DATAGRAM_BYTES`] at most.
 
