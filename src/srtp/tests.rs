@@ -6,6 +6,8 @@ use super::cipher::Cipher;
 use super::*;
 use crate::rtp::{HeaderOut, RtpView, write_header};
 
+mod libsrtp;
+
 const SALT: [u8; 14] = *b"Quid pro quo\0\0";
 
 fn key(profile: Profile) -> Vec<u8> {

@@ -8,8 +8,9 @@ use crate::report;
 use crate::source::{files_below, read, root};
 
 /// Commands that people and machines start by name.
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 7] = [
     ".ci/run",
+    "bench/counts",
     "bench/run",
     "kernel-tuning/check",
     "tests/browser/run",

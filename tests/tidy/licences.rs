@@ -1,10 +1,16 @@
 //! SPDX licence expressions, as far as Cargo manifests use them: names, `AND`, `OR`, `WITH`, brackets, and `/` for
-//! `OR`.
+//! `OR`. Operators stand in capitals or in small letters (SPDX 3.0).
 
 /// Whether a licence expression can be met by the allowed licences alone.
 pub(crate) fn is_met(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let in_capitals = |word| match word {
+        "and" => "AND",
+        "or" => "OR",
+        "with" => "WITH",
+        other => other,
+    };
+    let words: Vec<&str> = spaced.split_whitespace().map(in_capitals).collect();
     let mut position = 0;
     let met = any_of(&words, &mut position, allowed);
     met && position == words.len()
@@ -53,6 +59,7 @@ mod tests {
             ("MIT", true),
             ("GPL-3.0", false),
             ("MIT/Apache-2.0", true),
+            ("GPL-3.0 or MIT", true),
             ("GPL-3.0 OR MIT", true),
             ("GPL-3.0 AND MIT", false),
             ("MIT OR GPL-3.0 AND LGPL-3.0", true),

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod control;
 pub(crate) mod link;
+pub(crate) mod meter;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use ringcast_bench::client::Client;
 use ringcast_bench::reception::ReceivedStream;
 
 use self::link::{Datagram, Link, LinkSpec};
+use self::meter::{Call, Meter, Unmetered};
 use self::wire::Watch;
 
 /// Bytes that a shard may write before they are taken from it.
@@ -85,6 +87,8 @@ pub(crate) struct Sim {
     pub(crate) events: Vec<(Instant, Event)>,
     /// Datagrams of clients, kept when a scenario wants to tamper with them.
     pub(crate) captured: Option<Vec<(ShardId, SocketAddr, Vec<u8>)>>,
+    /// Stands around the calls by which packets come, cross and leave.
+    pub(crate) meter: Box<dyn Meter>,
     next_number: u32,
 }
 
@@ -128,6 +132,7 @@ impl Sim {
             by_address: HashMap::new(),
             events: Vec::new(),
             captured: None,
+            meter: Box::new(Unmetered),
             next_number: 0,
         }
     }
@@ -204,7 +209,10 @@ impl Sim {
 
     /// Gives a shard a datagram.
     pub(crate) fn inject(&mut self, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
-        self.shards[usize::from(shard.0)].handle_datagram(self.now, 0, source, datagram, &mut self.outbox);
+        let (now, outbox) = (self.now, &mut self.outbox);
+        self.meter.run(Call::Datagram, &mut self.shards[usize::from(shard.0)], &mut |shard| {
+            shard.handle_datagram(now, 0, source, datagram, outbox);
+        });
         self.take_events(shard);
         self.put_on_links();
     }
@@ -218,7 +226,10 @@ impl Sim {
         }
         for index in 0..self.shards.len() {
             if self.shards[index].poll_timeout().is_some_and(|at| at <= now) {
-                self.shards[index].handle_timeout(now, &mut self.outbox);
+                let outbox = &mut self.outbox;
+                self.meter.run(Call::Timeout, &mut self.shards[index], &mut |shard| {
+                    shard.handle_timeout(now, outbox);
+                });
                 self.take_events(self.shards[index].id());
                 self.put_on_links();
             }
@@ -233,9 +244,13 @@ impl Sim {
         for _ in 0..if self.shards.len() > 1 { 4 } else { 1 } {
             for index in 0..self.shards.len() {
                 let mut full = Vec::new();
-                let shard = &mut self.shards[index];
-                shard.handle_mail(now, MAIL_BUDGET);
-                shard.flush(now, &mut self.outbox, &mut |outbox| full.extend(take(outbox)));
+                let (shard, outbox) = (&mut self.shards[index], &mut self.outbox);
+                self.meter.run(Call::Mail, shard, &mut |shard| {
+                    shard.handle_mail(now, MAIL_BUDGET);
+                });
+                self.meter.run(Call::Flush, shard, &mut |shard| {
+                    shard.flush(now, outbox, &mut |outbox| full.extend(take(outbox)));
+                });
                 for (destination, datagram) in full {
                     self.put_on_link(destination, datagram);
                 }
