@@ -17,7 +17,7 @@ use super::wire::{Writer, u16_at, u32_at};
 pub const FIXED_HEADER_LEN: usize = 12;
 
 /// Profile of the extension block with one-byte element headers (RFC 8285 4.2).
-const ONE_BYTE_PROFILE: u16 = 0xBEDE;
+pub(super) const ONE_BYTE_PROFILE: u16 = 0xBEDE;
 
 /// Profile of the extension block with two-byte element headers, whose low four bits are free (RFC 8285 4.3).
 const TWO_BYTE_PROFILE: u16 = 0x1000;
@@ -233,7 +233,7 @@ fn try_write_header<'e>(
 }
 
 /// Lays out the first twelve bytes.
-fn fixed_header(header: &HeaderOut, extended: bool) -> [u8; FIXED_HEADER_LEN] {
+pub(super) fn fixed_header(header: &HeaderOut, extended: bool) -> [u8; FIXED_HEADER_LEN] {
     let first = if extended { 0x90 } else { 0x80 };
     let second = header.payload_type & 0x7f | if header.marker { 0x80 } else { 0 };
     let [s0, s1] = header.seq.to_be_bytes();

@@ -13,6 +13,7 @@ pub mod extension;
 pub mod header;
 pub mod rtcp;
 pub mod rtx;
+pub mod template;
 pub mod time;
 mod wire;
 
@@ -20,6 +21,7 @@ pub use codec::vp8::{Vp8Descriptor, Vp8Patch};
 pub use codec::{Codec, starts_keyframe};
 pub use extension::{ExtensionKind, PassedExtensions};
 pub use header::{HeaderOut, RtpView, write_header};
+pub use template::ExtensionTemplate;
 
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

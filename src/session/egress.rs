@@ -12,7 +12,7 @@ use crate::plan::EgressPlan;
 use crate::rtp::codec::vp8::Vp8Patch;
 use crate::rtp::header::{HeaderOut, write_header};
 use crate::rtp::rtcp::{ReportBlock, SenderReportOut, write_sender_report};
-use crate::rtp::{ExtensionKind, MediaKind, Packet, rtx, time};
+use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, rtx, time};
 
 /// The largest datagram that is sent: header and extensions, payload, tag.
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
@@ -47,7 +47,10 @@ pub struct EgressStream {
     rtx_index: u64,
     mid_id: Option<u8>,
     transport_cc_id: Option<u8>,
-    extensions: Vec<(u8, ExtensionKind)>,
+    /// The id of each kind that is passed on; 0 for none.
+    passed_ids: [u8; ExtensionKind::ALL.len()],
+    /// What all its headers have in common, where the short form of extensions does.
+    template: Option<ExtensionTemplate>,
     figures: EgressFigures,
     reports: [Option<SentReport>; REPORTS_REMEMBERED],
 }
@@ -113,7 +116,8 @@ impl EgressStream {
             rtx_index: u64::from(first_rtx_index & 0x7fff),
             mid_id: None,
             transport_cc_id: None,
-            extensions: Vec::new(),
+            passed_ids: [0; ExtensionKind::ALL.len()],
+            template: None,
             figures: EgressFigures::default(),
             reports: [None; REPORTS_REMEMBERED],
         };
@@ -130,7 +134,14 @@ impl EgressStream {
         self.mid_id = id_of(ExtensionKind::Mid);
         // Without RTX a packet is sent again bit for bit, which a fresh transport number would forbid.
         self.transport_cc_id = id_of(ExtensionKind::TransportCc).filter(|_| plan.rtx_ssrc.is_some());
-        self.extensions = plan.extensions.iter().filter(|(_, kind)| kind.is_passed()).copied().collect();
+        self.passed_ids = [0; ExtensionKind::ALL.len()];
+        for (id, kind) in plan.extensions.iter().filter(|(_, kind)| kind.is_passed()) {
+            if let Some(place) = self.passed_ids.get_mut(*kind as usize).filter(|place| **place == 0) {
+                *place = *id;
+            }
+        }
+        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
+        self.template = ExtensionTemplate::new(mid, self.transport_cc_id);
     }
 
     /// The SSRC of its media.
@@ -280,15 +291,22 @@ impl EgressStream {
         packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
-        let number = transport_number.to_be_bytes();
-        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
-        let transport_cc = self.transport_cc_id.map(|id| (id, number.as_slice()));
-        if transport_cc.is_some() {
-            *transport_number = transport_number.wrapping_add(1);
+        let number = *transport_number;
+        if self.transport_cc_id.is_some() {
+            *transport_number = number.wrapping_add(1);
         }
         let passed = packet.extensions.iter().filter_map(|(kind, value)| {
-            self.extensions.iter().find(|(_, known)| *known == kind).map(|(id, _)| (*id, value))
+            let id = self.passed_ids.get(kind as usize).copied().filter(|id| *id != 0)?;
+            Some((id, value))
         });
+        if let Some(template) = &self.template
+            && let Some(len) = template.write(space, header, number, passed.clone())
+        {
+            return Some(len);
+        }
+        let number = number.to_be_bytes();
+        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
+        let transport_cc = self.transport_cc_id.map(|id| (id, number.as_slice()));
         let len = write_header(space, header, mid.into_iter().chain(transport_cc).chain(passed));
         (len > 0).then_some(len)
     }
