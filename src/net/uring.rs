@@ -9,6 +9,7 @@
 //!        ▲ takes a free buffer                                                     │
 //!        └───────────── buffer ring ◀── give_back(), publish() ◀── all its datagrams taken
 //!  multishot poll of the eventfd ────────▶  ends the sleep
+//!  timeout, moved when it is too late ───▶  ends the sleep
 //!  sendmsg ◀─ submit() ◀─ send(): messages that point into the outbox; only errors come back
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! - A *message header* is read by the kernel when its entry is submitted. Every send carries MSG_DONTWAIT, so it is
 //!   over, for better or worse, when `submit` returns; the outbox is free again then. If the kernel refuses to take
 //!   entries, their messages are blanked, so a later submission of them reads nothing of the outbox.
+//! - The *span of the alarm* is read by the kernel when its entry is submitted, and written by us only to make another.
 //! - The ring is the first field, so it is closed before its memory is given up.
 #![expect(
     unsafe_code,
@@ -47,9 +49,7 @@ use super::ancillary::{CONTROL_BYTES, NAME_BYTES, Notes, read_address};
 use super::offload::{Joined, Refusal, Segmentation, refuses_segments, send_singly};
 use super::outbox::{Outbox, Piece, Pieces};
 use super::sys::{OutgoingMessage, Pages, empty_header};
-use super::{
-    Datagram, EAGER_WAITS_MAX, Faults, NetError, SOCKETS_MAX, SendReport, SocketIndex, Waker, passed, udp,
-};
+use super::{Datagram, EAGER_WAITS_MAX, Faults, NetError, SOCKETS_MAX, SendReport, SocketIndex, Waker, udp};
 
 /// Receive buffers. More do not make it faster (64 and 128 cost the same as 1024); when they run out, datagrams wait in
 /// the socket.
@@ -100,6 +100,9 @@ pub struct UringDriver {
     sockets: Vec<Receiver>,
     waker: Waker,
     wake_armed: bool,
+    /// When the timeout under way ends, if there is one, and its span as the kernel reads it.
+    alarm: Option<Instant>,
+    alarm_span: Box<Timespec>,
     arrivals: VecDeque<Arrival>,
     joined: Option<(u16, Joined)>,
     /// Number of the present chunk, by which late errors of another are told apart.
@@ -162,6 +165,8 @@ impl UringDriver {
             sockets: sockets.into_iter().map(Receiver::new).collect(),
             waker: waker.clone(),
             wake_armed: false,
+            alarm: None,
+            alarm_span: Box::new(Timespec::new()),
             arrivals: VecDeque::with_capacity(usize::from(BUFFERS)),
             joined: None,
             chunk: 0,
@@ -189,31 +194,53 @@ impl UringDriver {
             tokio::task::yield_now().await;
         }
         loop {
+            self.reap();
+            let now = now();
+            let over = deadline.is_some_and(|at| at <= now);
+            if !over && !self.has_arrivals() {
+                self.set_alarm(deadline, now);
+            }
             let unsubmitted = self.flush().is_err();
-            if self.has_arrivals() || !self.waker.fall_asleep() {
+            if over || self.has_arrivals() || !self.waker.fall_asleep() {
                 return;
             }
             let failing = unsubmitted || self.sockets.iter().any(|receiver| receiver.failure().is_some());
-            let over = tokio::select! {
+            tokio::select! {
                 biased;
                 ready = self.ring.readable() => {
                     // Cleared before the completions are reaped below: one that comes later is a new edge.
                     if let Ok(mut guard) = ready {
                         guard.clear_ready();
                     }
-                    false
                 }
-                () = passed(deadline) => true,
                 () = tokio::time::sleep(RETRY), if failing => {
                     self.sockets.iter_mut().for_each(Receiver::forgive);
-                    false
                 }
             };
             let woken = self.waker.rise();
             self.reap();
-            if woken || over || self.has_arrivals() {
+            if woken || self.has_arrivals() {
                 return;
             }
+        }
+    }
+
+    /// Makes sure that something comes from the ring at `deadline`. An alarm that is set for an earlier moment stays: it
+    /// ends the sleep, not the wait.
+    ///
+    /// The runtime's own timers would do, but a deadline that is moved forward costs them a wake of their own thread.
+    fn set_alarm(&mut self, deadline: Option<Instant>, now: Instant) {
+        let Some(at) = deadline.filter(|at| self.alarm.is_none_or(|set| *at < set)) else { return };
+        *self.alarm_span = Timespec::from(at.saturating_duration_since(now));
+        let span: *const Timespec = &raw const *self.alarm_span;
+        let entry = match self.alarm {
+            None => opcode::Timeout::new(span).build(),
+            Some(_) => opcode::TimeoutUpdate::new(Token::Alarm.pack(), span)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS),
+        };
+        if self.push(entry.user_data(Token::Alarm.pack())) {
+            self.alarm = Some(at);
         }
     }
 
@@ -331,6 +358,8 @@ impl UringDriver {
                     }
                 }
                 Some(Token::Wake) => self.wake_armed = more,
+                // The timeout has ended, or was over before it could be moved.
+                Some(Token::Alarm) => self.alarm = None,
                 Some(Token::Send { chunk, piece }) if chunk == self.chunk => {
                     // Success is skipped by the kernel, so whatever comes is an error.
                     let error = completion.result().checked_neg().unwrap_or(libc::EIO);
@@ -368,7 +397,7 @@ impl UringDriver {
         // SAFETY: what an entry points to outlives the kernel's use of it. Receives: `head` is boxed and lives until
         // after the ring is closed. Sends: the message lies in `outgoing`, which never grows or moves and lives as
         // long, and it points to an outbox that `send` borrows until the kernel has taken the entry or the message
-        // was blanked. Polls point to nothing. All descriptors belong to fields of this driver.
+        // was blanked. Timeouts: the span is boxed and lives until after the ring is closed. Polls point to nothing. All descriptors belong to fields of this driver.
         unsafe { self.ring.get_mut().submission().push(&entry) }.is_ok()
     }
 
@@ -521,6 +550,11 @@ impl Drop for UringDriver {
             self.buffers.keep();
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver sleeps: it turns a deadline into a span")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn is_passing(error: &io::Error) -> bool {

@@ -27,14 +27,14 @@ const DATAGRAM_BUDGET: usize = 256;
 const COMMAND_BUDGET: usize = 32;
 const MAIL_BUDGET: usize = 1024;
 /// Bytes written before a send: 54 full segments of 48 subscribers.
-const ARENA_BYTES: usize = 4 << 20;
+const ARENA_BYTES: usize = 256 << 10;
 /// When a full lane is tried again.
 const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
 /// What a router on the way writes into the congestion bits (RFC 3168 5).
 const CONGESTION_EXPERIENCED: u8 = 0b11;
 /// A sleeping shard takes the deadlines of so long a span in one wake: idle sessions have many, and a wake costs more
 /// than what it is for. Below what a retransmission notices.
-const TIMER_SPAN: Duration = Duration::from_millis(4);
+const TIMER_SPAN: Duration = Duration::from_millis(10);
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 

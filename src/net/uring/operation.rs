@@ -61,6 +61,7 @@ impl Receiver {
 pub(super) enum Token {
     Receive(SocketIndex),
     Wake,
+    Alarm,
     Send { chunk: u32, piece: u16 },
 }
 
@@ -69,6 +70,7 @@ impl Token {
         match self {
             Self::Receive(socket) => 1 << 56 | u64::from(socket),
             Self::Wake => 2 << 56,
+            Self::Alarm => 4 << 56,
             Self::Send { chunk, piece } => 3 << 56 | u64::from(chunk) << 16 | u64::from(piece),
         }
     }
@@ -78,6 +80,7 @@ impl Token {
         match number >> 56 {
             1 => Some(Self::Receive(low)),
             2 => Some(Self::Wake),
+            4 => Some(Self::Alarm),
             3 => Some(Self::Send { chunk: (number >> 16) as u32, piece: low }),
             _ => None,
         }
@@ -94,6 +97,7 @@ mod tests {
             Token::Receive(0),
             Token::Receive(SocketIndex::MAX),
             Token::Wake,
+            Token::Alarm,
             Token::Send { chunk: 0, piece: 0 },
             Token::Send { chunk: u32::MAX, piece: u16::MAX },
         ] {
