@@ -37,7 +37,7 @@ class Counting:
         self.per_packet: dict[str, float | str] = {}
 
     def __call__(self, running: Running, load: Child) -> None:
-        egress = Egress(self.rig.place().server_address, self.rig.options.ports.admin)
+        egress = Egress(self.rig.place().api_address, self.rig.options.ports.admin)
         egress.wait_for(self.workload.forwarded_per_second(), load)
         out = self.rig.children.path("perf-stat.txt")
         command = ["perf", "stat", "-x", ";", "-o", str(out), "-p", str(running.pid)]
@@ -59,8 +59,6 @@ def carry_out(rig: Rig) -> Outcome:
     reasons = {event: perf.why_not(event) for event in (CALLS, INSTRUCTIONS)}
     events = [event for event, reason in reasons.items() if reason is None]
     outcome.notes += [f"{event}: not counted here: {reason}" for event, reason in reasons.items() if reason]
-    for note in outcome.notes:
-        progress("  " + note)
     if not events:
         return outcome
     table = Table(["run", "system calls per packet", "instructions per packet, user and kernel"])

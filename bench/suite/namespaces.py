@@ -69,7 +69,8 @@ class VethPair:
         """The same cores, with server and load generator on either side of the pair."""
         return replace(
             place,
-            server_address=SERVER_ADDRESS,
+            api_address=SERVER_ADDRESS,
+            media_address=SERVER_ADDRESS,
             load_address=LOAD_ADDRESS,
             server_prefix=("ip", "netns", "exec", self.server),
             load_prefix=("ip", "netns", "exec", self.load),

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 
 from comparison import Group, Ratio, Variant, carry_out, expected_seconds
-from machine import ROOT
+from machine import ROOT, own_address
 from outcome import Outcome, Series
-from rig import Options, Rig, progress, say
-from servers import Peer, Ringcast, peers_that_exist, shown
+from rig import Options, Rig, say
+from servers import Peer, Place, Ringcast, peers_that_exist, shown
 from workload import fan_out
 
 # At 1 → 200 Janus is left out: it is far from that at 1 → 50.
 LARGE_PEERS = ("mediasoup", "pion")
+
+
+def place(rig: Rig) -> Place:
+    """Media on an address of the machine, for all alike: Janus refuses that of loopback."""
+    address = own_address()
+    return replace(rig.place(), media_address=address, load_address=address)
 
 
 def groups_for(options: Options, peers: list[Peer]) -> list[Group]:
@@ -23,8 +30,8 @@ def groups_for(options: Options, peers: list[Peer]) -> list[Group]:
         if not taking_part:
             continue
         workload = fan_out(count)
-        ours = Variant(f"{workload.label}, ringcast", Ringcast(), workload)
-        theirs = [Variant(f"{workload.label}, {peer.name}", peer, workload) for peer in taking_part]
+        ours = Variant(f"{workload.label}, ringcast", Ringcast(), workload, place)
+        theirs = [Variant(f"{workload.label}, {peer.name}", peer, workload, place) for peer in taking_part]
         ratios = [
             Ratio(f"peer {peer.name} {workload.label}", f"{workload.label}: ringcast / {peer.name}", ours.name, side.name)
             for peer, side in zip(taking_part, theirs)
@@ -51,8 +58,6 @@ def expected(options: Options) -> float:
 
 def carry_out_peers(rig: Rig) -> Outcome:
     peers, lines = split()
-    for line in lines:
-        progress("  " + line)
     outcome = carry_out(rig, groups_for(rig.options, peers)) if peers else Outcome()
     if lines and peers_that_exist():
         lines.append("`bench/run --install-peers` installs what is missing")

@@ -48,7 +48,7 @@ class Sampling:
         self.data = rig.children.path("perf.data")
 
     def __call__(self, running: Running, load: Child) -> None:
-        egress = Egress(self.rig.place().server_address, self.rig.options.ports.admin)
+        egress = Egress(self.rig.place().api_address, self.rig.options.ports.admin)
         egress.wait_for(self.workload.forwarded_per_second(), load)
         command = ["perf", "record", "-e", EVENT, "-F", str(HERTZ), "-g", "--call-graph", UNWINDING]
         command += ["-o", str(self.data), "-p", str(running.pid), "--", "sleep", str(window(self.rig.options))]
@@ -72,7 +72,6 @@ def carry_out(rig: Rig) -> Outcome:
     reason = perf.why_not(EVENT)
     if reason:
         outcome.notes.append(f"not profiled here: {reason}")
-        progress("  " + outcome.notes[0])
         return outcome
     workload = workload_for(rig.options)
     sampling = Sampling(rig, workload)

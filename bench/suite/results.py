@@ -19,6 +19,7 @@ import machine
 import verdict
 from machine import ROOT
 from outcome import Outcome, Series, Table
+from processes import Failed
 from spread import Spread
 
 FOLDER = ROOT / "bench" / "results"
@@ -42,9 +43,9 @@ class Results:
         path = self.folder / "machine.json"
         earlier = read(path)
         commands = [*(earlier or {}).get("commands", []), command]
-        if earlier and {**earlier["machine"], "load_average_at_start": ""} != {**self.machine, "load_average_at_start": ""}:
-            # Series of two machines side by side would be compared.
-            raise SystemExit(f"{path} is of another machine: move its folder away, or name one with --results")
+        if earlier and identity(earlier) != identity({"commit": self.commit, "machine": self.machine}):
+            # Series of two machines or commits side by side would be compared.
+            raise Failed(f"{path} is of another machine or commit: move its folder away, or name one with --results")
         found = {"commit": self.commit, "machine": self.machine, "commands": commands}
         path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -97,6 +98,11 @@ class Results:
                 parts.append("![Flame graph](profile-flame.svg)")
         parts += ["## verdict", judged.markdown()]
         (self.folder / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def identity(found: dict) -> tuple:
+    """What makes results comparable: the commit, and all of the machine but how busy it was."""
+    return found["commit"], {key: value for key, value in found["machine"].items() if key != "load_average_at_start"}
 
 
 def read(path: Path) -> Optional[dict]:

@@ -25,7 +25,9 @@ class Place:
 
     server_cores: str
     load_cores: str
-    server_address: str = "127.0.0.1"
+    # Of the API, and of the media of the server; then of the sockets of the load generator.
+    api_address: str = "127.0.0.1"
+    media_address: str = "127.0.0.1"
     load_address: str = "127.0.0.1"
     server_prefix: tuple[str, ...] = ()
     load_prefix: tuple[str, ...] = ()
@@ -96,15 +98,15 @@ class Ringcast:
     gso: bool = True
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
-        address = place.server_address
+        address = place.api_address
         if not place.server_prefix:
             must_be_free(address, ports.api)
-            must_be_free(address, ports.media, socket.SOCK_DGRAM)
+            must_be_free(place.media_address, ports.media, socket.SOCK_DGRAM)
         command = [] if self.gso else ["env", "RINGCAST_MEDIA_GSO=false"]
         command += [str(programs / "ringcast"), "--shards", str(self.shards), "--io", self.io]
         command += ["--app", f"{APP}:{SECRET}", "--log", "warn", "--listen", f"{address}:{ports.api}"]
         command += ["--admin", f"{address}:{ports.admin}"]
-        command += ["--media-port", str(ports.media), "--media-address", address]
+        command += ["--media-port", str(ports.media), "--media-address", place.media_address]
         child = children.start(place.for_server(command), "ringcast")
         wait_until(lambda: listens(child.pid, ports.api), child, READY_SECONDS, "the server does not start")
         admin = ["--admin", f"http://{address}:{ports.admin}"]
@@ -116,12 +118,15 @@ class Limit:
     """The bare loop: receives, copies, seals and sends, and does nothing else."""
 
     gso: bool = True
+    # What this server and the clients of the load generator agree on: both seal with the same cipher.
+    cipher: str = "aes-256-gcm"
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
-        address = f"{place.server_address}:{ports.limit}"
+        address = f"{place.media_address}:{ports.limit}"
         if not place.server_prefix:
-            must_be_free(place.server_address, ports.limit, socket.SOCK_DGRAM)
-        command = [str(programs / "limit"), "--listen", address] + ([] if self.gso else ["--gso", "off"])
+            must_be_free(place.media_address, ports.limit, socket.SOCK_DGRAM)
+        command = [str(programs / "limit"), "--listen", address, "--cipher", self.cipher]
+        command += [] if self.gso else ["--gso", "off"]
         child = children.start(place.for_server(command), "limit")
         wait_until(lambda: "ready" in child.said(), child, READY_SECONDS, "the bare loop does not start")
         return Running(child, child.pid, ["--limit", address])
@@ -138,15 +143,15 @@ class Peer:
         return self.folder / self.name / name
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
-        must_be_free(place.server_address, ports.peer)
+        must_be_free(place.api_address, ports.peer)
         pid_file = children.path(f"{self.name}.pid")
         pid_file.unlink(missing_ok=True)
-        command = [shown(self.script("run")), "--listen", f"{place.server_address}:{ports.peer}"]
-        command += ["--media-address", place.server_address, "--pidfile", str(pid_file)]
+        command = [shown(self.script("run")), "--listen", f"{place.api_address}:{ports.peer}"]
+        command += ["--media-address", place.media_address, "--pidfile", str(pid_file)]
         child = children.start(place.for_server(command), self.name)
         serves = lambda: "ready" in child.said().split() and pid_file.exists()  # noqa: E731
         wait_until(serves, child, PEER_READY_SECONDS, f"{self.name} does not start")
-        return Running(child, int(pid_file.read_text(encoding="ascii")), api_flags(place.server_address, ports.peer))
+        return Running(child, int(pid_file.read_text(encoding="ascii")), api_flags(place.api_address, ports.peer))
 
     def why_not(self) -> Optional[str]:
         """One line that says why it cannot be measured here; nothing when it can."""
@@ -160,7 +165,7 @@ class Peer:
         if done.returncode == 0:
             return None
         lines = (done.stdout + done.stderr).strip().splitlines()
-        return lines[0] if lines else f"{shown(script)} ended with status {done.returncode}"
+        return lines[0].removeprefix(f"{self.name}: ") if lines else f"{shown(script)} ended with status {done.returncode}"
 
 
 Target = Ringcast | Limit | Peer
