@@ -113,8 +113,8 @@ def carry_out(rig: Rig) -> Outcome:
     end = f"the next rate: {tries.why[bad]}" if bad else "the search ends here, more was not tried"
     table.rows.append(["highest rate that loses nothing, packets/s", "search", f"{found:,} ({end})"])
     outcome.keep("capacity", spread([float(found)]))
-    outcome.panels.append(Panel("Forwarded packets per second without loss", [Bar(workload.label, spread([float(found)]))],
-                                digits=0))
+    bar = Bar(workload.label, spread([float(found)]))
+    outcome.panels.append(Panel("Forwarded packets per second without loss", [bar], digits=0))
     deliver(rig, replace(workload, video_kbps=int(good * DELIVERY_SHARE)), outcome, table)
     delay(rig, replace(workload, video_kbps=int(good * LATENCY_SHARE)), outcome, table)
     return outcome
@@ -130,10 +130,15 @@ def deliver(rig: Rig, workload: Workload, outcome: Outcome, table: Table) -> Non
         progress(f"  {label}: {run.figure('delivered_ratio')} delivered" + run.why_void())
     good = valid_by_round(runs).values()
     share = spread(run.figure("delivered_ratio") for run in good)
-    outcome.keep("delivered", None if share is None else spread([share.median * 100, share.low * 100, share.high * 100]))
+    outcome.keep("delivered", spread(in_percent(run) for run in good))
     text = f"{share.median:.4%} ({share.low:.4%}–{share.high:.4%})" if share else "none is valid"
     table.rows.append([f"delivered at {DELIVERY_SHARE:.0%} of it", f"{len(good)} of {DELIVERY_RUNS}", text])
     table.rows.append(["latency there, p50 / p99 / p99.9, ms", f"{len(good)}", latency(list(good))])
+
+
+def in_percent(run: Run) -> Optional[float]:
+    share = run.figure("delivered_ratio")
+    return None if share is None else share * 100
 
 
 def delay(rig: Rig, workload: Workload, outcome: Outcome, table: Table) -> None:
@@ -155,7 +160,8 @@ def delay(rig: Rig, workload: Workload, outcome: Outcome, table: Table) -> None:
         bars.append(Bar(f"{name}, p99", spread(run.figure("latency_ms", "p99") for run in good), len(bars)))
     above = paired(runs["ringcast"], runs["limit"], difference_of_p99)
     outcome.keep("latency", above)
-    table.rows.append(["p99 above that of the bare loop, ms", str(above.count if above else 0), above.text() if above else "?"])
+    told = (str(above.count), above.text()) if above else ("0", "none is valid")
+    table.rows.append(["p99 above that of the bare loop, ms", *told])
     bars.append(Bar("difference in a round", above, len(bars)))
     outcome.panels.append(Panel("Latency at half load, ms", bars))
 

@@ -42,9 +42,10 @@ STYLE = """
 
 def document(width: float, height: float, body: list[str], style: str = STYLE, about: str = "") -> str:
     """An SVG file."""
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}">'
-    ground = f'<rect class="ground" width="{width:.0f}" height="{height:.0f}"/>'
-    return "\n".join([head, f"<title>{escape(about)}</title>", f"<style>{style}</style>", ground, *body, "</svg>"]) + "\n"
+    size = f'width="{width:.0f}" height="{height:.0f}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" {size}>'
+    lines = [head, f"<title>{escape(about)}</title>", f"<style>{style}</style>", f'<rect class="ground" {size}/>']
+    return "\n".join([*lines, *body, "</svg>"]) + "\n"
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:

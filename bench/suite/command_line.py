@@ -101,7 +101,8 @@ def run_all(rig: Rig, wanted: list[Series], results: Results) -> list[str]:
     """Runs series after series; returns what went wrong."""
     errors: list[str] = []
     for number, series in enumerate(wanted, 1):
-        say(f"\n## {series.name}: {series.title} ({number} of {len(wanted)}, about {minutes(series.expected(rig.options))})\n")
+        about = f"{number} of {len(wanted)}, about {minutes(series.expected(rig.options))}"
+        say(f"\n## {series.name}: {series.title} ({about})\n")
         begun = time.monotonic()
         try:
             outcome = series.carry_out(rig)

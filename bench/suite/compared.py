@@ -46,7 +46,8 @@ def shape_groups(options: Options) -> list[Group]:
     for lines in LINES[:1] if options.quick else LINES:
         name = f"1 → 50, {lines} lines"
         variants.append(Variant(name, Ringcast(), fan_out(50, lines=lines)))
-        ratios.append(Ratio(f"growth {lines} lines", f"{lines} lines / 1 line, 1 → 50", name, base.name, GROWTH_MARKS))
+        told = f"{lines} lines / 1 line, 1 → 50"
+        ratios.append(Ratio(f"growth {lines} lines", told, name, base.name, GROWTH_MARKS))
     groups = [Group(variants, ratios)]
     if not options.quick:
         groups.append(large_fan_out())
@@ -159,8 +160,8 @@ def carry_out_shards(rig: Rig) -> Outcome:
 def carry_out_shape(rig: Rig) -> Outcome:
     outcome = carry_out(rig, shape_groups(rig.options))
     outcome.notes.append(
-        f"1 → {LARGE_FAN_OUT} and the 1 → 50 beside it send {LARGE_FAN_OUT_KBPS} kbit/s in place of {VIDEO_KBPS}, so "
-        "that the core of the load generator does not saturate; the ratio compares equal rates."
+        f"1 → {LARGE_FAN_OUT} and the 1 → 50 beside it send {LARGE_FAN_OUT_KBPS} kbit/s in place of {VIDEO_KBPS}, "
+        "so that the core of the load generator does not saturate; the ratio compares equal rates."
     )
     return outcome
 

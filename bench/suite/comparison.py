@@ -99,8 +99,8 @@ def runs_of(outcome: Outcome, name: str) -> list[Run]:
 def show(outcome: Outcome, groups: list[Group]) -> None:
     """Fills tables, panels and measures from the runs."""
     table = Table(
-        ["run", "rounds used", "CPU per packet, ns", "of it in the kernel", "delivered", "latency p50 / p99 / p99.9, ms",
-         "load generator busy"]
+        ["run", "rounds used", "CPU per packet, ns", "of it in the kernel", "delivered",
+         "latency p50 / p99 / p99.9, ms", "load generator busy"]
     )
     ratios = Table(["ratio of CPU per packet", "rounds used", "median (min–max)"])
     panel = Panel("CPU per forwarded packet, ns", [], digits=0)

@@ -18,7 +18,10 @@ CHARACTER = 6.3
 PIXELS_MIN = 0.4
 
 # A colour for each stage, in their order.
-COLOURS = ["#e0a458", "#c9b458", "#8fb35d", "#5fae8b", "#5b9bd5", "#7f87d6", "#ad7fd0", "#d9776a", "#9aa5b1", "#b9c0c8", "#cfa9b4"]
+COLOURS = [
+    "#e0a458", "#c9b458", "#8fb35d", "#5fae8b", "#5b9bd5", "#7f87d6", "#ad7fd0", "#d9776a", "#9aa5b1", "#b9c0c8",
+    "#cfa9b4",
+]
 STYLE = """
   text { font: 11px system-ui, "DejaVu Sans", sans-serif; fill: #1f2328; }
   .ground { fill: #ffffff; }

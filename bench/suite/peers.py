@@ -33,7 +33,9 @@ def groups_for(options: Options, peers: list[Peer]) -> list[Group]:
         ours = Variant(f"{workload.label}, ringcast", Ringcast(), workload, place)
         theirs = [Variant(f"{workload.label}, {peer.name}", peer, workload, place) for peer in taking_part]
         ratios = [
-            Ratio(f"peer {peer.name} {workload.label}", f"{workload.label}: ringcast / {peer.name}", ours.name, side.name)
+            Ratio(
+                f"peer {peer.name} {workload.label}", f"{workload.label}: ringcast / {peer.name}", ours.name, side.name
+            )
             for peer, side in zip(taking_part, theirs)
         ]
         groups.append(Group([ours, *theirs], ratios))

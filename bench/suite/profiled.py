@@ -59,7 +59,9 @@ class Sampling:
     def samples(self) -> list[tuple[str, list[str]]]:
         command = ["perf", "script", "-i", str(self.data), "--no-inline", "-F", "comm,tid,ip,sym"]
         try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SCRIPT_SECONDS, check=False)
+            done = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=SCRIPT_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
             raise Failed(f"perf script did not end within {SCRIPT_SECONDS} s") from None
         if done.returncode != 0:

@@ -165,7 +165,8 @@ class Peer:
         if done.returncode == 0:
             return None
         lines = (done.stdout + done.stderr).strip().splitlines()
-        return lines[0].removeprefix(f"{self.name}: ") if lines else f"{shown(script)} ended with status {done.returncode}"
+        said = lines[0] if lines else f"{shown(script)} ended with status {done.returncode}"
+        return said.removeprefix(f"{self.name}: ")
 
 
 Target = Ringcast | Limit | Peer

@@ -37,15 +37,20 @@ RULES: list[tuple[str, list[str]]] = [
         r"ringcast::session::reports\b",
     ]),
     (WAITING, [
-        r"(do|ep|__x64_sys)_e?poll", r"io_cqring_wait", r"do_futex", r"tokio::runtime\b", r"mio::", r"ringcast::net::(host|wake)\b",
+        r"(do|ep|__x64_sys)_e?poll", r"io_cqring_wait", r"do_futex", r"tokio::runtime\b", r"mio::",
+        r"ringcast::net::(host|wake)\b",
     ]),
-    ("router", [r"ringcast::router\b", r"ringcast::shard::(forward|ingest|mailbox|publications)\b", r"ringcast::rtp\b"]),
+    ("router", [
+        r"ringcast::router\b", r"ringcast::shard::(forward|ingest|mailbox|publications)\b", r"ringcast::rtp\b",
+    ]),
     ("session ingress", [r"ringcast::session\b", r"ringcast::srtp\b", r"(str0m\w*|dimpl|is|sctp_proto)::"]),
     # What is ours and of no stage: without it the frames around it would decide.
     (OTHER, [r"ringcast::"]),
 ]
 
-STAGES = ["net receive", "demux", "session ingress", "router", "seal", "header", "outbox", "send", "timers", WAITING, OTHER]
+STAGES = [
+    "net receive", "demux", "session ingress", "router", "seal", "header", "outbox", "send", "timers", WAITING, OTHER
+]
 COMPILED = [(stage, re.compile("|".join(f"(?:{rule})" for rule in rules))) for stage, rules in RULES]
 ENTERS_KERNEL = re.compile(r"(entry_SYSCALL|do_syscall|asm_|ret_from_fork)")
 

@@ -1,4 +1,4 @@
-"""Waits until a run has reached its full rate, by the server's own counters, so that it can be looked at from outside."""
+"""Waits until a run has reached its full rate, by the server's own counters, to look at it from outside then."""
 
 from __future__ import annotations
 
