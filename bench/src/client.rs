@@ -20,6 +20,7 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, 
 
 use crate::engine;
 use crate::histogram::Histogram;
+use crate::opening::ExportedKeys;
 use crate::reception::{Incoming, ReceivedStream};
 use crate::source::{DuePacket, Media, Source};
 
@@ -127,6 +128,7 @@ pub struct Client {
     ice: IceConnectionState,
     closed: bool,
     failure: Option<String>,
+    keys: engine::KeyCell,
 }
 
 impl Client {
@@ -140,6 +142,8 @@ impl Client {
         if let Some(Credentials { ufrag, pwd }) = setup.credentials.clone() {
             config = config.set_local_ice_credentials(IceCreds { ufrag, pass: pwd });
         }
+        let keys = engine::KeyCell::default();
+        engine::announce(Arc::clone(&keys));
         let mut rtc = config
             .set_crypto_provider(engine::provider())
             .set_dtls_cert(certificate)
@@ -164,6 +168,7 @@ impl Client {
             ice: IceConnectionState::New,
             closed: false,
             failure: None,
+            keys,
         };
         client.input(now, Input::Timeout(now));
         Ok(client)
@@ -172,6 +177,11 @@ impl Client {
     /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.setup.address
+    }
+
+    /// What its DTLS handshake exported, once there was one.
+    pub fn exported_keys(&self) -> Option<&ExportedKeys> {
+        self.keys.get()
     }
 
     /// Its ICE credentials.

@@ -1,8 +1,10 @@
 //! The crypto provider of the clients: a DTLS configuration built once per process, and one certificate.
 //!
 //! The stock provider builds and self-tests a configuration for each connection, which costs more than the
-//! handshake itself and would make a machine full of clients the bottleneck of a measurement.
+//! handshake itself and would make a machine full of clients the bottleneck of a measurement. The keys of a handshake
+//! leave through a cell that was announced on this thread just before the engine was built.
 
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -11,6 +13,20 @@ use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{
     DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion,
 };
+
+use crate::opening::ExportedKeys;
+
+/// Where the keys of one handshake arrive, once.
+pub(crate) type KeyCell = Arc<OnceLock<ExportedKeys>>;
+
+thread_local! {
+    static ANNOUNCED: RefCell<Option<KeyCell>> = const { RefCell::new(None) };
+}
+
+/// Announces the cell for the next DTLS instance that is made on this thread.
+pub(crate) fn announce(cell: KeyCell) {
+    ANNOUNCED.with_borrow_mut(|slot| *slot = Some(cell));
+}
 
 /// The provider of all clients.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -49,11 +65,15 @@ impl DtlsProvider for Dtls {
             .get_or_init(|| dimpl::Config::builder().build().map(Arc::new).map_err(|error| error.to_string()))
             .clone()
             .map_err(CryptoError::Other)?;
-        Ok(Box::new(Instance(dimpl::Dtls::new_12(config, certificate.clone(), now))))
+        let dtls = dimpl::Dtls::new_12(config, certificate.clone(), now);
+        Ok(Box::new(Instance { dtls, keys: ANNOUNCED.with_borrow_mut(Option::take) }))
     }
 }
 
-struct Instance(dimpl::Dtls);
+struct Instance {
+    dtls: dimpl::Dtls,
+    keys: Option<KeyCell>,
+}
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,42 +83,49 @@ impl std::fmt::Debug for Instance {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
+        self.dtls.set_active(active);
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
+        self.dtls.handle_packet(packet)
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buf)
+        let active = self.dtls.is_active();
+        let output = self.dtls.poll_output(buf);
+        if let (DtlsOutput::KeyingMaterial(material, profile), Some(cell)) = (&output, &self.keys) {
+            // A second handshake of one client would be another transport; the first one stands.
+            let _already_set =
+                cell.set(ExportedKeys { material: material.to_vec(), profile: *profile, active });
+        }
+        output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
+        self.dtls.handle_timeout(now)
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
+        self.dtls.send_application_data(data)
     }
 
     fn is_active(&self) -> bool {
-        self.0.is_active()
+        self.dtls.is_active()
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
+        self.dtls.protocol_version()
     }
 
     fn is_closing(&self) -> bool {
-        self.0.is_closing()
+        self.dtls.is_closing()
     }
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.dtls.is_closed()
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
+        self.dtls.close()
     }
 }

@@ -9,6 +9,9 @@
 pub mod client;
 mod engine;
 pub mod histogram;
+pub mod lean;
+pub mod opening;
 pub mod reception;
+pub mod sealing;
 pub mod source;
 pub mod stamp;

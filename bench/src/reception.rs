@@ -67,6 +67,19 @@ impl CounterSet {
         })
     }
 
+    /// Members within a range.
+    pub fn count(&self, range: std::ops::Range<u64>) -> u64 {
+        let words = (range.start / 64..range.end.div_ceil(64)).map_while(|index| {
+            let word = self.words.get(usize::try_from(index).ok()?)?;
+            let below = |end: u64| match end.saturating_sub(index * 64) {
+                bits @ 0..64 => (1 << bits) - 1,
+                _ => u64::MAX,
+            };
+            Some(u64::from((word & below(range.end) & !below(range.start)).count_ones()))
+        });
+        words.sum()
+    }
+
     /// Counters between the lowest and the highest that are not in the set.
     pub fn gaps(&self) -> u64 {
         match (self.first(), self.last()) {
@@ -269,6 +282,10 @@ mod tests {
         assert_eq!(set.iter().collect::<Vec<_>>(), [5, 63, 64, 200]);
         assert_eq!((set.len(), set.first(), set.last(), set.gaps()), (4, Some(5), Some(200), 192));
         assert!(set.contains(63) && !set.contains(65) && !set.contains(u64::MAX));
+        for (range, count) in [(0..1000, 4), (5..64, 2), (6..63, 0), (63..65, 2), (200..201, 1), (64..200, 1)]
+        {
+            assert_eq!(set.count(range), count);
+        }
     }
 
     #[test]

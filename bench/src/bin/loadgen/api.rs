@@ -51,10 +51,13 @@ struct TrackReply {
 }
 
 impl Api {
-    pub(crate) fn new(server: &str, app: &str, secret: &str) -> Self {
+    /// `connections` are kept open, so that a call costs no new one.
+    pub(crate) fn new(server: &str, app: &str, secret: &str, connections: usize) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(CALL_TIMEOUT))
+            .max_idle_connections(connections)
+            .max_idle_connections_per_host(connections)
             .build();
         Self {
             agent: config.into(),

@@ -1,57 +1,57 @@
-//! A thread that runs clients over sockets: one socket for each, because a server tells clients apart by their
+//! A thread that runs endpoints over sockets: one socket for each, because a server tells clients apart by their
 //! addresses.
+//!
+//! Timers stand in a heap, and are looked at between any two sockets, so that a burst leaves on time whatever is
+//! received meanwhile.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
-use ringcast_bench::client::Client;
-use ringcast_bench::reception::ReceivedStream;
+use ringcast_bench::source::Source;
 
+use crate::batch::Batch;
+use crate::endpoint::{ClientReport, Endpoint};
 use crate::now;
 
 const WAKE: Token = Token(usize::MAX);
-/// Datagrams taken from one socket before the others have their turn.
-const RECEIVE_BUDGET: usize = 64;
 /// The longest time between two looks at the orders.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long the main thread waits for a reply.
+const REPLY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the main thread asks of a worker.
 pub(crate) enum Order {
-    /// Runs one more client.
-    Add(Box<Client>, std::net::UdpSocket),
-    /// Tells how far the clients are.
+    /// Runs one more endpoint; tells its number.
+    Add(Box<Endpoint>, Sender<usize>),
+    /// Gives an offer to an endpoint with the sources that it brings; tells the answer.
+    Offer { endpoint: usize, sdp: String, expects: Vec<u32>, reply: Sender<anyhow::Result<String>> },
+    /// Tells how far the endpoints are.
     Status(Sender<Status>),
+    /// Stops the sources with ids from this one on.
+    Silence(u32, Sender<()>),
     /// Begins to measure: forgets latencies and tells the counters of the sources.
     Begin(Sender<SourceCounters>),
     /// Stops the sources and tells their counters.
     Pause(Sender<SourceCounters>),
-    /// Ends the thread and tells what every client has seen.
+    /// Ends the thread and tells what every endpoint has seen.
     Finish(Sender<Vec<ClientReport>>),
 }
 
 /// Next counter of each source and layer.
 pub(crate) type SourceCounters = HashMap<(u32, u8), u64>;
 
-/// How far the clients of one worker are.
+/// How far the endpoints of one worker are.
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     pub(crate) connected: usize,
-    /// Clients that have received something on as many streams as they expect.
-    pub(crate) streams: usize,
+    /// Expected sources of which something came, over all endpoints.
+    pub(crate) begun: usize,
     pub(crate) failures: Vec<String>,
-}
-
-/// What one client has seen.
-pub(crate) struct ClientReport {
-    pub(crate) publisher: bool,
-    pub(crate) created_at: Instant,
-    pub(crate) connected_at: Option<Instant>,
-    pub(crate) streams: Vec<ReceivedStream>,
 }
 
 /// The main thread's end of a worker.
@@ -66,21 +66,19 @@ impl Handle {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
         let (orders, inbox) = channel();
-        let worker = Worker { poll, inbox, clients: Vec::new() };
-        let thread = std::thread::Builder::new().name("clients".to_owned()).spawn(move || worker.run())?;
+        let worker = move || {
+            let timers = BinaryHeap::new();
+            Worker { poll, inbox, endpoints: Vec::new(), timers, batch: Batch::new() }.run()
+        };
+        let thread = std::thread::Builder::new().name("clients".to_owned()).spawn(worker)?;
         Ok(Self { orders, waker, thread })
-    }
-
-    pub(crate) fn order(&self, order: Order) -> anyhow::Result<()> {
-        self.orders.send(order).ok().context("a client thread has ended")?;
-        self.waker.wake()?;
-        Ok(())
     }
 
     pub(crate) fn ask<T>(&self, order: impl FnOnce(Sender<T>) -> Order) -> anyhow::Result<T> {
         let (reply, answer) = channel();
-        self.order(order(reply))?;
-        answer.recv_timeout(Duration::from_secs(10)).context("a client thread does not answer")
+        self.orders.send(order(reply)).ok().context("a client thread has ended")?;
+        self.waker.wake()?;
+        answer.recv_timeout(REPLY_PATIENCE).context("a client thread does not answer")
     }
 
     pub(crate) fn join(self) -> anyhow::Result<()> {
@@ -88,21 +86,17 @@ impl Handle {
     }
 }
 
-struct Running {
-    client: Client,
-    socket: UdpSocket,
-}
-
 struct Worker {
     poll: Poll,
     inbox: Receiver<Order>,
-    clients: Vec<Running>,
+    endpoints: Vec<Endpoint>,
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    batch: Batch,
 }
 
 impl Worker {
     fn run(mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(1024);
-        let mut buffer = vec![0; 4096];
         let mut unfinished: Vec<usize> = Vec::new();
         loop {
             while let Ok(order) = self.inbox.try_recv() {
@@ -119,116 +113,113 @@ impl Worker {
             let mut readable = std::mem::take(&mut unfinished);
             readable.extend(events.iter().map(|event| event.token().0).filter(|token| *token != WAKE.0));
             for index in readable {
-                if let Some(running) = self.clients.get_mut(index)
-                    && running.receive(&mut buffer)?
+                self.run_timers()?;
+                if let Some(endpoint) = self.endpoints.get_mut(index)
+                    && endpoint.receive(&mut self.batch)?
                 {
                     unfinished.push(index);
                 }
+                self.schedule(index);
             }
-            let time = now();
-            for running in &mut self.clients {
-                if running.client.poll_timeout().is_some_and(|at| at <= time) {
-                    running.client.handle_timeout(now());
-                    running.send()?;
-                }
-            }
+            self.run_timers()?;
         }
     }
 
     fn wait(&self) -> Duration {
-        let next = self.clients.iter().filter_map(|running| running.client.poll_timeout()).min();
+        let next = self.timers.peek().map(|Reverse((at, _))| *at);
         next.map_or(WAIT_MAX, |at| at.saturating_duration_since(now()).min(WAIT_MAX))
+    }
+
+    /// Enters the next time of an endpoint, unless an earlier one is entered.
+    fn schedule(&mut self, index: usize) {
+        let Some(endpoint) = self.endpoints.get_mut(index) else { return };
+        let Some(at) = endpoint.next_at() else { return };
+        if endpoint.scheduled.is_none_or(|entered| at < entered) {
+            endpoint.scheduled = Some(at);
+            self.timers.push(Reverse((at, index)));
+        }
+    }
+
+    fn run_timers(&mut self) -> anyhow::Result<()> {
+        let time = now();
+        while let Some(Reverse((at, index))) = self.timers.peek().copied().filter(|first| first.0.0 <= time) {
+            self.timers.pop();
+            // An entry that an earlier one has replaced.
+            let Some(endpoint) = self.endpoints.get_mut(index).filter(|known| known.scheduled == Some(at))
+            else {
+                continue;
+            };
+            endpoint.scheduled = None;
+            if endpoint.next_at().is_some_and(|due| due <= time) {
+                endpoint.handle_timeout(&mut self.batch)?;
+            }
+            self.schedule(index);
+        }
+        Ok(())
     }
 
     /// Returns whether the thread is to end. A main thread that no longer waits for a reply has given up.
     fn obey(&mut self, order: Order) -> anyhow::Result<bool> {
         match order {
-            Order::Add(client, socket) => {
-                socket.set_nonblocking(true)?;
-                let mut socket = UdpSocket::from_std(socket);
-                self.poll.registry().register(&mut socket, Token(self.clients.len()), Interest::READABLE)?;
-                let mut running = Running { client: *client, socket };
-                running.client.handle_timeout(now());
-                running.send()?;
-                self.clients.push(running);
+            Order::Add(mut endpoint, reply) => {
+                let index = self.endpoints.len();
+                self.poll.registry().register(&mut endpoint.socket, Token(index), Interest::READABLE)?;
+                endpoint.begin(&mut self.batch)?;
+                self.endpoints.push(*endpoint);
+                self.schedule(index);
+                let _gone = reply.send(index);
+            }
+            Order::Offer { endpoint: index, sdp, expects, reply } => {
+                let endpoint = self.endpoints.get_mut(index).context("there is no such endpoint")?;
+                let _gone = reply.send(endpoint.accept_offer(&sdp, &expects, &mut self.batch));
+                self.schedule(index);
             }
             Order::Status(reply) => {
                 let _gone = reply.send(self.status());
             }
+            Order::Silence(from, reply) => {
+                let silent = self.sources_mut().filter(|source| source.id() >= from);
+                silent.for_each(Source::pause);
+                let _gone = reply.send(());
+            }
             Order::Begin(reply) => {
-                self.clients.iter_mut().for_each(|running| running.client.reset_latency());
+                self.endpoints.iter_mut().for_each(Endpoint::reset_latency);
                 let _gone = reply.send(self.counters());
             }
             Order::Pause(reply) => {
-                let sections = self.clients.iter_mut().flat_map(|running| running.client.published_mut());
-                sections.for_each(|section| section.source.pause());
+                self.sources_mut().for_each(Source::pause);
                 let _gone = reply.send(self.counters());
             }
             Order::Finish(reply) => {
-                let reports = self.clients.iter().map(|running| ClientReport {
-                    publisher: !running.client.published().is_empty(),
-                    created_at: running.client.created_at(),
-                    connected_at: running.client.connected_at(),
-                    streams: running.client.streams().to_vec(),
-                });
-                let _gone = reply.send(reports.collect());
+                for endpoint in &mut self.endpoints {
+                    endpoint.end(&mut self.batch)?;
+                }
+                let _gone = reply.send(self.endpoints.iter().map(Endpoint::report).collect());
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
+    fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.endpoints.iter_mut().flat_map(Endpoint::sources_mut)
+    }
+
     fn status(&self) -> Status {
-        let clients = || self.clients.iter().map(|running| &running.client);
         Status {
-            connected: clients().filter(|client| client.connected_at().is_some()).count(),
-            streams: clients().map(|client| client.streams().len()).sum(),
-            failures: clients()
-                .filter_map(|client| client.failure().or_else(|| client.is_closed().then_some("closed")))
-                .map(str::to_owned)
-                .collect(),
+            connected: self.endpoints.iter().filter(|endpoint| endpoint.is_connected()).count(),
+            begun: self.endpoints.iter().map(Endpoint::begun).sum(),
+            failures: self.endpoints.iter().filter_map(Endpoint::failure).collect(),
         }
     }
 
     fn counters(&self) -> SourceCounters {
-        let sections = self.clients.iter().flat_map(|running| running.client.published());
-        sections
-            .flat_map(|section| {
-                let source = section.source.id();
-                section.source.totals().zip(0..).map(move |(layer, index)| ((source, index), layer.packets))
+        let sources = self.endpoints.iter().flat_map(Endpoint::sources);
+        sources
+            .flat_map(|source| {
+                let layers = source.totals().zip(0..);
+                layers.map(|(layer, index)| ((source.id(), index), layer.packets))
             })
             .collect()
-    }
-}
-
-impl Running {
-    /// Returns whether more may wait in the socket.
-    fn receive(&mut self, buffer: &mut [u8]) -> anyhow::Result<bool> {
-        for _ in 0..RECEIVE_BUDGET {
-            match self.socket.recv_from(buffer) {
-                Ok((len, source)) => {
-                    self.client.handle_datagram(now(), source, buffer.get(..len).unwrap_or_default());
-                    self.send()?;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                // An ICMP error of an earlier send; ICE finds out by itself whether the server is there.
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(true)
-    }
-
-    fn send(&mut self) -> anyhow::Result<()> {
-        while let Some(transmit) = self.client.poll_transmit() {
-            match self.socket.send_to(&transmit.contents, transmit.destination) {
-                Ok(_) => {}
-                // A full socket buffer loses the datagram, as the network would.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
