@@ -100,7 +100,7 @@ def show(outcome: Outcome, groups: list[Group]) -> None:
     """Fills tables, panels and measures from the runs."""
     table = Table(
         ["run", "rounds used", "CPU per packet, ns", "of it in the kernel", "delivered",
-         "latency p50 / p99 / p99.9, ms", "load generator busy"]
+         "latency p50 / p99 / p99.9, ms", "load generator busy", "server kept waiting"]
     )
     ratios = Table(["ratio of CPU per packet", "rounds used", "median (min–max)"])
     panel = Panel("CPU per forwarded packet, ns", [], digits=0)
@@ -135,9 +135,10 @@ def cells(runs: list[Run]) -> list[str]:
     used = f"{len(good)} of {len(counted)}"
     if not good:
         reasons = list(dict.fromkeys(reason for run in counted for reason in run.void))
-        return [used, "void: " + "; ".join(reasons)[:160] if reasons else "not run", "", "", "", ""]
+        return [used, "void: " + "; ".join(reasons)[:160] if reasons else "not run", "", "", "", "", ""]
     cost = spread(ns_per_packet(run) for run in good)
     shares = spread(ratio(run.figure("server", "system_ns_per_packet"), ns_per_packet(run)) for run in good)
+    waited = spread(ratio(run.figure("server", "waited_ns"), nanoseconds(run)) for run in good)
     busy = spread(run.figure("own", "busy") for run in good)
     arrived = min(run.figure("delivered_ratio") or 0.0 for run in good)
     return [
@@ -147,7 +148,13 @@ def cells(runs: list[Run]) -> list[str]:
         f"{arrived:.3%}" if arrived < 1 else "100 %",
         latency(good),
         f"{busy.median:.0%}" if busy else "",
+        f"{waited.median:.1%}" if waited else "",
     ]
+
+
+def nanoseconds(run: Run) -> Optional[float]:
+    span = run.figure("span_s")
+    return None if span is None else span * 1e9
 
 
 def latency(runs: list[Run]) -> str:

@@ -27,11 +27,20 @@ def total(value: object) -> float:
 
 
 def missing_packets(result: dict) -> float:
-    """Packets that neither arrived, nor were dropped for a counted reason, nor lost in full socket buffers."""
-    gap = total(result.get("expected")) - total(result.get("delivered")) - total(result.get("dropped_by_reason"))
-    explained = total(result.get("socket_drops"))
-    # More than was expected is as wrong as less; buffers explain only what is missing.
-    return gap - explained if gap > explained else min(gap, 0.0)
+    """Packets that neither arrived, nor were dropped for a counted reason, nor lost in full socket buffers.
+
+    Less than zero when more arrived than was sent. The load generator knows which drops are of one subscriber and has
+    taken these off; what was lost of a publisher is missing at all of its subscribers.
+    """
+    lost = total(result.get("expected")) - total(result.get("delivered"))
+    if lost <= 0:
+        return lost
+    drops = total(result.get("dropped_by_reason"))
+    unaccounted = at(result, "unaccounted")
+    gap = lost - drops if unaccounted is None else unaccounted
+    fan_out = total(result.get("expected")) / (total(result.get("sent")) or 1.0)
+    of_publishers = total(result.get("server_socket_drops")) + (0.0 if unaccounted is None else drops)
+    return max(gap - total(result.get("socket_drops")) - fan_out * of_publishers, 0.0)
 
 
 def void_reasons(result: dict, must_arrive: bool = True) -> list[str]:

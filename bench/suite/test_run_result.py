@@ -20,10 +20,16 @@ class Voids(unittest.TestCase):
         self.assertIn("3 packets are not accounted for", reason)
 
     def test_full_socket_buffers_explain_what_is_missing(self):
-        self.assertEqual(void_reasons(result(delivered=990, socket_drops={"receive_buffer": 10})), [])
+        self.assertEqual(void_reasons(result(delivered=990, socket_drops=10)), [])
         self.assertEqual(missing_packets(result(delivered=990, socket_drops=4)), 6)
         # Buffers that lost packets of others explain no packet too many.
         self.assertEqual(missing_packets(result(delivered=1000, socket_drops=4)), 0)
+
+    def test_what_is_lost_of_a_publisher_is_missing_at_all_subscribers(self):
+        lost = {"sent": 100, "delivered": 970, "unaccounted": 30}
+        self.assertEqual(missing_packets(result(**lost)), 30)
+        self.assertEqual(missing_packets(result(**lost, server_socket_drops=2)), 10)
+        self.assertEqual(missing_packets(result(**lost, dropped_by_reason={"lane_full": 3})), 0)
 
     def test_more_than_was_sent_is_void(self):
         self.assertEqual(missing_packets(result(delivered=1002, socket_drops=9)), -2)
