@@ -60,8 +60,8 @@ class Workload:
 
     def run_seconds(self, measured: float) -> float:
         """About how long a run takes: start, connecting, warming up, measuring, draining, stop."""
-        sections = self.clients() + self.streams() * (self.lines if self.lines > 1 else 1)
-        return measured + 2.3 + 0.004 * self.clients() + 0.002 * sections
+        lines = self.streams() * self.lines if self.lines > 1 else 0
+        return measured + 2.0 + 0.006 * self.clients() + 0.0012 * lines
 
 
 def fan_out(subscribers: int, **more: object) -> Workload:
