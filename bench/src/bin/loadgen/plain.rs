@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use ringcast_bench::source::{Media, Source};
 
-/// Bytes of the extension block that the server's forwarded packets carry between header and payload. Payloads are
+/// Bytes of the extension block that forwarded packets of a server carry between header and payload. Payloads are
 /// longer by it here, so that the bare loop sends datagrams of the same length.
-const EXTENSION_BYTES: usize = 12;
+const VIDEO_EXTENSION_BYTES: usize = 12;
+const AUDIO_EXTENSION_BYTES: usize = 8;
 
 /// A publisher of plain RTP.
 pub(crate) struct PlainPublisher {
@@ -52,8 +53,10 @@ impl PlainPublisher {
 
 fn longer(media: &Media) -> Media {
     let mut media = media.clone();
-    let (Media::Audio { payload_bytes } | Media::Video { payload_bytes, .. }) = &mut media;
-    *payload_bytes += EXTENSION_BYTES;
+    match &mut media {
+        Media::Audio { payload_bytes } => *payload_bytes += AUDIO_EXTENSION_BYTES,
+        Media::Video { payload_bytes, .. } => *payload_bytes += VIDEO_EXTENSION_BYTES,
+    }
     media
 }
 
