@@ -123,7 +123,9 @@ def mark_names(panel: Panel, scale: Scale, y: float) -> list[str]:
 def row(bar: Bar, scale: Scale, y: float) -> list[str]:
     """One bar and its whisker."""
     middle = y + ROW / 2 - 2
-    lines = [text(MARGIN, middle + 4, bar.label)]
+    room = int((LABEL_MAX - 10) / CHARACTER)
+    label = bar.label if len(bar.label) <= room else bar.label[: room - 1] + "…"
+    lines = [text(MARGIN, middle + 4, label)]
     if bar.value is None:
         return lines + [text(scale.at(0) + 6, middle + 4, "no valid run", "note")]
     start, end = sorted((scale.at(0), scale.at(bar.value.median)))

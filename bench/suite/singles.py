@@ -83,15 +83,15 @@ def connects(rig: Rig) -> Outcome:
     used = f"{len(good)} of {sum(1 for run in outcome.runs if not run.discarded)}"
     bars = []
     for name, path, key, digits in (
-        ("connects per second of one core, media threads", ("connects_per_core_second",), "connects", 0),
-        ("connects per second of one core, whole server with HTTP and SDP", ("connects_per_core_second_whole",),
-         "connects whole", 0),
-        ("connects per second that were made", ("connects_per_second",), "connects made", 0),
+        ("one core, media threads", ("connects_per_core_second",), "connects", 0),
+        ("one core, whole server with HTTP and SDP", ("connects_per_core_second_whole",), "connects whole", 0),
+        ("made by the load generator", ("connects_per_second",), "connects made", 0),
         ("CPU of one connect, whole server, µs", ("server", "us_per_connect"), "", 1),
         ("CPU of one connect, media threads, µs", ("server", "shard_us_per_connect"), "", 1),
     ):
         found = spread(run.figure(*path) for run in good)
-        table.rows.append([name, used, found.text(digits) if found else "none is valid"])
+        told = name if not key else f"connects per second, {name}"
+        table.rows.append([told, used, found.text(digits) if found else "none is valid"])
         if key:
             outcome.keep(key, found)
             bars.append(Bar(name, found, len(bars)))
