@@ -92,7 +92,7 @@ def subscribers(options: Options) -> int:
 
 def expected(options: Options) -> float:
     workload = fan_out(subscribers(options))
-    runs = 3 if options.quick else 11
+    runs = 3 if options.quick else 13
     delivery = DELIVERY_RUNS * workload.run_seconds(options.seconds)
     pairs = rounds_of(options, LATENCY_ROUNDS) * 2 * workload.run_seconds(options.seconds)
     return runs * workload.run_seconds(SEARCH_SECONDS) + delivery + pairs
