@@ -1,0 +1,198 @@
+"""The series that compare CPU per forwarded packet: with the bare loop, among workloads, drivers and shards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comparison import Group, Ratio, Variant, carry_out, expected_seconds
+from namespaces import VethPair
+from outcome import Outcome, Series
+from processes import Failed
+from rig import Options, Rig
+from servers import Limit, Ringcast
+from workload import VIDEO_KBPS, Workload, fan_out
+
+# 1 → 1000 at the rate of the others would be nearly more than a load generator on one core can take in.
+LARGE_FAN_OUT = 1000
+LARGE_FAN_OUT_KBPS = VIDEO_KBPS // 2
+# Of series that no verdict hangs on.
+FEWER_ROUNDS = 3
+LINES = (10, 50)
+LIMIT_MARKS = ((1.6, "must"), (1.25, "aim"))
+GROWTH_MARKS = ((1.25, "must"), (1.1, "aim"))
+
+
+def sizes(options: Options, wanted: tuple[int, ...], quick: tuple[int, ...]) -> tuple[int, ...]:
+    return quick if options.quick else wanted
+
+
+def against_limit(workload: Workload) -> Group:
+    """This server beside the bare loop."""
+    ours, bare = f"{workload.label}, ringcast", f"{workload.label}, limit"
+    return Group(
+        [Variant(ours, Ringcast(), workload), Variant(bare, Limit(), workload)],
+        [Ratio(f"limit {workload.label}", f"{workload.label}: ringcast / limit", ours, bare, LIMIT_MARKS)],
+    )
+
+
+def limit_groups(options: Options) -> list[Group]:
+    return [against_limit(fan_out(count)) for count in sizes(options, (1, 10, 50, 200), (10, 50))]
+
+
+def shape_groups(options: Options) -> list[Group]:
+    base = Variant("1 → 50", Ringcast(), fan_out(50))
+    variants, ratios = [base], []
+    if not options.quick:
+        variants.append(Variant("1 → 200", Ringcast(), fan_out(200)))
+        ratios.append(Ratio("growth 1 → 200", "1 → 200 / 1 → 50", "1 → 200", base.name, GROWTH_MARKS))
+    for lines in LINES[:1] if options.quick else LINES:
+        name = f"1 → 50, {lines} lines"
+        variants.append(Variant(name, Ringcast(), fan_out(50, lines=lines)))
+        told = f"{lines} lines / 1 line, 1 → 50"
+        ratios.append(Ratio(f"growth {lines} lines", told, name, base.name, GROWTH_MARKS))
+    groups = [Group(variants, ratios)]
+    if not options.quick:
+        groups.append(large_fan_out())
+    return groups
+
+
+def large_fan_out() -> Group:
+    """1 → 1000 and what it is compared with, both at the same lower rate."""
+    large = fan_out(LARGE_FAN_OUT, video_kbps=LARGE_FAN_OUT_KBPS)
+    small = replace(fan_out(50), video_kbps=LARGE_FAN_OUT_KBPS)
+    rate = f"{large.packets_per_second()} packets/s"
+    names = f"{large.label}, {rate}", f"{small.label}, {rate}"
+    return Group(
+        [Variant(names[0], Ringcast(), large), Variant(names[1], Ringcast(), small)],
+        [Ratio("growth 1 → 1000", f"1 → 1000 / 1 → 50, both {rate}", *names, GROWTH_MARKS)],
+    )
+
+
+def load_groups(options: Options) -> list[Group]:
+    rooms, size, callers, listeners = (4, 5, 4, (50,)) if options.quick else (20, 10, 8, (50, 200))
+    workloads = [
+        Workload(f"{rooms} rooms of 1 → {size}", rooms=rooms, subscribers=size),
+        Workload(f"mesh of {callers}", mesh=callers),
+        *(Workload(f"audio 1 → {count}", subscribers=count, audio_only=True) for count in listeners),
+    ]
+    return [Group([Variant(workload.label, Ringcast(), workload)]) for workload in workloads]
+
+
+def two_ways(options: Options, kind: str, name: str, ways: tuple[tuple[str, Ringcast], ...]) -> list[Group]:
+    """Two settings of this server, at two sizes; the ratio is the first by the second."""
+    groups = []
+    for count in sizes(options, (50, 200), (50,)):
+        workload = fan_out(count)
+        variants = [Variant(f"{workload.label}, {way}", server, workload) for way, server in ways]
+        marks = ((1.05, "must"), (1.0, "aim")) if kind == "drivers" else ()
+        key = f"{kind} {workload.label}"
+        groups.append(Group(variants, [Ratio(key, f"{workload.label}: {name}", *(v.name for v in variants), marks)]))
+    return groups
+
+
+def driver_groups(options: Options) -> list[Group]:
+    ways = (("uring", Ringcast(io="uring")), ("mmsg", Ringcast(io="mmsg")))
+    return two_ways(options, "drivers", "uring / mmsg", ways)
+
+
+def gso_groups(options: Options) -> list[Group]:
+    ways = (("GSO on", Ringcast()), ("GSO off", Ringcast(gso=False)))
+    return two_ways(options, "gso", "on / off", ways)
+
+
+def shard_groups(options: Options) -> list[Group]:
+    workload = fan_out(50 if options.quick else 200)
+    one, two, both = (f"{workload.label}, {text}" for text in ("1 shard", "2 shards", "2 shards on one core"))
+    return [
+        Group(
+            [
+                Variant(one, Ringcast(), workload),
+                Variant(two, Ringcast(shards=2), workload, Rig.place_of_two_shards),
+                Variant(both, Ringcast(shards=2), workload),
+            ],
+            [
+                Ratio("shards", f"{workload.label}: 2 shards / 1", two, one, ((1.1, "must"), (1.0, "aim"))),
+                Ratio("shards on one core", f"{workload.label}: 2 shards on one core / 1", both, one),
+            ],
+        )
+    ]
+
+
+def veth_groups(options: Options, pair: VethPair) -> list[Group]:
+    workload = fan_out(50)
+
+    def across(rig: Rig):
+        return pair.place(rig.place())
+
+    ours, bare, near = (f"{workload.label}, {text}" for text in ("ringcast, veth", "limit, veth", "ringcast, loopback"))
+    return [
+        Group(
+            [
+                Variant(ours, Ringcast(), workload, across),
+                Variant(bare, Limit(), workload, across),
+                Variant(near, Ringcast(), workload),
+            ],
+            [
+                Ratio("veth limit", "veth: ringcast / limit", ours, bare),
+                Ratio("veth loopback", "ringcast: veth / loopback", ours, near),
+            ],
+        )
+    ]
+
+
+def carry_out_veth(rig: Rig) -> Outcome:
+    pair = VethPair()
+    try:
+        with pair:
+            return carry_out(rig, veth_groups(rig.options, pair), FEWER_ROUNDS)
+    except Failed as failure:
+        return Outcome(notes=[f"not measured here: {failure}"])
+
+
+def carry_out_shards(rig: Rig) -> Outcome:
+    outcome = carry_out(rig, shard_groups(rig.options))
+    if len(rig.cores) < 3:
+        outcome.notes.append(
+            "This machine has no third core for the load generator: it shares a core with the second shard, which "
+            "costs both some cache and switching."
+        )
+    return outcome
+
+
+def carry_out_shape(rig: Rig) -> Outcome:
+    outcome = carry_out(rig, shape_groups(rig.options))
+    outcome.notes.append(
+        f"1 → {LARGE_FAN_OUT} and the 1 → 50 beside it send {LARGE_FAN_OUT_KBPS} kbit/s in place of {VIDEO_KBPS}, "
+        "so that the core of the load generator does not saturate; the ratio compares equal rates."
+    )
+    return outcome
+
+
+def of_groups(name: str, title: str, groups, rounds=None) -> Series:
+    return Series(
+        name,
+        title,
+        lambda options: expected_seconds(groups(options), options, rounds),
+        lambda rig: carry_out(rig, groups(rig.options), rounds),
+    )
+
+
+def with_own_end(name: str, title: str, groups, end, rounds=None) -> Series:
+    return Series(name, title, lambda options: expected_seconds(groups(options), options, rounds), end)
+
+
+SERIES = [
+    of_groups("limit", "This server beside the bare loop that only receives, copies, seals and sends", limit_groups),
+    with_own_end("shape", "How the cost of a packet grows with fan-out and with lines", shape_groups, carry_out_shape),
+    of_groups("load", "Rooms, a mesh, and audio", load_groups, FEWER_ROUNDS),
+    of_groups("drivers", "io_uring beside recvmmsg and sendmmsg", driver_groups),
+    of_groups("gso", "Segmentation offload on and off", gso_groups, FEWER_ROUNDS),
+    with_own_end("shards", "Two shards beside one", shard_groups, carry_out_shards),
+    with_own_end(
+        "veth",
+        "Two network namespaces in place of loopback",
+        lambda options: veth_groups(options, VethPair()),
+        carry_out_veth,
+        FEWER_ROUNDS,
+    ),
+]
