@@ -119,7 +119,7 @@ class Limit:
 
     gso: bool = True
     # What this server and the clients of the load generator agree on: both seal with the same cipher.
-    cipher: str = "aes-256-gcm"
+    cipher: str = "aes-128-gcm"
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
         address = f"{place.media_address}:{ports.limit}"
