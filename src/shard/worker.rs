@@ -34,7 +34,7 @@ const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
 const CONGESTION_EXPERIENCED: u8 = 0b11;
 /// A sleeping shard takes the deadlines of so long a span in one wake: idle sessions have many, and a wake costs more
 /// than what it is for. Below what a retransmission notices.
-const TIMER_SPAN: Duration = Duration::from_millis(10);
+const TIMER_SPAN: Duration = Duration::from_millis(20);
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
