@@ -201,7 +201,14 @@ impl UringDriver {
                 self.set_alarm(deadline, now);
             }
             let unsubmitted = self.flush().is_err();
-            if over || self.has_arrivals() || !self.waker.fall_asleep() {
+            if over || self.has_arrivals() {
+                return;
+            }
+            // An earlier alarm, which was to end this sleep, has ended just now.
+            if deadline.is_some() && self.alarm.is_none() && !unsubmitted {
+                continue;
+            }
+            if !self.waker.fall_asleep() {
                 return;
             }
             let failing = unsubmitted || self.sockets.iter().any(|receiver| receiver.failure().is_some());
