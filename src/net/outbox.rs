@@ -50,6 +50,7 @@ impl Transmit {
 /// The arena and the list of what is to be sent from it.
 pub struct Outbox {
     arena: Box<[u8]>,
+    full_at: usize,
     used: usize,
     offered: usize,
     datagrams: usize,
@@ -61,11 +62,18 @@ impl Outbox {
     pub fn new(arena_bytes: usize) -> Self {
         Self {
             arena: vec![0; arena_bytes].into_boxed_slice(),
+            full_at: arena_bytes,
             used: 0,
             offered: 0,
             datagrams: 0,
             transmits: Vec::with_capacity(TRANSMITS_MAX),
         }
+    }
+
+    /// Lets it count as full once it holds `bytes`, so that what was sealed is still in the processor's cache when the
+    /// kernel reads it. The room beyond is for who cannot send in between: answers to the reports and checks of a turn.
+    pub fn full_at(self, bytes: usize) -> Self {
+        Self { full_at: bytes, ..self }
     }
 
     /// Returns the next `max_len` free bytes for one datagram, or `None` when they are not there.
@@ -97,9 +105,11 @@ impl Outbox {
         }
     }
 
-    /// Tells whether it is time to send: little room or a long list.
+    /// Tells whether it is time to send: much to send, little room or a long list.
     pub fn is_full(&self) -> bool {
-        self.arena.len() - self.used < ROOM_BYTES_MIN || self.transmits.len() >= TRANSMITS_MAX
+        self.used >= self.full_at
+            || self.arena.len() - self.used < ROOM_BYTES_MIN
+            || self.transmits.len() >= TRANSMITS_MAX
     }
 
     /// Tells whether nothing is to be sent.
@@ -317,6 +327,16 @@ mod tests {
         }
         assert!(outbox.is_full());
         assert!(outbox.space(0).is_none());
+    }
+
+    #[test]
+    fn an_outbox_counts_as_full_long_before_it_has_no_room() {
+        let mut outbox = Outbox::new(4 << 20).full_at(100);
+        write(&mut outbox, 0, 1, 99);
+        assert!(!outbox.is_full());
+        write(&mut outbox, 0, 1, 1);
+        assert!(outbox.is_full());
+        assert!(outbox.space(1 << 20).is_some());
     }
 
     #[test]

@@ -404,7 +404,8 @@ impl UringDriver {
         // SAFETY: what an entry points to outlives the kernel's use of it. Receives: `head` is boxed and lives until
         // after the ring is closed. Sends: the message lies in `outgoing`, which never grows or moves and lives as
         // long, and it points to an outbox that `send` borrows until the kernel has taken the entry or the message
-        // was blanked. Timeouts: the span is boxed and lives until after the ring is closed. Polls point to nothing. All descriptors belong to fields of this driver.
+        // was blanked. Timeouts: the span is boxed and lives until after the ring is closed. Polls point to nothing.
+        // All descriptors belong to fields of this driver.
         unsafe { self.ring.get_mut().submission().push(&entry) }.is_ok()
     }
 

@@ -26,8 +26,10 @@ const COMMANDS_MAX: usize = 16_384;
 const DATAGRAM_BUDGET: usize = 256;
 const COMMAND_BUDGET: usize = 32;
 const MAIL_BUDGET: usize = 1024;
-/// Bytes written before a send: 54 full segments of 48 subscribers.
-const ARENA_BYTES: usize = 256 << 10;
+/// Bytes that one turn can write before anything is sent.
+const ARENA_BYTES: usize = 4 << 20;
+/// Bytes of media after which they are sent: less than the cache of a core.
+const SEND_BYTES: usize = 256 << 10;
 /// When a full lane is tried again.
 const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
 /// What a router on the way writes into the congestion bits (RFC 3168 5).
@@ -203,7 +205,7 @@ impl Worker {
         let mut turn = Turn {
             shard: Shard::new(setup, self.mailbox),
             driver,
-            outbox: Outbox::new(ARENA_BYTES),
+            outbox: Outbox::new(ARENA_BYTES).full_at(SEND_BYTES),
             commands: self.commands,
             events: self.events,
             wakers: self.wakers,
