@@ -44,6 +44,9 @@ impl ShardPort for ShardHandle {
 /// When it cannot start or go on, as a sentence with cause and remedy.
 pub async fn run(mut config: Config) -> anyhow::Result<()> {
     check_open_files(&config);
+    if let Err(error) = sys::refuse_huge_pages() {
+        tracing::warn!(%error, "the kernel may use huge pages: a connection costs more time and memory");
+    }
     let development = config.apps.is_empty();
     if development {
         config.apps.push(development_app()?);

@@ -52,6 +52,15 @@ pub fn cpus() -> Vec<usize> {
     (0..CPUS_MAX).filter(allowed).collect()
 }
 
+/// Has the kernel give this process small pages only.
+///
+/// Sessions come and go in pieces of a few KB; the first touch of a huge page clears two megabytes for one of them.
+pub fn refuse_huge_pages() -> io::Result<()> {
+    // SAFETY: this option takes one flag and zeros, and points to no memory.
+    let result = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    check(result).map(drop)
+}
+
 /// Returns the soft and the hard limit on open files of this process.
 pub fn open_file_limit() -> io::Result<(u64, u64)> {
     let limit = resource_limit(libc::RLIMIT_NOFILE)?;
