@@ -28,6 +28,8 @@ pub struct TransportPlan {
     pub local: IceCredentials,
     /// The description of the client's sending sections alone that feeds the ingress engine, as SDP.
     pub ingress_offer: String,
+    /// Whether the client sends media on it. The engine of one that only receives gets no SRTP keys.
+    pub takes_media: bool,
 }
 
 /// One section in which the client sends.

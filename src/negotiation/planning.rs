@@ -15,13 +15,16 @@ impl Negotiation {
             .remote
             .as_ref()
             .map(|remote| self.ingress.print(self.origin.id, remote, &self.slots));
+        let ingress: Vec<IngressPlan> =
+            self.slots.iter().filter_map(|slot| self.ingress_plan(slot)).collect();
         SessionPlan {
             transport: TransportPlan {
                 generation: self.transport.generation,
                 local: self.transport.local.clone(),
                 ingress_offer: ingress_offer.unwrap_or_default(),
+                takes_media: !ingress.is_empty(),
             },
-            ingress: self.slots.iter().filter_map(|slot| self.ingress_plan(slot)).collect(),
+            ingress,
             egress: self.slots.iter().filter_map(egress_plan).collect(),
         }
     }

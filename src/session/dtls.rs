@@ -5,6 +5,7 @@
 //! just before the engine was built, since the engine itself keeps them to itself.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -26,16 +27,34 @@ pub(super) struct ExportedKeys {
     pub(super) profile: Profile,
 }
 
-/// Where the keys of one handshake arrive, once.
-pub(super) type KeyCell = Arc<OnceLock<ExportedKeys>>;
-
-thread_local! {
-    static ANNOUNCED: RefCell<Option<KeyCell>> = const { RefCell::new(None) };
+/// Where the keys of one handshake arrive, once, and from where they go on to the engine when it needs them.
+///
+/// An engine with keys sets up six ciphers; one whose client only receives never uses them.
+#[derive(Debug, Default)]
+pub(super) struct KeyExchange {
+    exported: OnceLock<ExportedKeys>,
+    engine_needs: AtomicBool,
 }
 
-/// Announces the cell for the next DTLS instance that is made on this thread.
-pub(super) fn announce(cell: KeyCell) {
-    ANNOUNCED.with_borrow_mut(|slot| *slot = Some(cell));
+impl KeyExchange {
+    /// The keys, once there are any.
+    pub(super) fn exported(&self) -> Option<&ExportedKeys> {
+        self.exported.get()
+    }
+
+    /// Lets the engine have the keys at its next turn, and keep them.
+    pub(super) fn open_to_engine(&self) {
+        self.engine_needs.store(true, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    static ANNOUNCED: RefCell<Option<Arc<KeyExchange>>> = const { RefCell::new(None) };
+}
+
+/// Announces where the keys of the next DTLS instance that is made on this thread go.
+pub(super) fn announce(keys: Arc<KeyExchange>) {
+    ANNOUNCED.with_borrow_mut(|slot| *slot = Some(keys));
 }
 
 /// The crypto provider of all sessions.
@@ -90,13 +109,21 @@ impl DtlsProvider for Dtls {
             _ => dimpl::Dtls::new_auto(config, certificate, now),
         };
         let keys = ANNOUNCED.with_borrow_mut(Option::take);
-        Ok(Box::new(Instance { dtls, keys }))
+        Ok(Box::new(Instance { dtls, keys, held_back: None }))
     }
 }
 
 struct Instance {
     dtls: dimpl::Dtls,
-    keys: Option<KeyCell>,
+    keys: Option<Arc<KeyExchange>>,
+    /// Keys that the engine does not need yet.
+    held_back: Option<(KeyingMaterial, SrtpProfile)>,
+}
+
+impl Instance {
+    fn engine_needs_keys(&self) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.engine_needs.load(Ordering::Relaxed))
+    }
 }
 
 impl std::fmt::Debug for Instance {
@@ -124,14 +151,28 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.dtls.poll_output(buf);
-        if let (DtlsOutput::KeyingMaterial(material, negotiated), Some(cell)) = (&output, &self.keys)
-            && let Some(profile) = profile(*negotiated)
+        if self.held_back.is_some()
+            && self.engine_needs_keys()
+            && let Some((material, profile)) = self.held_back.take()
         {
-            // A second export on one association would be a second handshake; the first one stands.
-            let _already_set = cell.set(ExportedKeys { material: KeyingMaterial::new(material), profile });
+            return DtlsOutput::KeyingMaterial(material, profile);
         }
-        output
+        match self.dtls.poll_output(buf) {
+            DtlsOutput::KeyingMaterial(material, negotiated) => {
+                if let (Some(keys), Some(profile)) = (&self.keys, profile(negotiated)) {
+                    // A second export on one association would be a second handshake; the first one stands.
+                    let material = KeyingMaterial::new(&material);
+                    let _already_set = keys.exported.set(ExportedKeys { material, profile });
+                }
+                if self.engine_needs_keys() {
+                    return DtlsOutput::KeyingMaterial(material, negotiated);
+                }
+                self.held_back = Some((material, negotiated));
+                // The engine takes note of it once, however often it is told; the keys come of a finished handshake.
+                DtlsOutput::Connected
+            }
+            output => output,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {

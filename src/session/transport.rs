@@ -17,7 +17,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
 
-use super::dtls::{self, KeyCell};
+use super::dtls::{self, KeyExchange};
 use crate::ids::IceCredentials;
 use crate::plan::TransportPlan;
 use crate::srtp::{Profile, SrtcpReceiver, SrtcpSender, SrtpSender};
@@ -85,7 +85,7 @@ pub(super) struct Turn {
 
 pub(super) struct Transport {
     rtc: Rtc,
-    cell: KeyCell,
+    exchange: Arc<KeyExchange>,
     keys: Option<Box<Keys>>,
     /// Credentials that the client may use: the present ones last, those before an ICE restart first.
     credentials: Vec<IceCredentials>,
@@ -109,8 +109,8 @@ impl Transport {
         plan: &TransportPlan,
         now: Instant,
     ) -> Result<Self, EngineError> {
-        let cell = KeyCell::default();
-        dtls::announce(Arc::clone(&cell));
+        let exchange = Arc::new(KeyExchange::default());
+        dtls::announce(Arc::clone(&exchange));
         let mut rtc = config(setup.certificate, &plan.local).build(now);
         for address in setup.candidates {
             let candidate =
@@ -119,7 +119,7 @@ impl Transport {
         }
         let mut transport = Self {
             rtc,
-            cell,
+            exchange,
             keys: None,
             credentials: Vec::new(),
             ingress_offer: String::new(),
@@ -134,6 +134,9 @@ impl Transport {
 
     /// Brings the engine to another plan of the same transport: more sections, or an ICE restart.
     pub(super) fn apply(&mut self, plan: &TransportPlan) -> Result<(), EngineError> {
+        if plan.takes_media {
+            self.exchange.open_to_engine();
+        }
         if self.ingress_offer != plan.ingress_offer {
             let offer = SdpOffer::from_sdp_string(&plan.ingress_offer)
                 .map_err(|error| EngineError::Description(error.to_string()))?;
@@ -251,7 +254,7 @@ impl Transport {
         if self.keys.is_some() {
             return false;
         }
-        let Some(exported) = self.cell.get() else { return false };
+        let Some(exported) = self.exchange.exported() else { return false };
         let Ok(derived) = crate::srtp::derive(exported.profile, &exported.material) else {
             return false;
         };

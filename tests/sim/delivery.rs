@@ -253,3 +253,22 @@ fn media_goes_on_through_an_ice_restart_of_either_side() {
     assert!(account.expected > 600);
     account.assert_complete();
 }
+
+#[test]
+fn a_client_that_received_for_a_while_and_then_sends_is_heard_from_its_first_packet() {
+    let mut sim = Sim::new(1, 41);
+    let publisher = sim.join(0, Way::clean(10));
+    let track = sim.publish(publisher, &[Media::audio()]).remove(0);
+    let other = sim.join(0, Way::clean(10));
+    sim.subscribe(other, &[&track]);
+    sim.run_for(3 * SECOND);
+    // Its engine had no need of keys so far.
+    let reply = sim.publish(other, &[Media::audio()]).remove(0);
+    sim.subscribe(publisher, &[&reply]);
+    sim.run_for(3 * SECOND);
+    sim.pause_sources();
+    sim.run_for(SECOND);
+    assert!(sim.received(publisher, &reply).is_some());
+    sim.account(publisher, &reply).assert_complete();
+    sim.account(other, &track).assert_complete();
+}
