@@ -42,11 +42,13 @@ pub enum DropReason {
     SendFailed,
     /// Too many sessions.
     Overload,
+    /// The reader of a TCP connection did not keep up.
+    SlowReader,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -66,6 +68,7 @@ impl DropReason {
         Self::LaneFull,
         Self::SendFailed,
         Self::Overload,
+        Self::SlowReader,
     ];
 
     /// The value of the metric label `reason`.
@@ -90,6 +93,7 @@ impl DropReason {
             Self::LaneFull => "lane_full",
             Self::SendFailed => "send_failed",
             Self::Overload => "overload",
+            Self::SlowReader => "slow_reader",
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Start: sockets first, so that a taken port is told before anything runs; then the shards, then control, then
 //! the listeners. Stop: no new sessions, no new connections, open requests end, then the shards stop.
 
+mod tcp;
+
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::shard::Certificate;
 use crate::shard::command::{Command, ShardLimits};
 use crate::shard::worker::{BoundSocket, ShardHandle, WorkerConfig, Workers, spawn_all};
 
-/// Open files that a node needs besides one for each connection of the API.
+/// Open files that a node needs besides one for each connection of the API and of media over TCP.
 const FILES_RESERVE: u64 = 512;
 /// Connections of the listener for operators.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -61,12 +63,17 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let keys = Arc::new(NodeKeys::generate());
     let certificate = Certificate::generate().context("the certificate for DTLS cannot be made")?;
     let fingerprint = certificate.fingerprint();
-    let workers = worker_configs(&config, io, &keys, certificate)?;
+    let doors = tcp::open(&config, &media_addresses(&config)?)?;
+    let workers = worker_configs(&config, io, &keys, certificate, &doors)?;
     let candidates: Vec<Vec<SocketAddr>> = workers.iter().map(candidates).collect();
     let (handles, workers) = spawn_all(workers, events).context("the shards cannot start")?;
+    let admission = doors.admission(&config);
+    let refused = admission.refused();
+    let tcp_candidates = doors.candidates.clone();
+    doors.serve(admission, &keys, handles.clone());
     let links = handles.into_iter().zip(&candidates).map(|(handle, candidates)| ShardLink {
         port: Arc::new(handle),
-        local: Arc::new(LocalTransport::new(fingerprint.clone(), candidates)),
+        local: Arc::new(LocalTransport::new(fingerprint.clone(), candidates).with_tcp(&tcp_candidates)),
     });
     let control = Control::new(Settings {
         http: config.http.clone(),
@@ -75,7 +82,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         apps: Apps::new(&config.apps),
         shards: links.collect(),
         keys,
-        metrics: Metrics::new(candidates.len(), backend_name(io)).context("the metrics cannot be set up")?,
+        metrics: Metrics::new(candidates.len(), backend_name(io), refused)
+            .context("the metrics cannot be set up")?,
     });
     tokio::spawn(Arc::clone(&control).follow(reports));
     announce(&config, development, &listeners, &operators)?;
@@ -146,11 +154,11 @@ async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> 
 
 /// Raises the limit on open files, and says when it stays too low.
 fn check_open_files(config: &Config) {
-    let wanted = config.http.connections.get() + FILES_RESERVE;
+    let wanted = config.http.connections.get() + config.limits.tcp_connections.get() + FILES_RESERVE;
     match sys::raise_open_file_limit() {
         Ok(limit) if limit < wanted => say(&format!(
             "warning: only {limit} files may be open at a time, {wanted} are wanted: raise LimitNOFILE or ulimit -n, \
-             or lower http.connections"
+             or lower http.connections or limits.tcp_connections"
         )),
         Ok(_) => {}
         Err(error) => tracing::debug!(%error, "the limit on open files cannot be raised"),
@@ -189,6 +197,7 @@ fn worker_configs(
     io: IoKind,
     keys: &Arc<NodeKeys>,
     certificate: Certificate,
+    doors: &tcp::Doors,
 ) -> anyhow::Result<Vec<WorkerConfig>> {
     let cpus = sys::cpus();
     let shards = match config.media.shards {
@@ -213,6 +222,7 @@ fn worker_configs(
             cpu: cpus.get(shard).copied().filter(|_| shards <= cpus.len()),
             io,
             sockets: sockets.collect::<anyhow::Result<_>>()?,
+            tcp_candidates: doors.candidates.clone(),
             limits: limits.clone(),
             keys: Arc::clone(keys),
             certificate: certificate.clone(),
@@ -240,11 +250,20 @@ fn media_addresses(config: &Config) -> anyhow::Result<Vec<IpAddr>> {
 
 fn bind(config: &Config, address: IpAddr, port: u16, shard: u8) -> anyhow::Result<BoundSocket> {
     let socket = udp::bind(SocketAddr::new(address, port))?;
-    let advertised = config.media.advertise.iter().find(|advertise| advertise.covers(address));
-    let candidate = SocketAddr::new(advertised.map_or(address, |advertise| advertise.public), port);
-    let known_as = if candidate.ip() == address { String::new() } else { format!(", known as {candidate}") };
+    let candidate = SocketAddr::new(public(config, address), port);
+    let known_as = known_as(address, candidate);
     say(&format!("media of shard {shard} on udp://{}{known_as}", SocketAddr::new(address, port)));
     Ok(BoundSocket { socket, candidate })
+}
+
+/// The address under which clients reach a local one.
+fn public(config: &Config, address: IpAddr) -> IpAddr {
+    let advertised = config.media.advertise.iter().find(|advertise| advertise.covers(address));
+    advertised.map_or(address, |advertise| advertise.public)
+}
+
+fn known_as(address: IpAddr, candidate: SocketAddr) -> String {
+    if candidate.ip() == address { String::new() } else { format!(", known as {candidate}") }
 }
 
 /// What clients are told of a shard's sockets, each address once.

@@ -65,6 +65,9 @@ pub struct Flags {
     /// UDP port of the first shard; the next shards have the next ports [default: 40000].
     #[arg(long, global = true, value_name = "PORT")]
     pub media_port: Option<String>,
+    /// TCP port of all shards, for clients without UDP: a number, auto or off [default: as --media-port].
+    #[arg(long, global = true, value_name = "PORT|auto|off")]
+    pub tcp_port: Option<String>,
     /// Public address to tell clients, for all local ones or for one; may be repeated.
     #[arg(long, global = true, value_name = "[LOCAL=]ADDRESS")]
     pub advertise: Vec<String>,
@@ -102,6 +105,7 @@ impl Flags {
         let text = |text: &String| Value::String(text.clone());
         values.extend(self.shards.as_ref().map(|t| ("--shards", &["media", "shards"][..], number(t))));
         values.extend(self.media_port.as_ref().map(|t| ("--media-port", &["media", "port"][..], number(t))));
+        values.extend(self.tcp_port.as_ref().map(|t| ("--tcp-port", &["media", "tcp_port"][..], number(t))));
         values.extend(self.admin.as_ref().map(|t| ("--admin", &["admin", "listen"][..], text(t))));
         values.extend(self.io.as_ref().map(|t| ("--io", &["media", "io"][..], text(t))));
         values.extend(self.log.as_ref().map(|t| ("--log", &["log"][..], text(t))));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use flags::{Flags, Invocation, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
 pub use values::{
-    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, Secret, ShardChoice, Within,
+    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, Secret, ShardChoice, TcpPort, Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -80,6 +80,8 @@ pub struct Admin {
 pub struct Media {
     /// UDP port of the first shard; the next shard has the next port.
     pub port: MediaPort,
+    /// TCP port of all shards, for clients whose network lets no UDP through.
+    pub tcp_port: TcpPort,
     /// Number of shards, one thread each.
     pub shards: ShardChoice,
     /// How datagrams reach the kernel.
@@ -114,6 +116,10 @@ impl Default for Gso {
 pub struct Limits {
     /// Sessions of the node at the same time.
     pub sessions: Within<1, 1_000_000>,
+    /// TCP connections for media at the same time.
+    pub tcp_connections: Within<1, 1_000_000>,
+    /// TCP connections for media from one address.
+    pub tcp_connections_per_address: Within<1, 1_000_000>,
     /// Requests per second on one session.
     pub requests_per_second: Within<1, 100_000>,
     /// Requests that one session may make at once.
@@ -193,6 +199,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: Within::new(10_000),
+            tcp_connections: Within::new(4_096),
+            tcp_connections_per_address: Within::new(256),
             requests_per_second: Within::new(50),
             request_burst: Within::new(50),
             tracks_per_request: Within::new(64),

@@ -135,7 +135,7 @@ impl From<Listen> for Vec<SocketAddr> {
 
 /// How many shards run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "ShardText", into = "ShardText")]
+#[serde(try_from = "TextOrNumber", into = "TextOrNumber")]
 pub enum ShardChoice {
     /// One for each CPU that this process may use.
     #[default]
@@ -159,24 +159,24 @@ impl ShardChoice {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum ShardText {
+enum TextOrNumber {
     Count(u64),
     Word(String),
 }
 
-impl TryFrom<ShardText> for ShardChoice {
+impl TryFrom<TextOrNumber> for ShardChoice {
     type Error = BadValue;
 
-    fn try_from(value: ShardText) -> Result<Self, BadValue> {
+    fn try_from(value: TextOrNumber) -> Result<Self, BadValue> {
         match value {
-            ShardText::Word(word) if word == "auto" => Ok(Self::Auto),
-            ShardText::Count(count) if (1..=u64::from(Self::MOST)).contains(&count) => {
+            TextOrNumber::Word(word) if word == "auto" => Ok(Self::Auto),
+            TextOrNumber::Count(count) if (1..=u64::from(Self::MOST)).contains(&count) => {
                 Ok(Self::Fixed(u8::try_from(count).unwrap_or(Self::MOST)))
             }
-            ShardText::Count(count) => {
+            TextOrNumber::Count(count) => {
                 Err(BadValue(format!("{count} shards cannot be: give a number from 1 to {}", Self::MOST)))
             }
-            ShardText::Word(word) => Err(BadValue(format!(
+            TextOrNumber::Word(word) => Err(BadValue(format!(
                 "{word:?} is no number of shards: give one from 1 to {}, or auto",
                 Self::MOST
             ))),
@@ -184,11 +184,52 @@ impl TryFrom<ShardText> for ShardChoice {
     }
 }
 
-impl From<ShardChoice> for ShardText {
+impl From<ShardChoice> for TextOrNumber {
     fn from(value: ShardChoice) -> Self {
         match value {
             ShardChoice::Auto => Self::Word("auto".into()),
             ShardChoice::Fixed(count) => Self::Count(u64::from(count)),
+        }
+    }
+}
+
+/// Which TCP port serves clients whose network lets no UDP through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "TextOrNumber", into = "TextOrNumber")]
+pub enum TcpPort {
+    /// The number of the first shard's UDP port; none if it is taken.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// This one.
+    Fixed(u16),
+}
+
+impl TryFrom<TextOrNumber> for TcpPort {
+    type Error = BadValue;
+
+    fn try_from(value: TextOrNumber) -> Result<Self, BadValue> {
+        match value {
+            TextOrNumber::Word(word) if word == "auto" => Ok(Self::Auto),
+            TextOrNumber::Word(word) if word == "off" => Ok(Self::Off),
+            TextOrNumber::Count(port) => match u16::try_from(port) {
+                Ok(port) if port > 0 => Ok(Self::Fixed(port)),
+                _ => Err(BadValue(format!("{port} is no TCP port: give one from 1 to 65535"))),
+            },
+            TextOrNumber::Word(word) => {
+                Err(BadValue(format!("{word:?} is no TCP port: give a number from 1 to 65535, auto or off")))
+            }
+        }
+    }
+}
+
+impl From<TcpPort> for TextOrNumber {
+    fn from(value: TcpPort) -> Self {
+        match value {
+            TcpPort::Auto => Self::Word("auto".into()),
+            TcpPort::Off => Self::Word("off".into()),
+            TcpPort::Fixed(port) => Self::Count(u64::from(port)),
         }
     }
 }

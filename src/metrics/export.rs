@@ -1,5 +1,6 @@
 //! Serving the catalogue: the newest report of every shard, summed or by shard, and the API's own histogram.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,15 @@ use crate::ids::ShardId;
 /// Reasons of [`ShardCounters::sessions_ended`], in its order.
 const END_REASONS: [&str; 5] = ["never_connected", "timed_out", "closed_by_client", "failed", "deleted"];
 
+/// Reasons of [`ShardCounters::tcp_closed`], in its order.
+const CLOSE_REASONS: [&str; 5] = ["by_client", "oversize", "unproven", "slow_reader", "failed"];
+
+/// Reasons of [`Refused`], in its order.
+const REFUSALS: [&str; 6] = ["full", "address", "silent", "oversize", "foreign", "busy"];
+
+/// TCP connections that were refused, counted where they are accepted.
+pub type Refused = Arc<[AtomicU64; 6]>;
+
 /// All metrics of a node.
 #[derive(Clone)]
 pub struct Metrics {
@@ -28,7 +38,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the catalogue contradicts itself.
-    pub fn new(shards: usize, backend: &'static str) -> Result<Self, prometheus::Error> {
+    pub fn new(shards: usize, backend: &'static str, refused: Refused) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let reports = Arc::new(Mutex::new(vec![None; shards]));
         let metric = names::API_REQUEST_SECONDS;
@@ -36,7 +46,7 @@ impl Metrics {
         let requests =
             HistogramVec::new(HistogramOpts::new(metric.name, metric.help).buckets(buckets), metric.labels)?;
         registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(Node::new(Arc::clone(&reports), backend)?))?;
+        registry.register(Box::new(Node::new(Arc::clone(&reports), backend, refused)?))?;
         Ok(Self { registry, reports, requests })
     }
 
@@ -73,6 +83,7 @@ impl Metrics {
 struct Node {
     reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
     backend: &'static str,
+    refused: Refused,
     descriptions: Vec<Desc>,
 }
 
@@ -80,6 +91,7 @@ impl Node {
     fn new(
         reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
         backend: &'static str,
+        refused: Refused,
     ) -> Result<Self, prometheus::Error> {
         let descriptions = names::ALL
             .iter()
@@ -89,7 +101,7 @@ impl Node {
                 Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, Default::default())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { reports, backend, descriptions })
+        Ok(Self { reports, backend, refused, descriptions })
     }
 }
 
@@ -109,6 +121,10 @@ impl Collector for Node {
             family(&names::BUILD_INFO, vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)]),
             family(&names::IO_BACKEND, vec![(vec![self.backend.to_owned()], 1.0)]),
         ];
+        let refused = REFUSALS.iter().zip(self.refused.iter());
+        let refused =
+            refused.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
+        families.push(family(&names::TCP_REFUSED, refused.collect()));
         families.extend(summed(&shards));
         families.extend(by_shard(&shards));
         families
@@ -136,21 +152,11 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             one(reason.label(), sum(&|counters| at(counters).unwrap_or_default()))
         })
         .collect();
-    let ended = END_REASONS
-        .into_iter()
-        .enumerate()
-        .map(|(index, reason)| {
-            let at = |counters: &ShardCounters| counters.sessions_ended.get(index).copied();
-            one(reason, sum(&|counters| at(counters).unwrap_or_default()))
-        })
-        .collect();
-    let together = ["1", "2", "4", "8"]
-        .into_iter()
-        .enumerate()
-        .map(|(index, least)| {
-            one(least, sum(&|counters| counters.together.get(index).copied().unwrap_or_default()))
-        })
-        .collect();
+    let each = |labels: &[&str], of: &dyn Fn(&ShardCounters) -> &[u64]| -> Values {
+        let at = |counters: &ShardCounters, index| of(counters).get(index).copied().unwrap_or_default();
+        let labels = labels.iter().enumerate();
+        labels.map(|(index, label)| one(label, sum(&|counters| at(counters, index)))).collect()
+    };
     let pair = |first: (&str, &dyn Fn(&ShardCounters) -> u64),
                 second: (&str, &dyn Fn(&ShardCounters) -> u64)| {
         vec![one(first.0, sum(first.1)), one(second.0, sum(second.1))]
@@ -159,7 +165,7 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::DATAGRAMS, pair(("ingress", &|c| c.datagrams_in), ("egress", &|c| c.datagrams_out))),
         family(&names::DATAGRAM_BYTES, pair(("ingress", &|c| c.bytes_in), ("egress", &|c| c.bytes_out))),
         family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
-        family(&names::DATAGRAMS_TOGETHER, together),
+        family(&names::DATAGRAMS_TOGETHER, each(&["1", "2", "4", "8"], &|c| &c.together)),
         family(&names::CONGESTION_MARKS, vec![(vec![], sum(&|counters| counters.congestion_marks))]),
         family(&names::RTP_PACKETS, rtp),
         family(&names::DROPPED, dropped),
@@ -174,7 +180,9 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
         family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
-        family(&names::SESSIONS_ENDED, ended),
+        family(&names::SESSIONS_ENDED, each(&END_REASONS, &|c| &c.sessions_ended)),
+        family(&names::TCP_BYTES, each(&["ingress", "egress"], &|c| &c.tcp_bytes)),
+        family(&names::TCP_CLOSED, each(&CLOSE_REASONS, &|c| &c.tcp_closed)),
     ]
 }
 
@@ -194,6 +202,7 @@ fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::PUBLICATIONS, each(&|counters| counters.publications as f64)),
         family(&names::SUBSCRIPTIONS, each(&|counters| counters.subscriptions as f64)),
         family(&names::ADDRESSES, each(&|counters| counters.addresses as f64)),
+        family(&names::TCP_CONNECTIONS, each(&|counters| counters.tcp_connections as f64)),
         family(&names::SHARD_BUSY_SECONDS, each(&|counters| counters.busy_ns as f64 / 1e9)),
     ]
 }
@@ -236,7 +245,7 @@ mod tests {
 
     #[test]
     fn everything_in_the_catalogue_is_exposed_and_nothing_else() {
-        let metrics = Metrics::new(2, "mmsg").unwrap();
+        let metrics = Metrics::new(2, "mmsg", Refused::default()).unwrap();
         assert!(!metrics.all_reported());
         for shard in 0..2 {
             metrics

@@ -78,6 +78,14 @@ catalogue! {
     SUBSCRIPTIONS = Gauge "ringcast_subscriptions" ["shard"];
     /// Proven client addresses at present.
     ADDRESSES = Gauge "ringcast_addresses" ["shard"];
+    /// TCP connections of clients at present.
+    TCP_CONNECTIONS = Gauge "ringcast_tcp_connections" ["shard"];
+    /// Bytes on TCP connections of clients, framing included.
+    TCP_BYTES = Counter "ringcast_tcp_bytes_total" ["direction"];
+    /// TCP connections of clients ended, by reason.
+    TCP_CLOSED = Counter "ringcast_tcp_closed_total" ["reason"];
+    /// TCP connections that were not taken, by reason.
+    TCP_REFUSED = Counter "ringcast_tcp_refused_total" ["reason"];
     /// Seconds that a shard spent working rather than waiting.
     SHARD_BUSY_SECONDS = Counter "ringcast_shard_busy_seconds_total" ["shard"];
     /// Time to answer a request of the API.

@@ -47,6 +47,12 @@ pub struct ShardCounters {
     pub subscriptions: u64,
     /// Entries of the address table at present.
     pub addresses: u64,
+    /// TCP connections at present.
+    pub tcp_connections: u64,
+    /// Bytes on TCP connections, framing included: received, sent.
+    pub tcp_bytes: [u64; 2],
+    /// TCP connections ended, by reason: by the client, oversize, unproven, slow reader, failed.
+    pub tcp_closed: [u64; 5],
     /// Nanoseconds spent working (not waiting).
     pub busy_ns: u64,
     /// Whether segmentation offload is in use.

@@ -27,6 +27,15 @@ impl LocalTransport {
             .map(|(address, preference)| Candidate::host(*address, preference));
         Self { fingerprint: fingerprint.into(), candidates: candidates.collect() }
     }
+
+    /// Adds addresses for TCP, the first being preferred.
+    #[must_use]
+    pub fn with_tcp(mut self, addresses: &[SocketAddr]) -> Self {
+        let preferences = (0..0x1fff_u16).rev();
+        let candidates = addresses.iter().zip(preferences);
+        self.candidates.extend(candidates.map(|(address, preference)| Candidate::tcp(*address, preference)));
+        self
+    }
 }
 
 /// What a client publishes in one section, as negotiated.

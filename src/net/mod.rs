@@ -1,6 +1,6 @@
 //! The only sockets of the media path: datagrams in, datagrams out, nothing else.
 //!
-//! Owns the UDP sockets of one shard and the two ways to drive them: [`uring`] (a ring of its own) and [`mmsg`]
+//! Owns the TCP connections ([`tcp`]) and the UDP sockets of one shard and the two ways to drive them: [`uring`] (a ring of its own) and [`mmsg`]
 //! (readiness with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests. Must not know what a
 //! datagram means, who a session is, or that there are shards at all. Bounds: a fixed number of receive buffers per
 //! driver, a fixed arena per [`Outbox`]. A received [`Datagram`] goes on to the shard's demultiplexer; what comes
@@ -14,6 +14,7 @@ mod offload;
 pub mod outbox;
 pub mod probe;
 pub mod sys;
+pub mod tcp;
 pub mod udp;
 pub mod uring;
 pub mod wake;
@@ -26,7 +27,7 @@ pub use outbox::Outbox;
 pub use probe::IoKind;
 pub use wake::Waker;
 
-/// Position of a socket in the list that the driver was made from.
+/// Position of a socket in the list that the driver was made from; from [`tcp::FIRST_LISTENER`] on, a TCP listener.
 pub type SocketIndex = u16;
 
 /// Sockets that one driver takes at most: one for each local address of the machine.
@@ -117,6 +118,16 @@ pub enum NetError {
     /// An address cannot be bound.
     #[error("cannot bind UDP {address}: {source}; {remedy}")]
     Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// What an operator can do.
+        remedy: &'static str,
+    },
+    /// A TCP port cannot be served.
+    #[error("cannot listen on TCP {address} for media: {source}; {remedy}")]
+    Listen {
         /// The address that was asked for.
         address: SocketAddr,
         /// What the kernel said.

@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 
 use super::SocketIndex;
+use super::tcp::FIRST_LISTENER;
 
 /// Segments of one send at most: older kernels refuse more than 64.
 pub const SEGMENTS_MAX: usize = 64;
@@ -55,6 +56,8 @@ pub struct Outbox {
     offered: usize,
     datagrams: usize,
     transmits: Vec<Transmit>,
+    /// Some of them are for TCP connections.
+    framed: bool,
 }
 
 impl Outbox {
@@ -67,6 +70,7 @@ impl Outbox {
             offered: 0,
             datagrams: 0,
             transmits: Vec::with_capacity(TRANSMITS_MAX),
+            framed: false,
         }
     }
 
@@ -101,7 +105,10 @@ impl Outbox {
         self.datagrams += 1;
         match self.transmits.last_mut() {
             Some(last) if extends(last, socket, destination, len) => last.len += len,
-            _ => self.transmits.push(Transmit { socket, destination, start, len, segment: len }),
+            _ => {
+                self.framed |= socket >= FIRST_LISTENER;
+                self.transmits.push(Transmit { socket, destination, start, len, segment: len });
+            }
         }
     }
 
@@ -115,6 +122,11 @@ impl Outbox {
     /// Tells whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
         self.transmits.is_empty()
+    }
+
+    /// Tells whether some of it is for TCP connections, which [`Connections::send`](super::tcp::Connections::send) takes.
+    pub fn has_framed(&self) -> bool {
+        self.framed
     }
 
     /// Returns the number of datagrams to be sent.
@@ -138,6 +150,7 @@ impl Outbox {
         self.offered = 0;
         self.datagrams = 0;
         self.transmits.clear();
+        self.framed = false;
     }
 
     /// Returns the bytes of `piece`.
@@ -196,6 +209,10 @@ impl Pieces {
         transmits: &[Transmit],
         segments: impl Fn(SocketIndex) -> bool,
     ) -> Option<Piece> {
+        // What is for TCP connections does not leave by a UDP socket.
+        while transmits.get(self.transmit).is_some_and(|transmit| transmit.socket >= FIRST_LISTENER) {
+            self.transmit += 1;
+        }
         let transmit = transmits.get(self.transmit)?;
         let Transmit { socket, destination, start, len, segment } = *transmit;
         let rest = len - self.at;

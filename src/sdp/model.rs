@@ -338,13 +338,15 @@ pub struct Msid {
     pub track: String,
 }
 
-/// A host candidate over UDP (RFC 8839 5.1).
+/// A host candidate (RFC 8839 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     /// Transport address as clients reach it.
     pub address: SocketAddr,
     /// Priority (RFC 8445 5.1.2.1).
     pub priority: u32,
+    /// Whether it waits for TCP connections (RFC 6544) instead of UDP.
+    pub tcp: bool,
 }
 
 impl Candidate {
@@ -352,6 +354,15 @@ impl Candidate {
     #[must_use]
     pub fn host(address: SocketAddr, local_preference: u16) -> Self {
         // RFC 8445 5.1.2.1: type preference 126 for host candidates, component 1.
-        Self { address, priority: (126 << 24) | (u32::from(local_preference) << 8) | 255 }
+        Self { address, priority: (126 << 24) | (u32::from(local_preference) << 8) | 255, tcp: false }
+    }
+
+    /// Builds a passive host candidate over TCP. Every one over UDP is preferred, since it loses nothing but what is
+    /// lost.
+    #[must_use]
+    pub fn tcp(address: SocketAddr, local_preference: u16) -> Self {
+        // RFC 6544 4.2: a lower type preference than UDP, direction preference 4 for passive hosts, 13 bits of ours.
+        let local = (4 << 13) | (u32::from(local_preference) & 0x1fff);
+        Self { address, priority: (90 << 24) | (local << 8) | 255, tcp: true }
     }
 }

@@ -103,8 +103,10 @@ fn transport(f: &mut Formatter<'_>, transport: &Transport) -> fmt::Result {
 
 fn write_candidate(f: &mut Formatter<'_>, index: usize, candidate: &Candidate) -> fmt::Result {
     // One foundation per address: the bases of two host candidates differ (RFC 8445 5.1.1.3).
-    let Candidate { address, priority } = candidate;
-    line!(f, "a=candidate:{} 1 udp {priority} {} {} typ host", index + 1, address.ip(), address.port());
+    let Candidate { address, priority, tcp } = candidate;
+    let (protocol, tail) = if *tcp { ("tcp", " tcptype passive") } else { ("udp", "") };
+    let (foundation, ip, port) = (index + 1, address.ip(), address.port());
+    line!(f, "a=candidate:{foundation} 1 {protocol} {priority} {ip} {port} typ host{tail}");
     Ok(())
 }
 

@@ -26,10 +26,10 @@ pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
-pub use transport::{Path, binding_request};
+pub use transport::{Carrier, Path, binding_request};
 
 use self::ingress::Collector;
-use self::transport::{EngineError, Feed, Transport, TransportSetup, Turn};
+use self::transport::{EngineError, Feed, Transport, Turn};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
 use crate::plan::{EgressPlan, IngressPlan, TransportPlan};
@@ -149,7 +149,7 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), SessionError> {
-        let parts = TransportSetup { candidates: &setup.candidates, certificate: &setup.certificate.0 };
+        let parts = setup.parts();
         match (&mut self.present, &mut self.successor) {
             (None, _) => {
                 self.present = Some(Box::new(Transport::new(&parts, &plan, now)?));
@@ -277,6 +277,16 @@ impl Session {
             self.last_authentic = now;
         }
         Ok(())
+    }
+
+    /// Forgets an address that can no longer be reached: its TCP connection is over.
+    pub fn forget_path(&mut self, path: Path) {
+        self.paths.retain(|(known, _)| *known != path);
+        for which in [Which::Present, Which::Successor] {
+            if let Some(transport) = self.transport_mut(which) {
+                transport.forget_path(path);
+            }
+        }
     }
 
     /// Asks the publisher for a keyframe of one of its streams.
@@ -473,7 +483,7 @@ impl Session {
             return Ok(());
         }
         let Some(plan) = &self.plan else { return Ok(()) };
-        let parts = TransportSetup { candidates: &setup.candidates, certificate: &setup.certificate.0 };
+        let parts = setup.parts();
         self.present = Some(Box::new(Transport::new(&parts, plan, now)?));
         self.transports += 1;
         Ok(())

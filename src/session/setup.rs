@@ -6,6 +6,7 @@ use std::time::Duration;
 use str0m::config::DtlsCert;
 
 use super::dtls;
+use super::transport::TransportSetup;
 
 /// The DTLS certificate of the node, shared by all sessions.
 #[derive(Clone)]
@@ -34,12 +35,25 @@ impl std::fmt::Debug for Certificate {
 /// What every session of a shard shares.
 #[derive(Debug, Clone)]
 pub struct SessionSetup {
-    /// Our candidates: advertised address and port.
+    /// Our candidates for UDP: advertised address and port.
     pub candidates: Vec<SocketAddr>,
+    /// Our candidates for TCP.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Our certificate.
     pub certificate: Certificate,
     /// Life-cycle: never connected.
     pub never_connected: Duration,
     /// Life-cycle: connected once, silent since.
     pub disconnected: Duration,
+}
+
+impl SessionSetup {
+    /// What a transport needs of it.
+    pub(super) fn parts(&self) -> TransportSetup<'_> {
+        TransportSetup {
+            candidates: &self.candidates,
+            tcp_candidates: &self.tcp_candidates,
+            certificate: &self.certificate.0,
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! is fed descriptions of the client's sending sections alone and never sends media. A session replaces its
 //! transport when the client starts a new DTLS association; nothing of the session's media state lives here.
 
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,13 +39,32 @@ pub(super) struct Keys {
     pub(super) client_rtcp: SrtcpReceiver,
 }
 
-/// A pair of addresses: ours and the client's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What carries datagrams between a client and us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// UDP.
+    Udp,
+    /// Frames on a TCP connection (RFC 6544).
+    Tcp,
+}
+
+/// A pair of addresses, ours and the client's, and what carries datagrams between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
+    /// UDP or TCP.
+    pub carrier: Carrier,
     /// Our candidate.
     pub local: SocketAddr,
     /// The client's address.
     pub remote: SocketAddr,
+}
+
+impl Hash for Path {
+    /// Leaves the carrier out: the same pair of addresses on both is rare, and each datagram is looked up.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.local.hash(state);
+        self.remote.hash(state);
+    }
 }
 
 /// Why the engine took no further part.
@@ -99,6 +119,7 @@ pub(super) struct Transport {
 /// What a transport is made from.
 pub(super) struct TransportSetup<'a> {
     pub(super) candidates: &'a [SocketAddr],
+    pub(super) tcp_candidates: &'a [SocketAddr],
     pub(super) certificate: &'a DtlsCert,
 }
 
@@ -112,9 +133,11 @@ impl Transport {
         let exchange = Arc::new(KeyExchange::default());
         dtls::announce(Arc::clone(&exchange));
         let mut rtc = config(setup.certificate, &plan.local).build(now);
-        for address in setup.candidates {
-            let candidate =
-                Candidate::host(*address, "udp").map_err(|error| EngineError::Address(error.to_string()))?;
+        let udp = setup.candidates.iter().map(|address| (address, "udp"));
+        let tcp = setup.tcp_candidates.iter().map(|address| (address, "tcp"));
+        for (address, protocol) in udp.chain(tcp) {
+            let candidate = Candidate::host(*address, protocol)
+                .map_err(|error| EngineError::Address(error.to_string()))?;
             rtc.add_local_candidate(candidate);
         }
         let mut transport = Self {
@@ -178,6 +201,11 @@ impl Transport {
         self.path = Some(path);
     }
 
+    /// Forgets where media goes to if it is there: the client has to check again.
+    pub(super) fn forget_path(&mut self, path: Path) {
+        self.path = self.path.filter(|known| *known != path);
+    }
+
     pub(super) fn timeout(&self) -> Option<Instant> {
         self.timeout
     }
@@ -208,7 +236,11 @@ impl Transport {
             Feed::Nothing => {}
             Feed::Timeout => self.rtc.handle_input(Input::Timeout(now))?,
             Feed::Datagram(path, contents) => {
-                let receive = Receive::new(Protocol::Udp, path.remote, path.local, contents)
+                let protocol = match path.carrier {
+                    Carrier::Udp => Protocol::Udp,
+                    Carrier::Tcp => Protocol::Tcp,
+                };
+                let receive = Receive::new(protocol, path.remote, path.local, contents)
                     .map_err(|error| EngineError::Description(error.to_string()))?;
                 self.rtc.handle_input(Input::Receive(now, receive))?;
             }
@@ -229,7 +261,8 @@ impl Transport {
                     return Ok(turn);
                 }
                 Output::Transmit(transmit) => {
-                    let path = Path { local: transmit.source, remote: transmit.destination };
+                    let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
+                    let path = Path { carrier, local: transmit.source, remote: transmit.destination };
                     drain.transmit(path, &transmit.contents);
                 }
                 Output::Event(Event::RtpPacket(packet)) => drain.packet(&mut self.rtc, packet),

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::sessions::SessionKey;
-use crate::session::Path;
+use crate::ids::{NodeKeys, ShardId};
+use crate::session::{Path, binding_request};
 
 /// What the first byte of a datagram says (RFC 7983 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,15 @@ pub(super) fn protocol_of(datagram: &[u8]) -> Option<Protocol> {
         128..=191 => Some(Protocol::Rtp),
         _ => None,
     }
+}
+
+/// The shard that the connectivity check at the beginning of a TCP connection is addressed to.
+pub fn shard_of_check(keys: &NodeKeys, datagram: &[u8]) -> Option<ShardId> {
+    if protocol_of(datagram) != Some(Protocol::Stun) {
+        return None;
+    }
+    let (_, ufrag) = binding_request(datagram)?;
+    keys.owner_of_ufrag(ufrag).ok()
 }
 
 #[derive(Debug, Default)]

@@ -29,6 +29,7 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 
 use self::command::{Command, ConfigureError, EndReason, Event, ShardLimits};
+pub use self::demux::shard_of_check;
 use self::demux::{Demux, Protocol, protocol_of};
 use self::mailbox::Mailbox;
 use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
@@ -38,11 +39,12 @@ use self::timers::{TimerOf, Timers};
 use crate::drop::DropReason;
 use crate::ids::{NodeKeys, PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
+use crate::net::tcp::FIRST_LISTENER;
 use crate::net::{Outbox, SocketIndex};
 use crate::router::LayerIndex;
 pub use crate::session::Certificate;
 use crate::session::{
-    Binding, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup, binding_request,
+    Binding, Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup, binding_request,
 };
 
 /// The largest datagram that is taken from a client.
@@ -53,8 +55,10 @@ const DATAGRAM_BYTES_MAX: usize = 2000;
 pub struct ShardSetup {
     /// Its number.
     pub id: ShardId,
-    /// Advertised address of each socket, in the order of the sockets.
+    /// Advertised address of each UDP socket, in the order of the sockets.
     pub candidates: Vec<SocketAddr>,
+    /// Advertised address of each TCP listener, in the order of the listeners.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// The node's certificate.
     pub certificate: Certificate,
     /// The node's keys for ids and credentials.
@@ -107,6 +111,7 @@ impl Shard {
             keys: setup.keys,
             setup: SessionSetup {
                 candidates: setup.candidates,
+                tcp_candidates: setup.tcp_candidates,
                 certificate: setup.certificate,
                 never_connected: setup.limits.never_connected,
                 disconnected: setup.limits.disconnected,
@@ -144,8 +149,7 @@ impl Shard {
     ) {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += datagram.len() as u64;
-        let Some(local) = self.setup.candidates.get(usize::from(socket)).copied() else { return };
-        let path = Path { local, remote: source };
+        let Some(path) = path_by(&self.setup, socket, source) else { return };
         let taken = if datagram.is_empty() || datagram.len() > DATAGRAM_BYTES_MAX {
             Err(DropReason::Size)
         } else {
@@ -157,6 +161,21 @@ impl Shard {
         };
         if let Err(reason) = taken {
             self.counters.drop(reason);
+        }
+    }
+
+    /// Whether a session holds the address at the other end of a TCP connection.
+    pub fn holds_address(&self, listener: SocketIndex, peer: SocketAddr) -> bool {
+        path_by(&self.setup, listener, peer).is_some_and(|path| self.demux.session_at(&path).is_some())
+    }
+
+    /// Takes notice that a TCP connection is over: nothing is sent there any more.
+    pub fn handle_disconnect(&mut self, listener: SocketIndex, peer: SocketAddr) {
+        let Some(path) = path_by(&self.setup, listener, peer) else { return };
+        let Some(key) = self.demux.session_at(&path) else { return };
+        self.demux.unbind_path(&path, key);
+        if let Some(slot) = self.sessions.get_mut(key) {
+            slot.session.forget_path(path);
         }
     }
 
@@ -365,7 +384,7 @@ impl Shard {
     }
 
     fn transmit(&mut self, path: Path, contents: &[u8], outbox: &mut Outbox) {
-        let Some(socket) = socket_of(&self.setup.candidates, path.local) else { return };
+        let Some(socket) = socket_of(&self.setup, path) else { return };
         match outbox.space(contents.len()).and_then(|space| space.get_mut(..contents.len())) {
             Some(space) => {
                 space.copy_from_slice(contents);
@@ -450,10 +469,23 @@ impl Shard {
     }
 }
 
-/// The socket behind one of our candidates.
-fn socket_of(candidates: &[SocketAddr], local: SocketAddr) -> Option<SocketIndex> {
-    let index = candidates.iter().position(|candidate| *candidate == local)?;
-    SocketIndex::try_from(index).ok()
+/// The path by which something came from an address to one of our sockets.
+fn path_by(setup: &SessionSetup, socket: SocketIndex, remote: SocketAddr) -> Option<Path> {
+    let (carrier, candidates, index) = match socket.checked_sub(FIRST_LISTENER) {
+        None => (Carrier::Udp, &setup.candidates, socket),
+        Some(listener) => (Carrier::Tcp, &setup.tcp_candidates, listener),
+    };
+    Some(Path { carrier, local: *candidates.get(usize::from(index))?, remote })
+}
+
+/// The socket or the listener behind our end of a path.
+fn socket_of(setup: &SessionSetup, path: Path) -> Option<SocketIndex> {
+    let (candidates, first) = match path.carrier {
+        Carrier::Udp => (&setup.candidates, 0),
+        Carrier::Tcp => (&setup.tcp_candidates, FIRST_LISTENER),
+    };
+    let index = candidates.iter().position(|candidate| *candidate == path.local)?;
+    SocketIndex::try_from(index).ok()?.checked_add(first)
 }
 
 impl From<SessionError> for ConfigureError {

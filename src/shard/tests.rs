@@ -14,6 +14,7 @@ fn shard(sessions: usize) -> (Shard, Arc<NodeKeys>) {
     let setup = ShardSetup {
         id: ShardId(0),
         candidates: vec!["192.0.2.1:40000".parse().unwrap()],
+        tcp_candidates: Vec::new(),
         certificate: Certificate::generate().unwrap(),
         keys: Arc::clone(&keys),
         limits: ShardLimits {

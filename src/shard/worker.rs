@@ -18,10 +18,15 @@ use super::command::{Command, Event, ShardLimits};
 use super::mailbox::Mailbox;
 use super::{Certificate, Shard, ShardSetup};
 use crate::ids::{NodeKeys, ShardId};
-use crate::net::{Driver, IoKind, Outbox, SendReport, Waker, host, sys};
+use crate::net::tcp::{Arrival, Connections};
+use crate::net::{Datagram, Driver, IoKind, Outbox, SendReport, Waker, host, sys};
 
 /// Commands that wait for one shard at most.
 const COMMANDS_MAX: usize = 16_384;
+/// TCP connections that wait to be taken over by one shard at most.
+const ARRIVALS_MAX: usize = 256;
+/// Of these, taken over in one turn.
+const ARRIVAL_BUDGET: usize = 16;
 /// Datagrams, commands and messages of other shards taken in one turn.
 const DATAGRAM_BUDGET: usize = 256;
 const COMMAND_BUDGET: usize = 32;
@@ -60,6 +65,8 @@ pub struct WorkerConfig {
     pub io: IoKind,
     /// Sockets of this shard alone.
     pub sockets: Vec<BoundSocket>,
+    /// Addresses, as advertised, of the TCP listeners, which all shards share.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Life-cycle times and bounds.
     pub limits: ShardLimits,
     /// The node's keys.
@@ -77,6 +84,7 @@ pub struct WorkerConfig {
 pub struct ShardHandle {
     id: ShardId,
     commands: Arc<ArrayQueue<Command>>,
+    arrivals: Arc<ArrayQueue<Arrival>>,
     waker: Waker,
 }
 
@@ -92,6 +100,16 @@ impl ShardHandle {
     /// Gives the command back when the shard has too many waiting.
     pub fn try_send(&self, command: Command) -> Result<(), Command> {
         self.commands.push(command)?;
+        self.waker.wake();
+        Ok(())
+    }
+
+    /// Hands a TCP connection over.
+    ///
+    /// # Errors
+    /// Gives it back when too many wait.
+    pub fn take_over(&self, arrival: Arrival) -> Result<(), Arrival> {
+        self.arrivals.push(arrival)?;
         self.waker.wake();
         Ok(())
     }
@@ -143,11 +161,18 @@ pub fn spawn_all(
     for (config, mailbox) in configs.into_iter().zip(Mailbox::join(wakers.len())) {
         let waker = wakers.get(usize::from(config.shard.0)).context("shards are numbered from 0")?.clone();
         let commands = Arc::new(ArrayQueue::new(COMMANDS_MAX));
-        handles.push(ShardHandle { id: config.shard, commands: Arc::clone(&commands), waker: waker.clone() });
+        let arrivals = Arc::new(ArrayQueue::new(ARRIVALS_MAX));
+        handles.push(ShardHandle {
+            id: config.shard,
+            commands: Arc::clone(&commands),
+            arrivals: Arc::clone(&arrivals),
+            waker: waker.clone(),
+        });
         let worker = Worker {
             config,
             mailbox,
             commands,
+            arrivals,
             events: events.clone(),
             waker,
             wakers: wakers.clone(),
@@ -162,6 +187,7 @@ struct Worker {
     config: WorkerConfig,
     mailbox: Mailbox,
     commands: Arc<ArrayQueue<Command>>,
+    arrivals: Arc<ArrayQueue<Arrival>>,
     events: UnboundedSender<Event>,
     waker: Waker,
     wakers: Vec<Waker>,
@@ -198,6 +224,7 @@ impl Worker {
         let setup = ShardSetup {
             id: self.config.shard,
             candidates,
+            tcp_candidates: self.config.tcp_candidates,
             certificate: self.config.certificate,
             keys: self.config.keys,
             limits: self.config.limits,
@@ -205,8 +232,10 @@ impl Worker {
         let mut turn = Turn {
             shard: Shard::new(setup, self.mailbox),
             driver,
+            connections: Connections::new()?,
             outbox: Outbox::new(ARENA_BYTES).full_at(SEND_BYTES),
             commands: self.commands,
+            arrivals: self.arrivals,
             events: self.events,
             wakers: self.wakers,
             next_report: now(),
@@ -224,8 +253,10 @@ impl Worker {
 struct Turn {
     shard: Shard,
     driver: Driver,
+    connections: Connections,
     outbox: Outbox,
     commands: Arc<ArrayQueue<Command>>,
+    arrivals: Arc<ArrayQueue<Arrival>>,
     events: UnboundedSender<Event>,
     wakers: Vec<Waker>,
     next_report: Instant,
@@ -238,7 +269,8 @@ impl Turn {
         let due = self.shard.poll_timeout().map(|at| together(self.started, at));
         let deadline = due.map_or(self.next_report, |at| at.min(self.next_report));
         // What a budget left over is taken up at once; the wait still lets other tasks of the thread run.
-        let deadline = if !self.commands.is_empty() || self.shard.mailbox().has_mail() {
+        let is_left_over = !self.commands.is_empty() || !self.arrivals.is_empty();
+        let deadline = if is_left_over || self.shard.mailbox().has_mail() {
             now()
         } else if self.shard.mailbox().is_held_back() {
             deadline.min(now() + HELD_BACK_RETRY)
@@ -246,12 +278,17 @@ impl Turn {
             deadline
         };
         self.look_for_work(deadline);
-        self.driver.wait(Some(deadline)).await;
+        self.wait(deadline).await;
         let begun = now();
         self.take_in(begun);
-        let (driver, shard) = (&mut self.driver, &mut self.shard);
+        let (driver, connections, shard) = (&mut self.driver, &mut self.connections, &mut self.shard);
         let mut sent = SendReport::default();
-        let mut send = |outbox: &mut Outbox| sent.add(&driver.send(outbox));
+        let mut send = |outbox: &mut Outbox| {
+            if outbox.has_framed() {
+                sent.add(&connections.send(outbox, begun));
+            }
+            sent.add(&driver.send(outbox));
+        };
         shard.flush(begun, &mut self.outbox, &mut send);
         send(&mut self.outbox);
         for to in shard.mailbox().take_touched() {
@@ -263,7 +300,32 @@ impl Turn {
             // Control ends last; if it is gone, nobody needs the event.
             let _gone = self.events.send(event);
         }
+        self.end_connections(begun);
         self.count(begun, &sent);
+    }
+
+    /// Sleeps until something comes, by a socket, a connection or the waker, or the deadline has passed.
+    async fn wait(&mut self, deadline: Instant) {
+        if self.connections.is_empty() {
+            return self.driver.wait(Some(deadline)).await;
+        }
+        // Either may be dropped half-way: neither loses anything by it.
+        tokio::select! {
+            biased;
+            () = self.connections.ready() => {}
+            () = self.driver.wait(Some(deadline)) => {}
+        }
+    }
+
+    /// Ends the connections whose time is over, once a second, and tells the shard of all that have ended.
+    fn end_connections(&mut self, now: Instant) {
+        let (connections, shard) = (&mut self.connections, &mut self.shard);
+        if now >= self.next_report && !connections.is_empty() {
+            connections.sweep(now, &mut |listener, peer| shard.holds_address(listener, peer));
+        }
+        while let Some((listener, peer)) = connections.poll_ended() {
+            shard.handle_disconnect(listener, peer);
+        }
     }
 
     /// Spins for a while before the sleep, if asked to: a wake costs more than some rounds.
@@ -272,7 +334,7 @@ impl Turn {
             return;
         }
         let until = deadline.min(now() + self.busy_poll);
-        while !self.driver.poll() && now() < until {
+        while !self.driver.poll() && !self.connections.poll() && now() < until {
             std::hint::spin_loop();
         }
     }
@@ -286,6 +348,16 @@ impl Turn {
         });
         if marked > 0 {
             shard.counters().congestion_marks += marked;
+        }
+        let mut take = |datagram: Datagram<'_>| {
+            shard.handle_datagram(now, datagram.socket, datagram.source, datagram.payload, outbox);
+        };
+        for _ in 0..ARRIVAL_BUDGET {
+            let Some(arrival) = self.arrivals.pop() else { break };
+            self.connections.add(arrival, now, &mut take);
+        }
+        if !self.connections.is_empty() {
+            self.connections.receive(&mut take);
         }
         for _ in 0..COMMAND_BUDGET {
             let Some(command) = self.commands.pop() else { break };
@@ -306,6 +378,12 @@ impl Turn {
         counters.together.iter_mut().zip(sent.together).for_each(|(total, more)| *total += more);
         if let Some(failed) = counters.dropped.get_mut(crate::drop::DropReason::SendFailed as usize) {
             *failed += sent.failed;
+        }
+        let tcp = self.connections.figures();
+        (counters.tcp_connections, counters.tcp_bytes, counters.tcp_closed) =
+            (tcp.open, tcp.bytes, tcp.closed);
+        if let Some(dropped) = counters.dropped.get_mut(crate::drop::DropReason::SlowReader as usize) {
+            *dropped = tcp.dropped;
         }
         counters.busy_ns += u64::try_from(ended.duration_since(begun).as_nanos()).unwrap_or(u64::MAX);
         counters.gso = gso;

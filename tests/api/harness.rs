@@ -218,7 +218,7 @@ impl Api {
             apps: Apps::new(&config.apps),
             shards: links.collect(),
             keys: Arc::new(NodeKeys::generate()),
-            metrics: Metrics::new(2, "mmsg").unwrap(),
+            metrics: Metrics::new(2, "mmsg", Default::default()).unwrap(),
         });
         tokio::spawn(Arc::clone(&control).follow(reports));
         let service = service(&control);

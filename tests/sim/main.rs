@@ -20,4 +20,5 @@ mod hostile;
 mod keyframes;
 mod lifecycle;
 mod resend;
+mod tcp;
 mod transports;

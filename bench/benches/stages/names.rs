@@ -27,6 +27,7 @@ fn demux(datagram: Vec<u8>, expected: DropReason) -> Run {
     let setup = ShardSetup {
         id: SHARD,
         candidates: vec![local],
+        tcp_candidates: Vec::new(),
         certificate: Certificate::generate().unwrap(),
         keys: Arc::new(keys()),
         limits: ShardLimits {

@@ -95,6 +95,14 @@ export async function makeNetns() {
       await within("nft", "add", "chain", "netdev", "loss", "way", `{ type filter hook ${hook} device ${inside} priority 0; }`);
       await within("nft", "add", "rule", "netdev", "loss", "way", "meta", "l4proto", "udp", "numgen", "random", "mod", String(n), "==", "0", "drop");
     },
+    /** Lets no packet of these TCP ports of ours in, as seen by the browser; none at all ends it. */
+    async stallTcp(...ports) {
+      await within("nft", "delete", "table", "netdev", "stall").catch(() => {});
+      if (ports.length === 0) return;
+      await within("nft", "add", "table", "netdev", "stall");
+      await within("nft", "add", "chain", "netdev", "stall", "way", `{ type filter hook ingress device ${inside} priority 0; }`);
+      for (const port of ports) await within("nft", "add", "rule", "netdev", "stall", "way", "tcp", "sport", String(port), "drop");
+    },
     stop,
   };
 }

@@ -116,6 +116,7 @@ const kit = {
     return {
       local: `${local.address}:${local.port}`,
       remote: `${remote.address}:${remote.port}`,
+      protocol: local.protocol,
       localUfrag: local.usernameFragment,
       remoteUfrag: remote.usernameFragment,
     };

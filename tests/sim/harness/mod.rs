@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation, PublishedMedia};
-use ringcast::net::Outbox;
+use ringcast::net::{Outbox, SocketIndex};
 use ringcast::shard::command::{Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Shard, ShardSetup, TableSizes};
@@ -87,6 +87,8 @@ pub(crate) struct Sim {
     pub(crate) events: Vec<(Instant, Event)>,
     /// Datagrams of clients, kept when a scenario wants to tamper with them.
     pub(crate) captured: Option<Vec<(ShardId, SocketAddr, Vec<u8>)>>,
+    /// The socket that datagrams of clients come in by: UDP, unless a scenario says otherwise.
+    pub(crate) socket: SocketIndex,
     /// Stands around the calls by which packets come, cross and leave.
     pub(crate) meter: Box<dyn Meter>,
     next_number: u32,
@@ -111,6 +113,8 @@ impl Sim {
         let setup = |shard: u8| ShardSetup {
             id: ShardId(shard),
             candidates: vec![address(shard)],
+            // The same addresses: a scenario says by which of them its clients come.
+            tcp_candidates: vec![address(shard)],
             certificate: certificate.clone(),
             keys: Arc::clone(&keys),
             limits: limits.clone(),
@@ -132,6 +136,7 @@ impl Sim {
             by_address: HashMap::new(),
             events: Vec::new(),
             captured: None,
+            socket: 0,
             meter: Box::new(Unmetered),
             next_number: 0,
         }
@@ -209,12 +214,23 @@ impl Sim {
 
     /// Gives a shard a datagram.
     pub(crate) fn inject(&mut self, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
-        let (now, outbox) = (self.now, &mut self.outbox);
+        let (now, socket, outbox) = (self.now, self.socket, &mut self.outbox);
         self.meter.run(Call::Datagram, &mut self.shards[usize::from(shard.0)], &mut |shard| {
-            shard.handle_datagram(now, 0, source, datagram, outbox);
+            shard.handle_datagram(now, socket, source, datagram, outbox);
         });
         self.take_events(shard);
         self.put_on_links();
+    }
+
+    /// Tells a shard that the TCP connection of a client is over.
+    pub(crate) fn disconnect(&mut self, shard: ShardId, client: SocketAddr) {
+        let socket = self.socket;
+        self.shards[usize::from(shard.0)].handle_disconnect(socket, client);
+    }
+
+    /// Whether a session holds the address of a client, by the way that clients come now.
+    pub(crate) fn holds_address(&self, shard: ShardId, client: SocketAddr) -> bool {
+        self.shards[usize::from(shard.0)].holds_address(self.socket, client)
     }
 
     fn let_timers_run(&mut self) {
