@@ -2,9 +2,12 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use mimalloc::MiMalloc;
-use ringcast::config::{self, Config, ConfigError, Environment, Flags, Invocation};
+use ringcast::config::{self, Config, ConfigError, Environment, Flags, Invocation, MintToken};
+use ringcast::control::apps::Apps;
+use ringcast::control::token::{Claims, Scope};
 use ringcast::node;
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +34,13 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(EXIT_CONFIG, &error.to_string()),
         },
+        Ok(Invocation::MintToken(flags, wish)) => match load(&flags).and_then(|config| mint(&config, wish)) {
+            Ok(token) => {
+                let _ = writeln!(std::io::stdout(), "{token}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(EXIT_CONFIG, &error.to_string()),
+        },
         Ok(Invocation::Run(flags)) => match load(&flags) {
             Ok(config) => run(config),
             Err(error) => fail(EXIT_CONFIG, &error.to_string()),
@@ -49,6 +59,39 @@ fn load(flags: &Flags) -> Result<Config, ConfigError> {
         }
     }
     config::load(flags, &environment)
+}
+
+/// Makes a token with the first secret of an application of the configuration.
+fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
+    let error = |text: &str| ConfigError(format!("no token can be made: {text}"));
+    let app = match (&wish.app_id, config.apps.as_slice()) {
+        (None, [app]) => app.id.as_str(),
+        (None, []) => {
+            return Err(error("there is no app: give one with --app ID:SECRET or in the configuration"));
+        }
+        (None, _) => return Err(error("there are several apps: choose one with --for ID")),
+        (Some(id), _) => id.as_str(),
+    };
+    let most = config.tokens.max_lifetime_seconds.get();
+    if !(1..=most).contains(&wish.ttl) {
+        let text = format!("--ttl must be from 1 to {most} seconds (tokens.max_lifetime_seconds)");
+        return Err(error(&text));
+    }
+    let scope = Scope {
+        publish: wish.publish,
+        subscribe: wish.subscribe,
+        publish_data: wish.publish_data,
+        subscribe_data: wish.subscribe_data,
+        whip: wish.whip,
+        whep: wish.whep,
+    };
+    if scope.patterns().is_none() {
+        return Err(error("names must have 1 to 512 bytes, and there may be 64 of each kind"));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let apps = Apps::new(&config.apps, &config.tokens);
+    let claims = Claims::new(app, wish.subject, wish.session, scope, now, wish.ttl);
+    claims.and_then(|claims| apps.sign(app, &claims)).map_err(|cause| error(&cause.to_string()))
 }
 
 fn run(config: Config) -> ExitCode {

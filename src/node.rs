@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
 use crate::control::apps::Apps;
 use crate::control::serve::{Bounds, serve};
+use crate::control::turn::IceServers;
 use crate::control::{Control, Settings, ShardLink, ShardPort, admin, http};
 use crate::ids::{NodeKeys, ShardId};
 use crate::metrics::export::Metrics;
@@ -29,6 +30,8 @@ use crate::shard::worker::{BoundSocket, ShardHandle, WorkerConfig, Workers, spaw
 
 /// Open files that a node needs besides one for each connection of the API and of media over TCP.
 const FILES_RESERVE: u64 = 512;
+/// Length from which a secret may sign tokens without a warning.
+const TOKEN_SECRET_BYTES: usize = 32;
 /// Connections of the listener for operators.
 const ADMIN_CONNECTIONS: usize = 64;
 /// How often the shards' threads are looked after.
@@ -49,6 +52,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     if let Err(error) = sys::refuse_huge_pages() {
         tracing::warn!(%error, "the kernel may use huge pages: a connection costs more time and memory");
     }
+    warn_of_short_secrets(&config);
     let development = config.apps.is_empty();
     if development {
         config.apps.push(development_app()?);
@@ -78,8 +82,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let control = Control::new(Settings {
         http: config.http.clone(),
         limits: config.limits.clone(),
-        ice_servers: config.ice_servers.clone(),
-        apps: Apps::new(&config.apps),
+        ice: IceServers::new(&config.ice_servers, &config.turn),
+        apps: Apps::new(&config.apps, &config.tokens),
         shards: links.collect(),
         keys,
         metrics: Metrics::new(candidates.len(), backend_name(io), refused)
@@ -90,6 +94,18 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let served = serve_until_told(&control, &config, listeners, operators, &workers).await;
     workers.stop().context("a shard failed")?;
     served
+}
+
+/// A token shows what its secret signs, so whoever holds one can try out short secrets in peace (RFC 7518 3.2).
+fn warn_of_short_secrets(config: &Config) {
+    for app in &config.apps {
+        if app.secrets.iter().any(|secret| secret.reveal().len() < TOKEN_SECRET_BYTES) {
+            tracing::warn!(
+                app = app.id.as_str(),
+                "a secret is shorter than {TOKEN_SECRET_BYTES} characters: make it longer before it signs tokens for browsers"
+            );
+        }
+    }
 }
 
 /// Serves the listeners until a signal comes or a shard fails.

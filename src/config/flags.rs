@@ -16,6 +16,8 @@ pub enum Invocation {
     Run(Flags),
     /// Print the configuration in force and end.
     CheckConfig(Flags),
+    /// Print a token and end.
+    MintToken(Flags, MintToken),
     /// Print this text (help, version) and end.
     Print(String),
 }
@@ -39,6 +41,46 @@ struct CommandLine {
 enum Task {
     /// Print the configuration in force as TOML, with secrets hidden, and end.
     CheckConfig,
+    /// Print a token that a browser may hold in place of the secret, and end.
+    ///
+    /// It is signed with the first secret of the application that --app or the configuration gives. Names may end with
+    /// *: then they stand for all names that begin so.
+    MintToken(MintToken),
+}
+
+/// What a token is to hold.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MintToken {
+    /// The application, when there are several.
+    #[arg(long = "for", value_name = "ID")]
+    pub app_id: Option<String>,
+    /// Seconds that it lives.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    pub ttl: u64,
+    /// Whose token it is: tokens of one subject share the sessions that they make.
+    #[arg(long, value_name = "NAME")]
+    pub subject: Option<String>,
+    /// The only session that it may touch.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Tracks to publish; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub publish: Vec<String>,
+    /// Tracks to receive; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub subscribe: Vec<String>,
+    /// Data channels to send on; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub publish_data: Vec<String>,
+    /// Data channels to receive; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub subscribe_data: Vec<String>,
+    /// Streams to send by WHIP; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub whip: Vec<String>,
+    /// Streams to play by WHEP; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub whep: Vec<String>,
 }
 
 /// Flags as they were given.
@@ -118,6 +160,9 @@ pub fn invocation(arguments: impl IntoIterator<Item = OsString>) -> Result<Invoc
     match CommandLine::try_parse_from(arguments) {
         Ok(CommandLine { task: None, flags }) => Ok(Invocation::Run(flags)),
         Ok(CommandLine { task: Some(Task::CheckConfig), flags }) => Ok(Invocation::CheckConfig(flags)),
+        Ok(CommandLine { task: Some(Task::MintToken(mint)), flags }) => {
+            Ok(Invocation::MintToken(flags, mint))
+        }
         Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
         Err(error) => {
             let text = error.to_string();

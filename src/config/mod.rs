@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use flags::{Flags, Invocation, invocation};
+pub use flags::{Flags, Invocation, MintToken, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
 pub use values::{
-    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, Secret, ShardChoice, TcpPort, Within,
+    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, OptionalSecret, Origin, Secret, ShardChoice,
+    TcpPort, Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -42,6 +43,43 @@ pub struct Config {
     pub apps: Vec<App>,
     /// What `generate-ice-servers` answers.
     pub ice_servers: Vec<IceServer>,
+    /// Scoped tokens.
+    pub tokens: Tokens,
+    /// Credentials for a TURN server.
+    pub turn: Turn,
+}
+
+/// Scoped tokens, which browsers may hold in place of the secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// A token that lives longer is refused.
+    pub max_lifetime_seconds: Within<60, 2_592_000>,
+}
+
+/// Credentials for a TURN server that shares a secret with us (coturn: `use-auth-secret`).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Turn {
+    /// Its addresses, as `turn:` and `turns:` URLs, and those of STUN servers to name beside it.
+    pub urls: Vec<String>,
+    /// What it shares with us (coturn: `static-auth-secret`).
+    pub secret: OptionalSecret,
+    /// Keys whose tokens may ask for credentials.
+    pub keys: Vec<App>,
+    /// How long credentials live that `generate-ice-servers` of an application gives to anybody; 0 to give none.
+    pub public_ttl_seconds: PublicTtl,
+}
+
+/// Life of credentials that anybody may have, seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PublicTtl(pub Within<0, 172_800>);
+
+impl Default for PublicTtl {
+    fn default() -> Self {
+        Self(Within::new(14_400))
+    }
 }
 
 /// The HTTP API.
@@ -189,6 +227,12 @@ impl Default for Http {
     }
 }
 
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { max_lifetime_seconds: Within::new(86_400) }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 9_464)) }
@@ -266,6 +310,7 @@ impl Config {
         for server in &self.ice_servers {
             check_ice_server(server)?;
         }
+        check_turn(&self.turn)?;
         if self.apps.is_empty()
             && let Some(address) = self.http.listen.addresses().iter().find(|a| !a.ip().is_loopback())
         {
@@ -294,6 +339,31 @@ fn check_ice_server(server: &IceServer) -> Result<(), ConfigError> {
         }
         None => Ok(()),
     }
+}
+
+fn check_turn(turn: &Turn) -> Result<(), ConfigError> {
+    let error = |text: &str| Err(ConfigError(text.into()));
+    let known = ["stun:", "stuns:", "turn:", "turns:"];
+    if turn.urls.iter().any(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
+        return error(
+            "turn.urls has a url that is neither STUN nor TURN: start it with turn:, turns: or stun:",
+        );
+    }
+    if turn.urls.iter().any(|url| url.starts_with("turn")) != turn.secret.get().is_some() {
+        return error("turn.urls and turn.secret belong together: set both, or neither");
+    }
+    for (index, key) in turn.keys.iter().enumerate() {
+        if key.secrets.is_empty() || turn.keys.iter().take(index).any(|other| other.id == key.id) {
+            return Err(ConfigError(format!(
+                "turn.keys needs one entry for {} with at least one secret: mend or remove it",
+                key.id
+            )));
+        }
+    }
+    if !turn.keys.is_empty() && turn.secret.get().is_none() {
+        return error("turn.keys is set, but no TURN server is: set turn.urls and turn.secret too");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

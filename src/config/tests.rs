@@ -12,7 +12,7 @@ fn environment(pairs: &[(&str, &str)]) -> Environment {
 fn flags(arguments: &[&str]) -> Flags {
     let arguments = std::iter::once("ringcast").chain(arguments.iter().copied()).map(Into::into);
     match invocation(arguments).unwrap() {
-        Invocation::Run(flags) | Invocation::CheckConfig(flags) => flags,
+        Invocation::Run(flags) | Invocation::CheckConfig(flags) | Invocation::MintToken(flags, _) => flags,
         Invocation::Print(text) => panic!("{text}"),
     }
 }
@@ -84,11 +84,13 @@ fn apps_may_have_several_secrets() {
 #[test]
 fn printed_configuration_hides_secrets_and_is_complete() {
     let servers = r#"[{"urls":["turn:t.example:3478"],"username":"u","credential":"turn-password"}]"#;
-    let variables = environment(&[("RINGCAST_ICE_SERVERS", servers)]);
+    let turn = [("RINGCAST_TURN_URLS", "turn:t.example"), ("RINGCAST_TURN_SECRET", "shared-with-coturn")];
+    let variables = environment(&[&[("RINGCAST_ICE_SERVERS", servers)][..], &turn[..]].concat());
     let config = load(&flags(&["--app", &format!("a:{SECRET}")]), &variables).unwrap();
     let text = config.to_toml();
     assert!(!text.contains(SECRET) && !text.contains("turn-password"), "{text}");
-    assert_eq!(text.matches(Secret::HIDDEN).count(), 2, "{text}");
+    assert!(!text.contains("shared-with-coturn"), "{text}");
+    assert_eq!(text.matches(Secret::HIDDEN).count(), 3, "{text}");
     for variable in VARIABLES {
         assert!(text.contains(variable.path.last().unwrap()), "{} is missing in {text}", variable.name);
     }
@@ -98,7 +100,7 @@ fn printed_configuration_hides_secrets_and_is_complete() {
 #[test]
 fn bad_values_are_refused_with_their_source_and_a_remedy() {
     type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
-    let cases: [Case; 12] = [
+    let cases: [Case; 15] = [
         (&["--shards", "65"], &[], "--shards"),
         (&["--shards", "0"], &[], "from 1 to 64"),
         (&["--io", "epoll"], &[], "--io"),
@@ -111,6 +113,9 @@ fn bad_values_are_refused_with_their_source_and_a_remedy() {
         (&[], &[("RINGCAST_HTTP_LISTEN", "")], "at least one"),
         (&[], &[("RINGCAST_MEDIA_PROT", "40000")], "RINGCAST_MEDIA_PROT"),
         (&[], &[("RINGCAST_MEDIA_PORT", "many")], "whole number"),
+        (&[], &[("RINGCAST_TURN_URLS", "turn:t.example")], "turn.secret"),
+        (&[], &[("RINGCAST_TURN_URLS", "http://t.example")], "turn:"),
+        (&[], &[("RINGCAST_TURN_KEYS", "key:token")], "turn.urls"),
     ];
     for (arguments, variables, part) in cases {
         let text = refused(arguments, variables);

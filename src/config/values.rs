@@ -388,6 +388,32 @@ impl TryFrom<String> for Secret {
     }
 }
 
+/// A secret that may be missing: an empty text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct OptionalSecret(Option<Secret>);
+
+impl OptionalSecret {
+    /// The secret, if there is one.
+    pub fn get(&self) -> Option<&Secret> {
+        self.0.as_ref()
+    }
+}
+
+impl Serialize for OptionalSecret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.0.is_some() { Secret::HIDDEN } else { "" })
+    }
+}
+
+impl TryFrom<String> for OptionalSecret {
+    type Error = BadValue;
+
+    fn try_from(text: String) -> Result<Self, BadValue> {
+        if text.is_empty() { Ok(Self(None)) } else { Secret::try_from(text).map(|secret| Self(Some(secret))) }
+    }
+}
+
 /// A web origin, such as `https://example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,50 +1,105 @@
-//! Applications and the check of their secrets. Only digests of secrets are kept.
+//! Applications, and what the bearer of a secret or token may do with them.
+//!
+//! Secrets are compared by their digests; the secrets themselves are kept as keys of tokens alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::App;
+use crate::config::{App, Tokens};
 
+use super::access::{Access, Refusal, Right};
 use super::error::ApiError;
+use super::token::{Claims, Keys};
 
 type Digest = [u8; SHA256_OUTPUT_LEN];
+
+/// One application.
+struct Entry {
+    secrets: Vec<Digest>,
+    keys: Keys,
+}
 
 /// The applications of this node.
 #[derive(Default)]
 pub struct Apps {
-    by_id: BTreeMap<String, Vec<Digest>>,
+    by_id: BTreeMap<String, Entry>,
+    lifetime: u64,
 }
 
 impl Apps {
     /// Takes the applications of the configuration.
-    pub fn new(apps: &[App]) -> Self {
+    pub fn new(apps: &[App], tokens: &Tokens) -> Self {
         let by_id = apps.iter().map(|app| {
-            let secrets = app.secrets.iter().map(|secret| sha256(secret.reveal().as_bytes()));
-            (app.id.as_str().to_owned(), secrets.collect())
+            let secrets = app.secrets.iter().map(|secret| secret.reveal());
+            let keys = Keys::new(secrets.clone());
+            let secrets = secrets.map(|secret| sha256(secret.as_bytes())).collect();
+            (app.id.as_str().to_owned(), Entry { secrets, keys })
         });
-        Self { by_id: by_id.collect() }
+        Self { by_id: by_id.collect(), lifetime: tokens.max_lifetime_seconds.get() }
     }
 
     /// Checks that an application exists.
     pub fn find(&self, app: &str) -> Result<(), ApiError> {
-        if self.by_id.contains_key(app) { Ok(()) } else { Err(ApiError::UnknownApp) }
+        self.entry(app).map(|_| ())
     }
 
-    /// Checks that an application exists, then the token of the `Authorization` header against its secrets.
-    pub fn authorize(&self, app: &str, header: Option<&[u8]>) -> Result<(), ApiError> {
-        let secrets = self.by_id.get(app).ok_or(ApiError::UnknownApp)?;
-        let token = header.and_then(bearer).ok_or(ApiError::Unauthorized)?;
-        // Digests have one length and every secret is compared, so time tells nothing of any of them.
-        let given = sha256(token);
-        let matches = secrets.iter().fold(Choice::from(0), |seen, secret| seen | secret.ct_eq(&given));
-        if bool::from(matches) { Ok(()) } else { Err(ApiError::Unauthorized) }
+    fn entry(&self, app: &str) -> Result<&Entry, ApiError> {
+        self.by_id.get(app).ok_or(ApiError::UnknownApp)
+    }
+
+    /// Checks that an application exists, then the bearer of the `Authorization` header: a secret or a token.
+    pub fn authorize(&self, app: &str, header: Option<&[u8]>) -> Result<Access, ApiError> {
+        let entry = self.entry(app)?;
+        let bearer = header.and_then(bearer).ok_or(Refusal::Missing)?;
+        if is_one_of(&entry.secrets, bearer) {
+            return Ok(Access::Secret);
+        }
+        let grant = entry.keys.read(app, bearer, unix_now(), self.lifetime)?;
+        Ok(Access::Token(Arc::new(grant)))
+    }
+
+    /// Checks that the bearer may send ([`Right::Whip`]) or play ([`Right::Whep`]) a stream.
+    pub fn authorize_stream(
+        &self,
+        app: &str,
+        stream: &str,
+        right: Right,
+        header: Option<&[u8]>,
+    ) -> Result<Access, ApiError> {
+        let access = self.authorize(app, header)?;
+        access.may(right, stream)?;
+        Ok(access)
+    }
+
+    /// Signs claims with the first secret of an application.
+    pub fn sign(&self, app: &str, claims: &Claims) -> Result<String, ApiError> {
+        self.entry(app)?.keys.sign(claims).ok_or(ApiError::Internal)
+    }
+
+    /// Longest life of a token, seconds.
+    pub fn lifetime(&self) -> u64 {
+        self.lifetime
     }
 }
 
+/// Whether a text is one of those with the given digests. Digests have one length and each is compared, so time tells
+/// nothing of any of them.
+pub(super) fn is_one_of(digests: &[Digest], text: &[u8]) -> bool {
+    let given = sha256(text);
+    digests.iter().fold(Choice::from(0), |seen, digest| seen | digest.ct_eq(&given)).into()
+}
+
+/// The wall clock, in seconds since 1970.
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The token of a bearer header (RFC 6750 2.1; the scheme is case-insensitive by RFC 9110 11.1).
-fn bearer(header: &[u8]) -> Option<&[u8]> {
+pub(super) fn bearer(header: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = header.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return None;
@@ -53,7 +108,7 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
     (!token.is_empty()).then_some(token)
 }
 
-fn sha256(bytes: &[u8]) -> Digest {
+pub(super) fn sha256(bytes: &[u8]) -> Digest {
     let mut output = [0; SHA256_OUTPUT_LEN];
     output.copy_from_slice(digest(&SHA256, bytes).as_ref());
     output
@@ -67,27 +122,25 @@ mod tests {
     fn apps() -> Apps {
         let secret = |text: &str| Secret::try_from(text.to_owned()).unwrap();
         let id = AppId::try_from("app".to_owned()).unwrap();
-        Apps::new(&[App { id, secrets: vec![secret("old"), secret("new")] }])
+        Apps::new(&[App { id, secrets: vec![secret("old"), secret("new")] }], &Tokens::default())
     }
 
     #[test]
     fn any_secret_of_the_app_is_taken() {
         for header in ["Bearer old", "bearer new", "BEARER  new "] {
-            assert_eq!(apps().authorize("app", Some(header.as_bytes())), Ok(()), "{header}");
+            assert_eq!(apps().authorize("app", Some(header.as_bytes())), Ok(Access::Secret), "{header}");
         }
     }
 
     #[test]
     fn the_app_is_checked_before_the_secret() {
         assert_eq!(apps().authorize("other", None), Err(ApiError::UnknownApp));
-        for header in
-            [None, Some("Bearer "), Some("Bearer nope"), Some("Basic old"), Some("old"), Some("Bearer ol")]
-        {
-            assert_eq!(
-                apps().authorize("app", header.map(str::as_bytes)),
-                Err(ApiError::Unauthorized),
-                "{header:?}"
-            );
+        let missing =
+            [None, Some("Bearer "), Some("Basic old"), Some("old")].map(|header| (header, Refusal::Missing));
+        let unknown = [Some("Bearer nope"), Some("Bearer ol")].map(|header| (header, Refusal::Unknown));
+        for (header, refusal) in missing.into_iter().chain(unknown) {
+            let given = apps().authorize("app", header.map(str::as_bytes));
+            assert_eq!(given, Err(ApiError::Refused(refusal)), "{header:?}");
         }
     }
 }

@@ -7,18 +7,29 @@ use utoipa::ToSchema;
 
 use crate::negotiation::NegotiationError;
 
+use super::access::Refusal;
+
 /// Why a whole request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The body, or a value in it, cannot be read.
     #[error("{0}")]
     Decoding(String),
-    /// The secret is missing or wrong.
-    #[error("the Authorization header must carry a valid secret of this app as a bearer token")]
-    Unauthorized,
+    /// The bearer is unknown, or may not do this.
+    #[error("{}", .0.text())]
+    Refused(Refusal),
     /// No such application.
     #[error("there is no such app")]
     UnknownApp,
+    /// No such key of a TURN server.
+    #[error("there is no such TURN key: see turn.keys of the configuration")]
+    UnknownTurnKey,
+    /// What was given out keeps its value until its time is over.
+    #[error(
+        "credentials of this TURN server cannot be taken back before their time: give them a short ttl, or change the \
+         secret that the TURN server shares, which ends all of them"
+    )]
+    CannotRevoke,
     /// Nothing is served at this place outside of an application.
     #[error("there is nothing at this path")]
     UnknownPath,
@@ -79,8 +90,10 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Decoding(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::UnknownApp | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Refused(refusal) if refusal.is_unauthorized() => StatusCode::UNAUTHORIZED,
+            Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::UnknownApp | Self::UnknownTurnKey | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::CannotRevoke => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::InvalidParams(_) | Self::InvalidDescription { .. } => StatusCode::NOT_ACCEPTABLE,
@@ -97,8 +110,10 @@ impl ApiError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Decoding(_) => "decoding_error",
-            Self::Unauthorized => "unauthorized",
-            Self::UnknownApp | Self::UnknownPath => "not_found",
+            Self::Refused(refusal) if refusal.is_unauthorized() => "unauthorized",
+            Self::Refused(_) => "forbidden",
+            Self::UnknownApp | Self::UnknownTurnKey | Self::UnknownPath => "not_found",
+            Self::CannotRevoke => "revocation_unavailable",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "request_timeout",
             Self::InvalidParams(_) => "invalid_params",
@@ -126,10 +141,20 @@ impl ApiError {
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
         }
-        if *self == Self::Unauthorized {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Self::Refused(refusal) = self {
+            if refusal.is_unauthorized() {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // For those who count, on the way out.
+            response.extensions_mut().insert(*refusal);
         }
         response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -151,7 +176,7 @@ pub struct ErrorBody {
     pub error_code: String,
     /// What is wrong, for people.
     pub error_description: String,
-    /// Tells errors of order from bad descriptions.
+    /// Tells errors of order from bad descriptions, and why a token does not do.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error_subcode: Option<String>,
@@ -161,6 +186,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let error_subcode = match &self {
             Self::InvalidDescription { subcode, .. } => subcode.map(str::to_owned),
+            Self::Refused(refusal) if !refusal.is_unauthorized() => Some(refusal.label().to_owned()),
             _ => None,
         };
         let body = ErrorBody {
@@ -218,9 +244,13 @@ mod tests {
         let description = ApiError::description("", None);
         let table = [
             (ApiError::Decoding(String::new()), 400, "decoding_error"),
-            (ApiError::Unauthorized, 401, "unauthorized"),
+            (ApiError::Refused(Refusal::Missing), 401, "unauthorized"),
+            (ApiError::Refused(Refusal::Unknown), 401, "unauthorized"),
+            (ApiError::Refused(Refusal::Expired), 403, "forbidden"),
             (ApiError::UnknownApp, 404, "not_found"),
+            (ApiError::UnknownTurnKey, 404, "not_found"),
             (ApiError::UnknownPath, 404, "not_found"),
+            (ApiError::CannotRevoke, 409, "revocation_unavailable"),
             (ApiError::MethodNotAllowed, 405, "method_not_allowed"),
             (ApiError::BodyTimeout, 408, "request_timeout"),
             (ApiError::params(""), 406, "invalid_params"),

@@ -11,6 +11,7 @@
               held across an await"
 )]
 
+pub mod access;
 pub mod admin;
 pub mod apps;
 mod draft;
@@ -25,7 +26,9 @@ mod registry;
 pub mod rooms;
 pub mod serve;
 mod session;
+pub mod token;
 mod tracks;
+pub mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +36,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::config::{Http, IceServer, Limits};
+use crate::config::{Http, Limits};
 use crate::ids::{NodeKeys, SessionId, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
@@ -45,6 +48,7 @@ use error::ApiError;
 use placement::Placement;
 use registry::Registry;
 use rooms::Rooms;
+use turn::IceServers;
 
 /// How long a shard may take to answer a command before the request is given up.
 const SHARD_REPLY: Duration = Duration::from_secs(5);
@@ -73,8 +77,8 @@ pub struct Settings {
     pub http: Http,
     /// Bounds and times.
     pub limits: Limits,
-    /// What `generate-ice-servers` answers.
-    pub ice_servers: Vec<IceServer>,
+    /// STUN and TURN servers for clients.
+    pub ice: IceServers,
     /// Applications and their secrets.
     pub apps: Apps,
     /// Shards in the order of their ids.
@@ -89,7 +93,7 @@ pub struct Settings {
 pub struct Control {
     http: Http,
     limits: Limits,
-    ice_servers: Vec<IceServer>,
+    ice: IceServers,
     apps: Apps,
     shards: Vec<ShardLink>,
     keys: Arc<NodeKeys>,
@@ -103,13 +107,13 @@ pub struct Control {
 impl Control {
     /// Makes an empty state.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { http, limits, ice_servers, apps, shards, keys, metrics } = settings;
+        let Settings { http, limits, ice, apps, shards, keys, metrics } = settings;
         Arc::new(Self {
             placement: Placement::new(shards.len()),
             rooms: Rooms::new(&limits),
             http,
             limits,
-            ice_servers,
+            ice,
             apps,
             shards,
             keys,

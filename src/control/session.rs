@@ -11,6 +11,7 @@ use crate::ids::{SessionId, ShardId};
 use crate::negotiation::Negotiation;
 use crate::plan::SessionPlan;
 
+use super::access::Owner;
 use super::error::ApiError;
 use super::locked;
 use super::model::{NewTracksResponse, TrackState};
@@ -42,6 +43,8 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) app: Box<str>,
     pub(super) shard: ShardId,
+    /// Whose token made it; `None` when it was the secret.
+    pub(super) owner: Option<Owner>,
     opened_at: Instant,
     connected: AtomicBool,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -53,7 +56,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, app: &str, shard: ShardId, negotiation: Negotiation) -> Arc<Self> {
+    pub(super) fn new(
+        id: SessionId,
+        app: &str,
+        owner: Option<Owner>,
+        shard: ShardId,
+        negotiation: Negotiation,
+    ) -> Arc<Self> {
         let state = State {
             negotiation,
             tracks: Tracks::default(),
@@ -66,6 +75,7 @@ impl Session {
             id,
             app: app.into(),
             shard,
+            owner,
             opened_at: now,
             connected: AtomicBool::new(false),
             turn: Arc::default(),

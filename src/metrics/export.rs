@@ -31,7 +31,11 @@ pub struct Metrics {
     registry: Registry,
     reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
     requests: HistogramVec,
+    denied: Arc<Denied>,
 }
+
+/// Requests of the API refused for lack of authority, in the order of [`names::DENIALS`].
+type Denied = [AtomicU64; names::DENIALS.len()];
 
 impl Metrics {
     /// Makes the metrics of a node with this many shards and this I/O backend.
@@ -46,8 +50,10 @@ impl Metrics {
         let requests =
             HistogramVec::new(HistogramOpts::new(metric.name, metric.help).buckets(buckets), metric.labels)?;
         registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(Node::new(Arc::clone(&reports), backend, refused)?))?;
-        Ok(Self { registry, reports, requests })
+        let denied = Arc::new(Denied::default());
+        let node = Node::new(Arc::clone(&reports), backend, refused, Arc::clone(&denied))?;
+        registry.register(Box::new(node))?;
+        Ok(Self { registry, reports, requests, denied })
     }
 
     /// Takes the newest totals of a shard.
@@ -68,6 +74,13 @@ impl Metrics {
         self.requests.with_label_values(&[route, &status.to_string()]).observe(took.as_secs_f64());
     }
 
+    /// Counts one request that was refused for lack of authority; `reason` is its place in [`names::DENIALS`].
+    pub fn denied(&self, reason: usize) {
+        if let Some(count) = self.denied.get(reason) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The exposition in the text format.
     ///
     /// # Errors
@@ -84,6 +97,7 @@ struct Node {
     reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
     backend: &'static str,
     refused: Refused,
+    denied: Arc<Denied>,
     descriptions: Vec<Desc>,
 }
 
@@ -92,6 +106,7 @@ impl Node {
         reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
         backend: &'static str,
         refused: Refused,
+        denied: Arc<Denied>,
     ) -> Result<Self, prometheus::Error> {
         let descriptions = names::ALL
             .iter()
@@ -101,7 +116,7 @@ impl Node {
                 Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, Default::default())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { reports, backend, refused, descriptions })
+        Ok(Self { reports, backend, refused, denied, descriptions })
     }
 }
 
@@ -125,6 +140,10 @@ impl Collector for Node {
         let refused =
             refused.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
         families.push(family(&names::TCP_REFUSED, refused.collect()));
+        let denied = names::DENIALS.iter().zip(self.denied.iter());
+        let denied =
+            denied.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
+        families.push(family(&names::API_REFUSED, denied.collect()));
         families.extend(summed(&shards));
         families.extend(by_shard(&shards));
         families

@@ -88,9 +88,32 @@ catalogue! {
     TCP_REFUSED = Counter "ringcast_tcp_refused_total" ["reason"];
     /// Seconds that a shard spent working rather than waiting.
     SHARD_BUSY_SECONDS = Counter "ringcast_shard_busy_seconds_total" ["shard"];
+    /// Requests of the API refused for lack of authority, by reason.
+    API_REFUSED = Counter "ringcast_api_refused_total" ["reason"];
     /// Time to answer a request of the API.
     API_REQUEST_SECONDS = Histogram "ringcast_api_request_duration_seconds" ["route", "status"];
 }
+
+/// Values of the label of [`API_REFUSED`].
+pub const DENIALS: [&str; 17] = [
+    "missing",
+    "unknown",
+    "expired",
+    "not_yet_valid",
+    "lifetime",
+    "audience",
+    "wrong_app",
+    "claims",
+    "session",
+    "one_session",
+    "secret_only",
+    "publish",
+    "subscribe",
+    "publish_data",
+    "subscribe_data",
+    "whip",
+    "whep",
+];
 
 #[cfg(test)]
 mod tests {

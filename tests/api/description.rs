@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::harness::Api;
 
@@ -16,13 +16,16 @@ async fn every_operation_is_described_with_its_refusals() {
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut operations = 0;
     for (path, item) in description["paths"].as_object().unwrap() {
-        assert!(path.starts_with("/v1/apps/{appId}/"), "{path}");
+        let is_turn = path.starts_with("/v1/turn/keys/{keyId}/");
+        assert!(is_turn || path.starts_with("/v1/apps/{appId}/"), "{path}");
+        let is_open = path == "/v1/apps/{appId}/generate-ice-servers";
         for (method, operation) in item.as_object().unwrap() {
             operations += 1;
             let place = format!("{method} {path}");
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.contains_key("404"), "{place}");
-            assert_eq!(responses.contains_key("401"), !path.ends_with("generate-ice-servers"), "{place}");
+            assert_eq!(responses.contains_key("401"), !is_open, "{place}");
+            assert_eq!(responses.contains_key("403"), !is_open && !is_turn, "{place}");
             assert_eq!(responses.contains_key("410"), path.contains("{sessionId}"), "{place}");
             assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
             let parameters = operation["parameters"].as_array().unwrap();
@@ -32,11 +35,16 @@ async fn every_operation_is_described_with_its_refusals() {
                 assert_eq!((&known["in"], &known["required"]), (&"path".into(), &true.into()), "{place}");
                 assert!(known["schema"]["pattern"].is_string(), "{place}: {name}");
             }
-            let secured = operation.get("security").is_none() && description["security"].is_array();
-            assert_eq!(secured, !path.ends_with("generate-ice-servers"), "{place}");
+            let expected = match (is_turn, is_open) {
+                (true, _) => json!([{"turnKeyToken": []}]),
+                (false, true) => json!([{}]),
+                (false, false) => json!([{"appSecret": []}, {"scopedToken": []}]),
+            };
+            let security = operation.get("security").unwrap_or(&description["security"]);
+            assert_eq!(*security, expected, "{place}");
         }
     }
-    assert_eq!(operations, 19);
+    assert_eq!(operations, 23);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use ringcast::config::{App, AppId, Config, Secret};
 use ringcast::control::apps::Apps;
 use ringcast::control::http::{ApiService, service};
+use ringcast::control::turn::IceServers;
 use ringcast::control::{Control, Settings, ShardLink, ShardPort};
 use ringcast::ids::{NodeKeys, PublicationId, SessionId};
 use ringcast::metrics::export::Metrics;
@@ -214,8 +215,8 @@ impl Api {
         let control = Control::new(Settings {
             http: config.http,
             limits: config.limits,
-            ice_servers: config.ice_servers,
-            apps: Apps::new(&config.apps),
+            ice: IceServers::new(&config.ice_servers, &config.turn),
+            apps: Apps::new(&config.apps, &config.tokens),
             shards: links.collect(),
             keys: Arc::new(NodeKeys::generate()),
             metrics: Metrics::new(2, "mmsg", Default::default()).unwrap(),

@@ -22,3 +22,5 @@ mod pull;
 mod push;
 mod serving;
 mod sessions;
+mod tokens;
+mod turn;

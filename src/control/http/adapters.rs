@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::super::error::{ApiError, ItemError};
 use super::super::model::objects;
-use super::call::{AppCall, AppPath, JsonBody};
+use super::call::{AppPath, JsonBody, SecretCall};
 use super::openapi::AppErrors;
 
 const NOT_SERVED: ItemError = ItemError::Unavailable("adapters are not served by this server");
@@ -75,7 +75,7 @@ fn check(request: &AdaptersRequest) -> Result<(), ApiError> {
     responses((status = 503, description = "Not served", body = AdaptersResponse), AppErrors),
 )]
 pub(super) async fn new_adapters(
-    _call: AppCall,
+    _call: SecretCall,
     JsonBody(request): JsonBody<AdaptersRequest>,
 ) -> Result<(StatusCode, Json<AdaptersResponse>), ApiError> {
     check(&request)?;
@@ -97,7 +97,7 @@ pub(super) async fn new_adapters(
     responses((status = 200, description = "One result per adapter", body = AdaptersResponse), AppErrors),
 )]
 pub(super) async fn close_adapters(
-    _call: AppCall,
+    _call: SecretCall,
     JsonBody(request): JsonBody<AdaptersRequest>,
 ) -> Result<Json<AdaptersResponse>, ApiError> {
     check(&request)?;

@@ -13,17 +13,25 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::super::Control;
+use super::super::access::Access;
 use super::super::error::ApiError;
 use super::super::session::Session;
 
-/// A call of an application whose secret was given.
+/// A call of an application with a secret of it, or with a token.
 pub(super) struct AppCall {
+    pub(super) app: String,
+    pub(super) access: Access,
+}
+
+/// A call of an application with a secret of it: what no token may do.
+pub(super) struct SecretCall {
     pub(super) app: String,
 }
 
-/// A call on a live session of such an application, within its request budget.
+/// A call on a live session that the caller may touch, within the session's request budget.
 pub(super) struct SessionCall {
     pub(super) session: Arc<Session>,
+    pub(super) access: Access,
 }
 
 /// Parameter of every path.
@@ -57,13 +65,27 @@ pub(super) async fn path_param(parts: &mut Parts, name: &str) -> Result<String, 
     found.map(|(_, value)| value.to_owned()).ok_or(ApiError::UnknownPath)
 }
 
+/// The `Authorization` header as it came.
+pub(super) fn authorization(parts: &Parts) -> Option<&[u8]> {
+    parts.headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes)
+}
+
 impl FromRequestParts<Arc<Control>> for AppCall {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
         let app = path_param(parts, "appId").await?;
-        let header = parts.headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
-        control.apps.authorize(&app, header)?;
+        let access = control.apps.authorize(&app, authorization(parts))?;
+        Ok(Self { app, access })
+    }
+}
+
+impl FromRequestParts<Arc<Control>> for SecretCall {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
+        let AppCall { app, access } = AppCall::from_request_parts(parts, control).await?;
+        access.expect_secret()?;
         Ok(Self { app })
     }
 }
@@ -72,11 +94,13 @@ impl FromRequestParts<Arc<Control>> for SessionCall {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
-        let AppCall { app } = AppCall::from_request_parts(parts, control).await?;
+        let AppCall { app, access } = AppCall::from_request_parts(parts, control).await?;
         let id = path_param(parts, "sessionId").await?;
         let session = control.find_session(&app, &id)?;
+        // Before the budget: nobody spends that of a session which he may not touch.
+        access.may_touch(&id, session.owner.as_ref())?;
         session.spend(control.limits.requests_per_second.get(), control.limits.request_burst.get())?;
-        Ok(Self { session })
+        Ok(Self { session, access })
     }
 }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::error::{ApiError, ErrorBody};
 use super::super::model::TrackState;
 use super::super::{Control, SHARD_REPLY};
-use super::call::{AppCall, AppPath, SessionCall, SessionPath, run};
+use super::call::{AppPath, SecretCall, SessionCall, SessionPath, run};
 use super::openapi::{AppErrors, SessionErrors};
 use crate::shard::command::{Command, SessionStatistics};
 
@@ -83,7 +83,7 @@ pub(super) struct Done {}
 )]
 pub(super) async fn list_sessions(
     State(control): State<Arc<Control>>,
-    call: AppCall,
+    call: SecretCall,
     uri: Uri,
 ) -> Result<Json<SessionList>, ApiError> {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);

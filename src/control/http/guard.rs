@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::super::Control;
+use super::super::access::Refusal;
 use super::super::error::ApiError;
 
 /// Ends requests that take too long.
@@ -56,12 +57,15 @@ fn is_service_side(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Measures every request under its route, never under its path.
+/// Measures every request under its route, never under its path, and counts why requests lack authority.
 pub(super) async fn observe(State(control): State<Arc<Control>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let begun = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        control.metrics.denied(refusal.index());
+    }
     control.metrics.request(route, response.status().as_u16(), begun.elapsed());
     response
 }

@@ -4,65 +4,61 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
+use axum::http::header;
 use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::Control;
+use super::super::apps::unix_now;
 use super::super::error::{ApiError, ErrorBody};
-use super::call::{AppPath, path_param};
-
-/// One server.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct IceServerBody {
-    /// Its addresses.
-    urls: Vec<String>,
-    /// TURN user name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    username: Option<String>,
-    /// TURN credential.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    credential: Option<String>,
-}
+use super::super::turn::{IceServerBody, TTL_MAX};
+use super::call::{AppPath, authorization, path_param};
 
 /// All servers, as `RTCPeerConnection` takes them.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct IceServersResponse {
     /// The servers; none are needed to reach this one.
-    ice_servers: Vec<IceServerBody>,
+    pub(super) ice_servers: Vec<IceServerBody>,
 }
 
-/// A call of a known application without its secret.
-pub(super) struct KnownApp;
+/// A call of a known application, with or without its secret.
+pub(super) struct KnownApp {
+    /// Life of TURN credentials for this caller, seconds.
+    ttl: u64,
+}
 
 impl FromRequestParts<Arc<Control>> for KnownApp {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
-        control.apps.find(&path_param(parts, "appId").await?).map(|()| Self)
+        let app = path_param(parts, "appId").await?;
+        control.apps.find(&app)?;
+        let public_ttl = control.ice.public_ttl();
+        let is_known = || control.apps.authorize(&app, authorization(parts)).is_ok();
+        // A bearer is only asked for where strangers get nothing; one that does not do makes a stranger.
+        let ttl = if public_ttl == 0 && is_known() { TTL_MAX / 2 } else { public_ttl };
+        Ok(Self { ttl })
     }
 }
 
 /// Tells clients the STUN and TURN servers to use.
+///
+/// With a TURN server that shares a secret with this one, each answer carries new credentials for it.
 #[utoipa::path(
     get, path = "/generate-ice-servers", tag = "ice", operation_id = "generateIceServers",
     params(AppPath), security(()),
     responses(
-        (status = 200, description = "The servers", body = IceServersResponse),
+        (status = 200, description = "The servers", body = IceServersResponse,
+         headers(("Cache-Control" = String, description = "no-store"))),
         (status = 404, description = "No such application", body = ErrorBody),
     ),
 )]
 pub(super) async fn generate_ice_servers(
     State(control): State<Arc<Control>>,
-    _app: KnownApp,
-) -> Json<IceServersResponse> {
-    let servers = control.ice_servers.iter().map(|server| IceServerBody {
-        urls: server.urls.clone(),
-        username: server.username.clone(),
-        credential: server.credential.as_ref().map(|secret| secret.reveal().to_owned()),
-    });
-    Json(IceServersResponse { ice_servers: servers.collect() })
+    app: KnownApp,
+) -> Result<([(header::HeaderName, &'static str); 1], Json<IceServersResponse>), ApiError> {
+    let ice_servers = control.ice.all(None, app.ttl, unix_now())?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(IceServersResponse { ice_servers })))
 }

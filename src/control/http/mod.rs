@@ -13,7 +13,9 @@ mod openapi;
 mod pages;
 mod presence;
 mod sessions;
+mod tokens;
 mod tracks;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub type ApiService = MapRequest<Router, fn(Request<Body>) -> Request<Body>>;
 const PREFLIGHT_AGE: Duration = Duration::from_secs(7_200);
 /// Where the calls of one application are.
 const APP_PREFIX: &str = "/v1/apps/{appId}";
+/// Where the calls of one key of a TURN server are.
+const TURN_PREFIX: &str = "/v1/turn/keys/{keyId}";
 
 /// Makes the service.
 pub fn service(control: &Arc<Control>) -> ApiService {
@@ -63,9 +67,15 @@ fn router(control: &Arc<Control>) -> Router {
         .routes(routes!(extensions::list_sessions))
         .routes(routes!(extensions::delete_session))
         .routes(routes!(extensions::session_statistics))
+        .routes(routes!(tokens::new_token))
         .routes(routes!(presence::get_room))
         .routes(routes!(presence::put_member, presence::delete_member));
-    let documented = OpenApiRouter::with_openapi(openapi::description()).nest(APP_PREFIX, app);
+    let turn = OpenApiRouter::new()
+        .routes(routes!(turn::generate_turn_ice_servers))
+        .routes(routes!(turn::generate_turn_credentials))
+        .routes(routes!(turn::revoke_turn_credentials));
+    let documented = OpenApiRouter::with_openapi(openapi::description());
+    let documented = documented.nest(APP_PREFIX, app).nest(TURN_PREFIX, turn);
     let (router, description) = documented.split_for_parts();
     let description = openapi::printed(description);
     router
@@ -81,8 +91,12 @@ fn router(control: &Arc<Control>) -> Router {
         .with_state(Arc::clone(control))
 }
 
-/// What no route takes: 404 is for unknown applications, anything else of a known one is 405.
+/// What no route takes: 404 is for unknown applications and keys, anything else of a known one is 405.
 async fn unrouted(State(control): State<Arc<Control>>, uri: Uri) -> ApiError {
+    let key = uri.path().strip_prefix("/v1/turn/keys/").and_then(|rest| rest.split('/').next());
+    if let Some(key) = key {
+        return if control.ice.has_key(key) { ApiError::MethodNotAllowed } else { ApiError::UnknownTurnKey };
+    }
     let app = uri.path().strip_prefix("/v1/apps/").and_then(|rest| rest.split('/').next());
     match app {
         Some(app) => control.apps.find(app).err().unwrap_or(ApiError::MethodNotAllowed),
@@ -91,12 +105,12 @@ async fn unrouted(State(control): State<Arc<Control>>, uri: Uri) -> ApiError {
     }
 }
 
-/// `/apps/..` is the same as `/v1/apps/..`, and a slash at the end means nothing: a redirect would make
+/// `/apps/..` is the same as `/v1/apps/..`, likewise `/turn/..`, and a slash at the end means nothing: a redirect would make
 /// partytracks reload the page.
 fn normalised(mut request: Request<Body>) -> Request<Body> {
     let path = request.uri().path();
     let trimmed = path.trim_end_matches('/');
-    let prefix = if path.starts_with("/apps/") { "/v1" } else { "" };
+    let prefix = if path.starts_with("/apps/") || path.starts_with("/turn/") { "/v1" } else { "" };
     if prefix.is_empty() && (trimmed.len() == path.len() || path == "/") {
         return request;
     }
@@ -136,6 +150,7 @@ mod tests {
             ("/apps/a/sessions/new/?x=1", "/v1/apps/a/sessions/new?x=1"),
             ("/v1/apps/a/sessions/new?", "/v1/apps/a/sessions/new?"),
             ("/v1/apps/a//", "/v1/apps/a"),
+            ("/turn/keys/k/credentials/generate", "/v1/turn/keys/k/credentials/generate"),
             ("/", "/"),
             ("//", "/"),
         ];

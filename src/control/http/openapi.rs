@@ -6,10 +6,15 @@ use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, SecurityRequire
 
 use super::super::error::ErrorBody;
 
-/// Name of the security scheme.
-const SCHEME: &str = "appSecret";
+/// Name of the security scheme of secrets.
+const SECRET: &str = "appSecret";
+/// The same for scoped tokens.
+const TOKEN: &str = "scopedToken";
+/// The same for the keys of a TURN server.
+const TURN_TOKEN: &str = "turnKeyToken";
 /// Groups of operations, in the order in which a reader meets them.
-const TAGS: [&str; 7] = ["sessions", "tracks", "ice", "extensions", "presence", "datachannels", "adapters"];
+const TAGS: [&str; 8] =
+    ["sessions", "tracks", "ice", "turn", "extensions", "presence", "datachannels", "adapters"];
 
 /// Refusals of every call of an application.
 #[derive(IntoResponses)]
@@ -18,9 +23,12 @@ pub(super) enum AppErrors {
     /// The body or a parameter cannot be read.
     #[response(status = 400)]
     Decoding(ErrorBody),
-    /// The secret is missing or wrong.
+    /// The secret or token is missing or wrong.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
+    /// The token does not allow this; `errorSubcode` says why.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
     /// There is no such application.
     #[response(status = 404)]
     UnknownApp(ErrorBody),
@@ -42,9 +50,12 @@ pub(super) enum SessionErrors {
     /// The body or a parameter cannot be read.
     #[response(status = 400)]
     Decoding(ErrorBody),
-    /// The secret is missing or wrong.
+    /// The secret or token is missing or wrong.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
+    /// The token does not allow this; `errorSubcode` says why.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
     /// There is no such application.
     #[response(status = 404)]
     UnknownApp(ErrorBody),
@@ -72,9 +83,12 @@ pub(super) enum MutationErrors {
     /// The body or a parameter cannot be read.
     #[response(status = 400)]
     Decoding(ErrorBody),
-    /// The secret is missing or wrong.
+    /// The secret or token is missing or wrong.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
+    /// The token does not allow this; `errorSubcode` says why.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
     /// There is no such application.
     #[response(status = 404)]
     UnknownApp(ErrorBody),
@@ -113,13 +127,25 @@ pub(super) fn description() -> OpenApi {
             .into(),
     );
     let mut components = Components::new();
-    components.add_security_scheme(SCHEME, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-    let secret = SecurityRequirement::new(SCHEME, Vec::<String>::new());
+    let bearer = |text: &str, format: Option<&str>| {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some(text.into());
+        scheme.bearer_format = format.map(Into::into);
+        SecurityScheme::Http(scheme)
+    };
+    let secret = "A secret of the application. It allows everything and belongs on servers.";
+    components.add_security_scheme(SECRET, bearer(secret, None));
+    let token = "A token signed by HS256 with a secret of the application: short-lived, with the scope that its claims \
+                 name. Browsers may hold it.";
+    components.add_security_scheme(TOKEN, bearer(token, Some("JWT")));
+    let turn = "The token of a key of the TURN server.";
+    components.add_security_scheme(TURN_TOKEN, bearer(turn, None));
+    let either = [SECRET, TOKEN].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()));
     OpenApiBuilder::new()
         .info(info)
         .tags(Some(TAGS.map(Tag::new)))
         .components(Some(components))
-        .security(Some([secret]))
+        .security(Some(either))
         .build()
 }
 

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use super::super::Control;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::rooms::{Presence, Room};
-use super::call::{AppCall, JsonBody, path_param};
+use super::call::{JsonBody, SecretCall, path_param};
 use super::extensions::Done;
 use super::openapi::AppErrors;
 
@@ -59,7 +59,7 @@ impl FromRequestParts<Arc<Control>> for RoomCall {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
-        let AppCall { app } = AppCall::from_request_parts(parts, control).await?;
+        let SecretCall { app } = SecretCall::from_request_parts(parts, control).await?;
         Ok(Self { app, room: path_param(parts, "room").await? })
     }
 }

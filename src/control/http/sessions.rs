@@ -60,6 +60,7 @@ pub(super) async fn new_session(
     if body.is_empty_object && control.http.strict_session_body {
         return Err(ApiError::Decoding("the body must hold a sessionDescription, or be empty".into()));
     }
+    call.access.may_open()?;
     let offer = body.value.and_then(|request| request.session_description);
     let label: String = query
         .get("correlationId")
@@ -67,7 +68,8 @@ pub(super) async fn new_session(
         .flat_map(|label| label.chars())
         .take(LABEL_CHARS_MAX)
         .collect();
-    let response = run(async move { control.new_session(&call.app, offer).await }).await?;
+    let response =
+        run(async move { control.new_session(&call.app, call.access.owner(), offer).await }).await?;
     tracing::info!(session = response.session_id, correlation = ?label, "session opened");
     Ok((StatusCode::CREATED, Json(response)))
 }

@@ -29,6 +29,7 @@ pub(super) async fn new_tracks(
     call: SessionCall,
     JsonBody(request): JsonBody<NewTracksRequest>,
 ) -> Result<Json<NewTracksResponse>, ApiError> {
+    call.access.may_use_tracks(&request.tracks, request.auto_discover == Some(true))?;
     run(async move { control.new_tracks(&call.session, request).await }).await.map(Json)
 }
 
@@ -59,6 +60,7 @@ pub(super) async fn update_tracks(
     call: SessionCall,
     JsonBody(request): JsonBody<UpdateTracksRequest>,
 ) -> Result<Json<ChangeTracksResponse>, ApiError> {
+    call.access.may_switch_to(&request.tracks)?;
     run(async move { control.update_tracks(&call.session, &request.tracks).await }).await.map(Json)
 }
 

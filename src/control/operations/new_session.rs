@@ -6,6 +6,7 @@ use crate::negotiation::Negotiation;
 use crate::shard::command::Command;
 
 use super::super::Control;
+use super::super::access::Owner;
 use super::super::draft::Draft;
 use super::super::error::ApiError;
 use super::super::model::{NewSessionResponse, SessionDescription};
@@ -20,6 +21,7 @@ impl Control {
     pub(in super::super) async fn new_session(
         self: &Arc<Self>,
         app: &str,
+        owner: Option<Owner>,
         offer: Option<SessionDescription>,
     ) -> Result<NewSessionResponse, ApiError> {
         if self.draining.load(std::sync::atomic::Ordering::Relaxed) {
@@ -31,7 +33,7 @@ impl Control {
         let label: String = id.to_string().chars().take(LABEL_CHARS).collect();
         let local = self.link(shard).map(|link| Arc::clone(&link.local));
         let negotiation = local.map(|local| Negotiation::new(label, local, self.keys.mint_ice(shard)));
-        let session = negotiation.map(|negotiation| Session::new(id, app, shard, negotiation));
+        let session = negotiation.map(|negotiation| Session::new(id, app, owner, shard, negotiation));
         let session = match session {
             Ok(session) if self.registry.add_session(&session, self.limits.sessions.size()) => session,
             Ok(_) | Err(_) => {

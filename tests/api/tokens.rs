@@ -1,0 +1,267 @@
+//! Scoped tokens: what each claim allows, every refusal, and that a refused request changes nothing for anybody.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use super::browser::{Browser, Direction};
+use super::harness::{APP, Api, OTHER_APP, OTHER_SECRET, Response, SECRET, local, remote, settle, text};
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn signed(secret: &str, claims: &Value) -> String {
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+}
+
+/// A token of this app for an hour, with more or other claims.
+fn token(more: &Value) -> String {
+    let mut claims = json!({"iss": APP, "aud": "ringcast", "sub": "ann", "iat": now(), "exp": now() + 3_600});
+    for (name, value) in more.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    signed(SECRET, &claims)
+}
+
+/// The service as the bearer of one token meets it.
+struct Bearer<'a> {
+    api: &'a Api,
+    token: String,
+}
+
+impl<'a> Bearer<'a> {
+    fn new(api: &'a Api, more: &Value) -> Self {
+        Self { api, token: token(more) }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: impl Into<Body>) -> Response {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/v1/apps/{APP}{path}"))
+            .header("authorization", format!("Bearer {}", self.token))
+            .body(body.into())
+            .unwrap();
+        self.api.request(request).await
+    }
+
+    async fn open(&self) -> String {
+        text(&self.call(Method::POST, "/sessions/new", Body::empty()).await.ok()["sessionId"])
+    }
+
+    async fn tracks_new(&self, session: &str, body: &Value) -> Response {
+        self.call(Method::POST, &format!("/sessions/{session}/tracks/new"), body.to_string()).await
+    }
+
+    async fn push(&self, session: &str, name: &str) -> Response {
+        let mut browser = Browser::default();
+        let mid = browser.add("audio", Direction::Send);
+        let offer = json!({"type": "offer", "sdp": browser.offer()});
+        self.tracks_new(session, &json!({"sessionDescription": offer, "tracks": [local(&mid, name)]})).await
+    }
+}
+
+/// Status and reason of a refusal, which names its remedy.
+fn forbidden(response: &Response) -> String {
+    assert_eq!(response.refusal(), (403, "forbidden".into()), "{response:?}");
+    text(&response.json()["errorSubcode"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_does_what_its_scope_names_and_nothing_else() {
+    let api = Api::new();
+    let publisher = api.publisher(&[("audio", "mic"), ("video", "screen")]).await;
+    let ann = Bearer::new(&api, &json!({"publish": ["cam-*", "mic"], "subscribe": ["mic"]}));
+    let session = ann.open().await;
+    for name in ["cam-1", "mic"] {
+        ann.push(&session, name).await.ok();
+    }
+    for name in ["cam", "screen", "mic2", "Mic"] {
+        assert_eq!(forbidden(&ann.push(&session, name).await), "publish", "{name}");
+    }
+    let offered = json!({"tracks": [{"location": "local", "trackName": "screen", "kind": "video"}]});
+    assert_eq!(forbidden(&ann.tracks_new(&session, &offered).await), "publish");
+    let pulled = ann.tracks_new(&session, &json!({"tracks": [remote(&publisher.session, "mic")]})).await.ok();
+    assert_ne!(pulled["tracks"][0]["mid"], "");
+    let without_location = json!({"tracks": [{"sessionId": publisher.session, "trackName": "screen"}]});
+    let both = json!({"tracks": [remote(&publisher.session, "mic"), remote(&publisher.session, "screen")]});
+    for body in [without_location, both] {
+        assert_eq!(forbidden(&ann.tracks_new(&session, &body).await), "subscribe", "{body}");
+    }
+    let mid = pulled["tracks"][0]["mid"].clone();
+    let other =
+        json!({"tracks": [{"mid": mid, "sessionId": publisher.session, "trackName": "screen"}]}).to_string();
+    let path = format!("/sessions/{session}/tracks/update");
+    assert_eq!(forbidden(&ann.call(Method::PUT, &path, other).await), "subscribe");
+    assert_eq!(ann.call(Method::GET, &format!("/sessions/{session}"), Body::empty()).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_the_server_chooses_need_a_right_on_every_name() {
+    let api = Api::new();
+    for (publish, status) in [(json!(["*"]), 200), (json!(["cam-*"]), 403), (json!([]), 403)] {
+        let ann = Bearer::new(&api, &json!({"publish": publish}));
+        let mut browser = Browser::default();
+        browser.add("audio", Direction::Send);
+        let offer = json!({"type": "offer", "sdp": browser.offer()});
+        let body = json!({"sessionDescription": offer, "autoDiscover": true});
+        assert_eq!(ann.tracks_new(&ann.open().await, &body).await.status, status, "{publish}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_touches_only_the_sessions_of_its_owner() {
+    let api = Api::new();
+    let scope = json!({"publish": ["*"], "subscribe": ["*"]});
+    let owned = |more: Value| {
+        let mut claims = scope.clone();
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Bearer::new(&api, &claims)
+    };
+    let (ann, again, bob) = (owned(json!({})), owned(json!({"jti": "2"})), owned(json!({"sub": "bob"})));
+    let session = ann.open().await;
+    ann.push(&session, "mic").await.ok();
+    again.push(&session, "cam").await.ok();
+    let before = api.get(&format!("/sessions/{session}")).await.json();
+    let close = json!({"tracks": [{"mid": "0"}], "force": true}).to_string();
+    let answer = json!({"sessionDescription": {"type": "answer", "sdp": ""}}).to_string();
+    let of_secret = api.open().await;
+    // More often than the budget of a session allows: a stranger does not spend it.
+    for _ in 0..20 {
+        for (method, end, body) in [
+            (Method::GET, "", String::new()),
+            (Method::POST, "/tracks/new", json!({"tracks": [remote(&session, "mic")]}).to_string()),
+            (Method::PUT, "/tracks/close", close.clone()),
+            (Method::PUT, "/tracks/update", json!({"tracks": [{"mid": "0"}]}).to_string()),
+            (Method::PUT, "/renegotiate", answer.clone()),
+        ] {
+            let refused = bob.call(method.clone(), &format!("/sessions/{session}{end}"), body).await;
+            assert_eq!(forbidden(&refused), "session", "{method} {end}");
+        }
+        for (method, path) in [
+            (Method::DELETE, format!("/ext/sessions/{session}")),
+            (Method::GET, format!("/ext/sessions/{session}/stats")),
+            (Method::GET, format!("/sessions/{of_secret}")),
+        ] {
+            assert_eq!(forbidden(&bob.call(method, &path, Body::empty()).await), "session", "{path}");
+        }
+    }
+    assert_eq!(api.get(&format!("/sessions/{session}")).await.ok(), before);
+    // What bob may do with it is to receive from it, in a session of his own.
+    settle().await;
+    let own = bob.open().await;
+    let pulled = bob.tracks_new(&own, &json!({"tracks": [remote(&session, "cam")]})).await.ok();
+    assert_ne!(pulled["tracks"][0]["mid"], "");
+    let end = ann.call(Method::DELETE, &format!("/ext/sessions/{session}"), Body::empty()).await;
+    assert_eq!(end.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_for_one_session_touches_that_one_alone() {
+    let api = Api::new();
+    let (session, other) = (api.open().await, api.open().await);
+    let ann = Bearer::new(&api, &json!({"session": session, "publish": ["mic"]}));
+    ann.push(&session, "mic").await.ok();
+    assert_eq!(forbidden(&ann.push(&other, "mic").await), "session");
+    let refused = ann.call(Method::POST, "/sessions/new", Body::empty()).await;
+    assert_eq!(forbidden(&refused), "one_session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_concerns_everybody_needs_the_secret() {
+    let api = Api::new();
+    let ann = Bearer::new(&api, &json!({"publish": ["*"], "subscribe": ["*"]}));
+    let adapters = json!({"tracks": [{"trackName": "mic"}]}).to_string();
+    for (method, path, body) in [
+        (Method::GET, "/ext/sessions", String::new()),
+        (Method::GET, "/ext/rooms/lobby", String::new()),
+        (Method::PUT, "/ext/rooms/lobby/members/a", json!({"name": "a"}).to_string()),
+        (Method::DELETE, "/ext/rooms/lobby/members/a", String::new()),
+        (Method::POST, "/ext/tokens", json!({"publish": ["*"]}).to_string()),
+        (Method::POST, "/adapters/websocket/new", adapters.clone()),
+        (Method::POST, "/adapters/websocket/close", adapters),
+    ] {
+        assert_eq!(forbidden(&ann.call(method, path, body).await), "secret_only", "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_do_not_do_are_refused_with_their_reason_and_counted() {
+    let api = Api::new();
+    let claims = |more: Value| token(&more);
+    let good = claims(json!({"publish": ["*"]}));
+    let other_app = json!({"iss": OTHER_APP, "aud": "ringcast", "exp": now() + 60});
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", good.split('.').nth(1).unwrap());
+    let table = [
+        (claims(json!({"exp": now() - 60})), 403, Some("expired")),
+        (claims(json!({"nbf": now() + 120})), 403, Some("not_yet_valid")),
+        (claims(json!({"exp": now() + 90_000})), 403, Some("lifetime")),
+        (claims(json!({"aud": "other"})), 403, Some("audience")),
+        (claims(json!({"iss": OTHER_APP})), 403, Some("wrong_app")),
+        (signed(OTHER_SECRET, &other_app), 403, Some("wrong_app")),
+        (claims(json!({"publish": "*"})), 403, Some("claims")),
+        (signed("no-secret-of-this-app", &json!({"iss": APP, "exp": now() + 60})), 401, None),
+        (unsigned, 401, None),
+        (format!("{good}x"), 401, None),
+    ];
+    for (token, status, reason) in &table {
+        let bearer = Bearer { api: &api, token: token.clone() };
+        let refused = bearer.call(Method::POST, "/sessions/new", Body::empty()).await;
+        let code = if *status == 401 { "unauthorized" } else { "forbidden" };
+        assert_eq!(refused.refusal(), (*status, code.into()), "{reason:?}");
+        assert_eq!(refused.json()["errorSubcode"].as_str(), *reason);
+        assert_eq!(refused.headers.contains_key("www-authenticate"), *status == 401);
+    }
+    assert!(api.shards.iter().all(|shard| shard.log().is_empty()), "no session was made");
+    let exposed = api.control.metrics().expose().unwrap();
+    for (reason, count) in [("expired", 1), ("wrong_app", 2), ("unknown", 3), ("publish", 0)] {
+        let line = format!("ringcast_api_refused_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(exposed.contains(&line), "{line} {exposed}");
+    }
+    let bearer = Bearer { api: &api, token: good };
+    bearer.call(Method::POST, "/sessions/new", Body::empty()).await.ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_signed_by_an_older_secret_are_taken_while_it_stands() {
+    let api = Api::new();
+    let claims = json!({"iss": APP, "aud": ["ringcast"], "exp": now() + 60});
+    let bearer = Bearer { api: &api, token: signed("an-older-secret", &claims) };
+    bearer.open().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_makes_tokens_for_those_who_know_the_secret() {
+    let api = Api::new();
+    let wish = json!({"ttl": 60, "sub": "ann", "publish": ["mic"], "whip": ["stage"]});
+    let made = api.post("/ext/tokens", &wish).await;
+    assert_eq!((made.status, made.headers["cache-control"].to_str().unwrap()), (201, "no-store"));
+    assert!((now() + 55..=now() + 60).contains(&made.json()["expiresAt"].as_u64().unwrap()));
+    let ann = Bearer { api: &api, token: text(&made.json()["token"]) };
+    let session = ann.open().await;
+    ann.push(&session, "mic").await.ok();
+    assert_eq!(forbidden(&ann.push(&session, "cam").await), "publish");
+    // Another token of the same subject goes on where the first one was.
+    let next = api.post("/ext/tokens", &json!({"sub": "ann", "publish": ["cam"]})).await.ok();
+    Bearer { api: &api, token: text(&next["token"]) }.push(&session, "cam").await.ok();
+    for bad in [json!({"ttl": 0}), json!({"ttl": 86_401}), json!({"publish": [""]}), json!({"sub": ""})] {
+        assert_eq!(api.post("/ext/tokens", &bad).await.refusal(), (406, "invalid_params".into()), "{bad}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn preflights_and_ice_servers_need_no_token() {
+    let api = Api::new();
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(format!("/v1/apps/{APP}/generate-ice-servers"))
+        .header("origin", "https://page.example")
+        .body(Body::empty())
+        .unwrap();
+    let response = api.request(request).await;
+    assert_eq!(response.ok(), json!({"iceServers": []}));
+    assert_eq!(response.headers["access-control-allow-origin"], "https://page.example");
+}
