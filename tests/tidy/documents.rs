@@ -32,7 +32,8 @@ const METRIC_PREFIX: &str = "ringcast_";
 const HISTOGRAM_ENDS: [&str; 3] = ["_bucket", "_count", "_sum"];
 
 /// Top-level folders whose files documents name in code marks.
-const NAMED_FOLDERS: [&str; 7] = ["src/", "tests/", "bench/", "grafana/", "kernel-tuning/", ".ci/", "demo/"];
+const NAMED_FOLDERS: [&str; 8] =
+    ["src/", "tests/", "bench/", "client/src/", "grafana/", "kernel-tuning/", ".ci/", "demo/"];
 
 fn documents() -> impl Iterator<Item = (String, String)> {
     files_below("").into_iter().filter(|path| path.ends_with(".md")).map(|path| {

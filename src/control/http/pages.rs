@@ -28,7 +28,7 @@ const PAGES: &[Page] = &[
     ("/demo-media.js", SCRIPT, include_str!("../pages/demo-media.js")),
     ("/demo-stats.js", SCRIPT, include_str!("../pages/demo-stats.js")),
     ("/demo-tile.js", SCRIPT, include_str!("../pages/demo-tile.js")),
-    ("/ringcast-client.js", SCRIPT, include_str!("../pages/ringcast-client.js")),
+    ("/ringcast-client.js", SCRIPT, include_str!("../../../client/src/session.js")),
     ("/ringcast-room.js", SCRIPT, include_str!("../pages/ringcast-room.js")),
 ];
 

@@ -36,6 +36,8 @@ export async function bundleKit() {
   const result = await build({
     entryPoints: [path.join(here, "../page/kit.js")],
     bundle: true,
+    // Peer dependencies of client/ are those of the tests.
+    nodePaths: [path.join(here, "../node_modules")],
     format: "iife",
     target: "es2022",
     define: { "process.env.NODE_ENV": '"production"' },

@@ -47,7 +47,7 @@ async function freeUdpPorts(count) {
   throw new Error("no free UDP ports");
 }
 
-export async function startServer({ shards = 1, host = "127.0.0.1", extra = [] } = {}) {
+export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], variables = {} } = {}) {
   const app = randomBytes(16).toString("hex");
   const secret = randomBytes(32).toString("hex");
   const [port, adminPort] = [await freeTcpPort(host), await freeTcpPort("127.0.0.1")];
@@ -55,7 +55,7 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [] }
   // The server refuses variables that it does not know, and RINGCAST_BIN is the tests' own.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RINGCAST_")));
   const child = spawn(binary, commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra }), {
-    env,
+    env: { ...env, ...variables },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const output = [];

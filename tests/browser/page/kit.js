@@ -5,6 +5,12 @@ import { PartyTracks } from "partytracks/client";
 import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
 import { FrameWatch, Playback, makeSource, receivedFigures } from "./media.js";
 import { RawClient } from "./raw.js";
+import * as ringcast from "../../../client/src/index.js";
+
+// The package as applications import it, and sources for it, for tests that are written as a page would be.
+window.ringcast = ringcast;
+window.makeSource = makeSource;
+window.Playback = Playback;
 
 const peers = new Map();
 const errors = [];
@@ -114,6 +120,7 @@ const kit = {
     const local = report.get(pair.localCandidateId);
     const remote = report.get(pair.remoteCandidateId);
     return {
+      localType: local.candidateType,
       local: `${local.address}:${local.port}`,
       remote: `${remote.address}:${remote.port}`,
       protocol: local.protocol,

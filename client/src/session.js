@@ -6,11 +6,13 @@
 //   client.publish("camera", cameraTrack);            // others pull it as (client.sessionId, "camera")
 //   client.subscribe(otherSessionId, "camera");       // ends in a "track" event
 //
+// `key` is the secret of the application or, in a page for others, a token.
+//
 // You say what you want to send and to receive. One loop, and only one, brings the session there call by
 // call (a session has a single offer/answer exchange at a time, so calls must never overlap), repeats what
 // can be repeated, and starts a new session with the same wishes when the old one cannot be saved.
 //
-// Events: "state" {state}, "published" {trackName, mid}, "track" {sessionId, trackName, track, mid},
+// Events: "state" {state}, "session" {sessionId}, "published" {trackName, mid}, "track" {sessionId, trackName, track, mid},
 // "problem" {message, fatal}.
 
 const MAX_TRACKS_PER_CALL = 64;
@@ -62,6 +64,7 @@ export class RingcastClient extends EventTarget {
   #session = null; // { id, pc }
   #local = new Map(); // trackName -> { trackName, track, encodings, transceiver, isLive }
   #remote = new Map(); // "sessionId trackName" -> { sessionId, trackName, transceiver, failures, retryAt }
+  #channels = []; // data channels to open: { name, policy, request, resolve, reject }
   #leaving = []; // transceivers nobody wants any more
   #loop = null; // the running loop, if any
   #hasWork = false;
@@ -90,6 +93,11 @@ export class RingcastClient extends EventTarget {
     return [...this.#local.values()].filter((entry) => entry.isLive).map((entry) => entry.trackName);
   }
 
+  /** Another secret or token for the calls from now on: the old one may run out. */
+  set key(key) {
+    this.#key = key;
+  }
+
   /** Sends `track` under `trackName`, which is unique within the session. */
   publish(trackName, track, { encodings } = {}) {
     this.unpublish(trackName);
@@ -113,11 +121,49 @@ export class RingcastClient extends EventTarget {
   }
 
   /** Pulls a track of another session; ends in a "track" event, also again after each reconnection. */
-  subscribe(sessionId, trackName) {
+  subscribe(sessionId, trackName, { simulcast } = {}) {
     const id = `${sessionId} ${trackName}`;
     if (this.#remote.has(id)) return;
-    this.#remote.set(id, { sessionId, trackName, transceiver: null, failures: 0, retryAt: 0 });
+    this.#remote.set(id, { sessionId, trackName, simulcast, transceiver: null, failures: 0, retryAt: 0 });
     this.#wake();
+  }
+
+  /**
+   * Has the section that receives one track carry another one of the same kind: nothing is negotiated, the
+   * MediaStreamTrack stays. Ends in an error when the other track cannot be had; then the first one goes on.
+   */
+  async switchSource(from, to) {
+    const id = `${from.sessionId} ${from.trackName}`;
+    const entry = this.#remote.get(id);
+    if (!entry?.transceiver) throw new Error("This track is not being received.");
+    if (this.#remote.has(`${to.sessionId} ${to.trackName}`)) throw new Error("The other track is being received already.");
+    const track = { location: "remote", mid: entry.transceiver.mid, sessionId: to.sessionId, trackName: to.trackName };
+    const reply = await this.#callSession(this.#session, "PUT", "tracks/update", { tracks: [track] });
+    const [result] = reply.tracks;
+    if (result.errorCode) throw new ApiError(200, result.errorCode, result.errorDescription);
+    this.#remote.delete(id);
+    Object.assign(entry, { sessionId: to.sessionId, trackName: to.trackName });
+    this.#remote.set(`${to.sessionId} ${to.trackName}`, entry);
+  }
+
+  /**
+   * Opens a data channel: to send on, or with a `sessionId` to receive that of another session. `options` are those
+   * of `createDataChannel`, and `canReply` and `waitForAck` of the API; a receiver repeats what the sender chose.
+   * It ends with the session: open it again then.
+   */
+  openDataChannel(name, { sessionId, canReply, waitForAck, ...policy } = {}) {
+    return new Promise((resolve, reject) => {
+      const { ordered, maxRetransmits, maxPacketLifeTime } = policy;
+      const request = { location: sessionId ? "remote" : "local", dataChannelName: name, sessionId, canReply, waitForAck };
+      this.#channels.push({ name, policy, resolve, reject, request: { ...request, ordered, maxRetransmits, maxPacketLifeTime } });
+      this.#wake();
+    });
+  }
+
+  /** Closes a data channel on both sides. */
+  async closeDataChannel(channel) {
+    if (this.#session) await this.#callSession(this.#session, "PUT", "datachannels/close", { dataChannels: [{ id: channel.id }] });
+    channel.close();
   }
 
   unsubscribe(sessionId, trackName) {
@@ -155,12 +201,14 @@ export class RingcastClient extends EventTarget {
         await this.#closeLeaving(session);
         await this.#pushNew(session);
         await this.#pullNew(session);
+        await this.#openChannels(session);
         this.#failures = 0;
       } catch (error) {
         if (this.#isClosed) return;
         this.#hasWork = true;
         if (error instanceof StaleSession) continue;
         if (error instanceof ApiError && error.isFatal) {
+          for (const { reject } of this.#channels.splice(0)) reject(error);
           this.#emit("problem", { message: error.message, status: error.status, fatal: true });
           this.close();
           return;
@@ -189,6 +237,7 @@ export class RingcastClient extends EventTarget {
     const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     const session = { id: sessionId, pc };
     this.#session = session;
+    this.#emit("session", { sessionId });
     this.#watch(session);
     return session;
   }
@@ -262,7 +311,7 @@ export class RingcastClient extends EventTarget {
     if (entries.length === 0) return;
     const { pc } = session;
     const reply = await this.#callSession(session, "POST", "tracks/new", {
-      tracks: entries.map(({ sessionId, trackName }) => ({ location: "remote", sessionId, trackName })),
+      tracks: entries.map(({ sessionId, trackName, simulcast }) => ({ location: "remote", sessionId, trackName, simulcast })),
     });
     if (reply.requiresImmediateRenegotiation) {
       await pc.setRemoteDescription(reply.sessionDescription);
@@ -290,6 +339,38 @@ export class RingcastClient extends EventTarget {
     const { sessionId, trackName } = entry;
     if (this.#remote.get(`${sessionId} ${trackName}`) !== entry) return this.#abandon(entry);
     this.#emit("track", { sessionId, trackName, track: transceiver.receiver.track, mid: result.mid });
+  }
+
+  /** Data channels: the transport for them once per session, then each gets its number from the server. */
+  async #openChannels(session) {
+    if (this.#channels.length === 0) return;
+    const { pc } = session;
+    if (!session.events) {
+      session.events = pc.createDataChannel("server-events");
+      await pc.setLocalDescription();
+      const reply = await this.#callSession(session, "POST", "datachannels/establish", {
+        dataChannel: { location: "remote", dataChannelName: "server-events" },
+        sessionDescription: { type: "offer", sdp: pc.localDescription.sdp },
+      });
+      await pc.setRemoteDescription(reply.sessionDescription);
+    }
+    const wanted = this.#channels.splice(0, MAX_TRACKS_PER_CALL);
+    try {
+      const own = wanted.filter(({ request }) => request.location === "local");
+      const others = wanted.filter(({ request }) => request.location === "remote");
+      for (const group of [own, others].filter(({ length }) => length > 0)) {
+        const reply = await this.#callSession(session, "POST", "datachannels/new", { dataChannels: group.map(({ request }) => request) });
+        group.forEach(({ name, policy, resolve, reject }, index) => {
+          const result = reply.dataChannels[index];
+          if (result.errorCode) reject(new ApiError(200, result.errorCode, result.errorDescription));
+          else resolve(pc.createDataChannel(name, { ...policy, negotiated: true, id: result.id }));
+        });
+      }
+    } catch (error) {
+      for (const { reject } of wanted) reject(error);
+      throw error;
+    }
+    this.#hasWork = true;
   }
 
   /** Close: stopped transceivers go out in an offer, so that their m-lines can be used again. */

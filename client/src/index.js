@@ -1,0 +1,4 @@
+export { ApiError, RingcastClient } from "./session.js";
+export { Ringcast } from "./tracks.js";
+export { Stage, nextChange } from "./stage.js";
+export { LevelMeter } from "./meter.js";

@@ -1,0 +1,175 @@
+// Tokens in the browser, and the package client/: every function of it, as a page uses it.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { SignJWT } from "jose";
+import { picture, tone, useRig } from "./lib/rig.js";
+import { until } from "./lib/until.js";
+
+const rig = useRig({ before, after, afterEach });
+
+async function mint(scope) {
+  const { status, reply } = await rig().server.api("POST", "ext/tokens", { body: scope });
+  assert.equal(status, 201, JSON.stringify(reply));
+  return reply.token;
+}
+
+/** Runs a function in a page of its own with an argument; `ringcast` and `makeSource` are there. */
+async function page() {
+  const tab = await rig().browser.tab(rig().pages.url);
+  return { run: (work, argument) => tab.evaluate(work, argument), close: () => tab.close() };
+}
+
+test("partytracks calls the server itself with tokens: no proxy, and only what the scope names", async () => {
+  const publishing = await mint({ sub: "alice", publish: ["*"] });
+  const watching = await mint({ sub: "bob", subscribe: ["*"] });
+  const alice = await rig().peer("alice", { token: publishing });
+  const bob = await rig().peer("bob", { token: watching });
+  const [camera, microphone] = await Promise.all([alice.push("camera", picture(21)), alice.push("microphone", tone(440))]);
+  const [seen, heard] = await Promise.all([bob.pull(camera.metadata), bob.pull(microphone.metadata)]);
+  await seen.expectPicture(21);
+  await heard.expectTone(440);
+  // Bob may neither end what Alice sends nor send himself, and trying changes nothing.
+  const { sessionId } = camera.metadata;
+  const refused = await rig().server.api("PUT", `sessions/${sessionId}/tracks/close`, { token: watching, body: { tracks: [{ mid: "0" }], force: true } });
+  assert.deepEqual([refused.status, refused.reply.errorSubcode], [403, "session"]);
+  const own = await bob.sessionId();
+  const body = { tracks: [{ location: "local", trackName: "x", kind: "audio" }] };
+  const push = await rig().server.api("POST", `sessions/${own}/tracks/new`, { token: watching, body });
+  assert.deepEqual([push.status, push.reply.errorSubcode], [403, "publish"]);
+  await seen.expectPicture(21);
+});
+
+test("a token made by the recipe of the README with a standard library is taken", async () => {
+  const { app, secret, api } = rig().server;
+  const sign = (key) =>
+    new SignJWT({ publish: ["*"], subscribe: ["*"] })
+      .setProtectedHeader({ alg: "HS256" })
+      .setIssuer(app).setAudience("ringcast").setSubject("user-17")
+      .setIssuedAt().setExpirationTime("1h").sign(new TextEncoder().encode(key));
+  assert.equal((await api("POST", "sessions/new", { token: await sign(secret) })).status, 201);
+  assert.equal((await api("POST", "sessions/new", { token: await sign(`${secret}x`) })).status, 401);
+});
+
+test("the package publishes by name, subscribes, replaces, switches, measures and closes", async () => {
+  const [alice, bob] = [await page(), await page()];
+  const options = async (sub) => ({ apiUrl: rig().server.base, token: await mint({ sub, publish: ["cam*", "mic"], subscribe: ["*"], publishData: ["*"], subscribeData: ["*"] }) });
+  const sent = await alice.run(async (options) => {
+    const client = (window.client = new ringcast.Ringcast(options));
+    window.names = [];
+    client.localTracks$.subscribe((tracks) => names.push([...tracks.keys()].join()));
+    const media = await client.getCamera({ video: true, audio: true });
+    const [first, second, voice] = await Promise.all([makeSource({ kind: "picture", identity: 40 }), makeSource({ kind: "picture", identity: 90 }), makeSource({ kind: "tone", hz: 600 })]);
+    const cam = await client.publishTrack(first.track, { trackName: "cam" });
+    await client.publishTrack(second.track, { trackName: "cam2" });
+    const mic = await client.publishTrack(voice.track, { trackName: "mic" });
+    return { cam, mic, kinds: media.getTracks().map(({ kind }) => kind).sort(), names: names.at(-1), state: client.state$.value, id: client.sessionId$.value };
+  }, await options("alice"));
+  assert.deepEqual(sent.kinds, ["audio", "video"]);
+  assert.equal(sent.names, "cam,cam2,mic");
+  assert.equal(sent.cam.trackName, "cam");
+  assert.equal(sent.cam.sessionId, sent.id);
+
+  await bob.run(async ({ options, sent }) => {
+    window.arrived = [];
+    const client = (window.client = new ringcast.Ringcast({ ...options, onTrack: (track, { id, trackName }) => arrived.push(`${id} ${trackName} ${track.kind}`) }));
+    const [cam, mic] = await Promise.all([client.subscribeToTrack(sent.cam), client.subscribeToTrack(sent.mic)]);
+    window.seen = new Playback(cam);
+    window.heard = new Playback(mic);
+    window.camTrack = cam;
+    const context = new AudioContext();
+    await context.resume();
+    window.meter = new ringcast.LevelMeter(mic, { context });
+  }, { options: await options("bob"), sent });
+  const sees = (identity) =>
+    until(`Bob to see ${identity}`, async () => {
+      const now = await bob.run(() => window.seen.picture());
+      return { done: now === identity, seen: now };
+    });
+  await sees(40);
+  assert.deepEqual((await bob.run(() => arrived)).sort(), [`${sent.id} cam video`, `${sent.id} mic audio`]);
+  await until("the meter to show sound", async () => ({ done: (await bob.run(() => meter.level)) > 0.01 }));
+
+  const before = await bob.run(() => ({ sections: client.peerConnection.getTransceivers().length, sdp: client.peerConnection.remoteDescription.sdp }));
+  await bob.run((id) => client.switchTrack({ sessionId: id, trackName: "cam" }, { sessionId: id, trackName: "cam2" }), sent.id);
+  await sees(90);
+  const later = await bob.run(() => ({ sections: client.peerConnection.getTransceivers().length, sdp: client.peerConnection.remoteDescription.sdp }));
+  assert.deepEqual(later, before, "nothing was negotiated");
+  assert.deepEqual(await bob.run(() => client.remoteTracks$.value.map(({ trackName }) => trackName).sort()), ["cam2", "mic"]);
+  await alice.run(async () => client.replaceTrack("cam2", (await makeSource({ kind: "picture", identity: 150 })).track));
+  await sees(150);
+
+  await bob.run((id) => client.unsubscribeFromTrack({ sessionId: id, trackName: "mic" }), sent.id);
+  await until("the server to have closed the subscription", async () => {
+    const { reply } = await rig().server.api("GET", `sessions/${await bob.run(() => client.sessionId)}`);
+    return { done: reply.tracks.some(({ trackName, status }) => trackName === "mic" && status === "inactive"), seen: reply };
+  });
+  const refusal = await alice.run(async () => {
+    const { track } = await makeSource({ kind: "tone", hz: 300 });
+    return client.publishTrack(track, { trackName: "screen" }).then(() => null, (error) => error.message);
+  });
+  assert.match(refusal, /claim publish/);
+  await bob.run(() => { meter.close(); client.close(); });
+  assert.equal(await bob.run(() => client.state$.value), "closed");
+  await Promise.all([alice.close(), bob.close()]);
+});
+
+test("a stage of two among five: the loudest are seen, and a change of speaker negotiates nothing", async () => {
+  const room = await page();
+  const people = [];
+  for (let index = 0; index < 5; index += 1) people.push({ sub: `p${index}`, token: await mint({ sub: `p${index}`, publish: ["*"] }), identity: 30 + 30 * index });
+  const viewer = await mint({ sub: "viewer", subscribe: ["*"] });
+  const ids = await room.run(async ({ people, apiUrl, viewer }) => {
+    window.gains = [];
+    const context = (window.context = new AudioContext());
+    await context.resume();
+    const ids = [];
+    for (const { token, identity } of people) {
+      const client = new ringcast.Ringcast({ apiUrl, token });
+      const [oscillator, gain, out] = [context.createOscillator(), context.createGain(), context.createMediaStreamDestination()];
+      oscillator.frequency.value = 300 + identity;
+      gain.gain.value = 0;
+      oscillator.connect(gain).connect(out);
+      oscillator.start();
+      gains.push(gain.gain);
+      const { track } = await makeSource({ kind: "picture", identity });
+      await Promise.all([client.publishTrack(track, { trackName: "cam" }), client.publishTrack(out.stream.getAudioTracks()[0], { trackName: "mic" })]);
+      ids.push(client.sessionId);
+    }
+    window.watcher = new ringcast.Ringcast({ apiUrl, token: viewer });
+    window.stage = new ringcast.Stage(watcher, { size: 2, every: 100, hold: 500 });
+    await Promise.all(ids.map((sessionId) => stage.add({ sessionId, audio: "mic", video: "cam" })));
+    return ids;
+  }, { people, apiUrl: rig().server.base, viewer });
+  const seats = () => room.run(() => stage.seats$.value.map(({ sessionId }) => sessionId));
+  const speak = (loud) => room.run((loud) => gains.forEach((gain, index) => (gain.value = loud.includes(index) ? 0.5 : 0)), loud);
+  const describe = () => room.run(() => watcher.peerConnection.remoteDescription.sdp);
+  await until("two to be seated", async () => ({ done: (await seats()).length === 2 }));
+  await until("sound of all to arrive", async () => {
+    const receivers = await room.run((ids) => ids.filter((sessionId) => watcher.receiverOf({ sessionId, trackName: "mic" })).length, ids);
+    return { done: receivers === 5, seen: receivers };
+  });
+  const sdp = await describe();
+  for (const loud of [[3, 4], [0, 3], [1, 2]]) {
+    await speak(loud);
+    const expected = loud.map((index) => ids[index]).sort();
+    await until(`those who speak, ${loud}, to be seen`, async () => {
+      const now = await seats();
+      const levels = await room.run((ids) => ids.map((id) => stage.levelOf(id)), ids);
+      return { done: JSON.stringify([...now].sort()) === JSON.stringify(expected), seen: { now, levels } };
+    });
+  }
+  assert.equal(await describe(), sdp, "nothing was negotiated");
+  const videos = await room.run(() => watcher.remoteTracks$.value.filter(({ track }) => track.kind === "video").length);
+  assert.equal(videos, 2, "pictures of two are received, and no more");
+  // Silence changes nothing, and somebody who goes makes room for another.
+  await speak([]);
+  const quiet = await seats();
+  await room.run((id) => stage.remove(id), quiet[0]);
+  await until("another to be seated", async () => {
+    const now = await seats();
+    return { done: now.length === 2 && !now.includes(quiet[0]), seen: now };
+  });
+  await room.run(() => stage.close());
+  await room.close();
+});
