@@ -2,11 +2,10 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use mimalloc::MiMalloc;
 use ringcast::config::{self, Config, ConfigError, Environment, Flags, Invocation, MintToken};
-use ringcast::control::apps::Apps;
+use ringcast::control::apps::{Apps, unix_now};
 use ringcast::control::token::{Claims, Scope};
 use ringcast::node;
 use tracing_subscriber::EnvFilter;
@@ -34,13 +33,15 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(EXIT_CONFIG, &error.to_string()),
         },
-        Ok(Invocation::MintToken(flags, wish)) => match load(&flags).and_then(|config| mint(&config, wish)) {
-            Ok(token) => {
-                let _ = writeln!(std::io::stdout(), "{token}");
-                ExitCode::SUCCESS
+        Ok(Invocation::MintToken(flags, wish)) => {
+            match load(&flags).and_then(|config| mint(&config, *wish)) {
+                Ok(token) => {
+                    let _ = writeln!(std::io::stdout(), "{token}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(EXIT_CONFIG, &error.to_string()),
             }
-            Err(error) => fail(EXIT_CONFIG, &error.to_string()),
-        },
+        }
         Ok(Invocation::Run(flags)) => match load(&flags) {
             Ok(config) => run(config),
             Err(error) => fail(EXIT_CONFIG, &error.to_string()),
@@ -88,9 +89,8 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
     if scope.patterns().is_none() {
         return Err(error("names must have 1 to 512 bytes, and there may be 64 of each kind"));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let apps = Apps::new(&config.apps, &config.tokens);
-    let claims = Claims::new(app, wish.subject, wish.session, scope, now, wish.ttl);
+    let claims = Claims::new(app, wish.subject, wish.session, scope, unix_now(), wish.ttl);
     claims.and_then(|claims| apps.sign(app, &claims)).map_err(|cause| error(&cause.to_string()))
 }
 

@@ -17,7 +17,7 @@ pub enum Invocation {
     /// Print the configuration in force and end.
     CheckConfig(Flags),
     /// Print a token and end.
-    MintToken(Flags, MintToken),
+    MintToken(Flags, Box<MintToken>),
     /// Print this text (help, version) and end.
     Print(String),
 }
@@ -45,7 +45,7 @@ enum Task {
     ///
     /// It is signed with the first secret of the application that --app or the configuration gives. Names may end with
     /// *: then they stand for all names that begin so.
-    MintToken(MintToken),
+    MintToken(Box<MintToken>),
 }
 
 /// What a token is to hold.

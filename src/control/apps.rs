@@ -93,8 +93,12 @@ pub(super) fn is_one_of(digests: &[Digest], text: &[u8]) -> bool {
     digests.iter().fold(Choice::from(0), |seen, digest| seen | digest.ct_eq(&given)).into()
 }
 
-/// The wall clock, in seconds since 1970.
-pub(super) fn unix_now() -> u64 {
+/// The wall clock, in seconds since 1970: what tokens and credentials are measured by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "control is a shell; what is below takes the moment as an argument"
+)]
+pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

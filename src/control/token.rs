@@ -132,10 +132,10 @@ pub struct Keys {
 
 impl Keys {
     /// Takes secrets; the first one signs.
-    pub fn new<'a>(secrets: impl Iterator<Item = &'a str> + Clone) -> Self {
+    pub fn new<'a>(mut secrets: impl Iterator<Item = &'a str> + Clone) -> Self {
         Self {
             readers: secrets.clone().map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect(),
-            maker: secrets.clone().next().map(|secret| EncodingKey::from_secret(secret.as_bytes())),
+            maker: secrets.next().map(|secret| EncodingKey::from_secret(secret.as_bytes())),
         }
     }
 

@@ -40,7 +40,7 @@ async fn every_operation_is_described_with_its_refusals() {
                 (false, true) => json!([{}]),
                 (false, false) => json!([{"appSecret": []}, {"scopedToken": []}]),
             };
-            let security = operation.get("security").unwrap_or(&description["security"]);
+            let security = operation.get("security").unwrap_or_else(|| &description["security"]);
             assert_eq!(*security, expected, "{place}");
         }
     }

@@ -1,18 +1,13 @@
 //! Scoped tokens: what each claim allows, every refusal, and that a refused request changes nothing for anybody.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::body::Body;
 use axum::http::{Method, Request};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use ringcast::control::apps::unix_now as now;
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Direction};
 use super::harness::{APP, Api, OTHER_APP, OTHER_SECRET, Response, SECRET, local, remote, settle, text};
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
 
 fn signed(secret: &str, claims: &Value) -> String {
     encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()

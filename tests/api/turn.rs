@@ -1,18 +1,13 @@
 //! Credentials for a TURN server.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::http::{Method, Request};
 use ringcast::config::{App, AppId, OptionalSecret, PublicTtl, Secret, Within};
+use ringcast::control::apps::unix_now as now;
 use serde_json::{Value, json};
 
 use super::harness::{APP, Api, Response, SECRET, text};
 
 const TOKEN: &str = "token-of-the-key";
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
 
 fn api(public_ttl: u64) -> Api {
     Api::with(|config| {
