@@ -13,6 +13,7 @@
 
 pub mod admin;
 pub mod apps;
+mod channels;
 mod draft;
 pub mod error;
 mod events;
@@ -41,6 +42,7 @@ use crate::plan::SessionPlan;
 use crate::shard::command::{Command, ConfigureError};
 
 use apps::Apps;
+use channels::Groups;
 use error::ApiError;
 use placement::Placement;
 use registry::Registry;
@@ -96,6 +98,7 @@ pub struct Control {
     registry: Registry,
     placement: Placement,
     rooms: Rooms,
+    groups: Groups,
     metrics: Metrics,
     draining: AtomicBool,
 }
@@ -107,6 +110,7 @@ impl Control {
         Arc::new(Self {
             placement: Placement::new(shards.len()),
             rooms: Rooms::new(&limits),
+            groups: Groups::default(),
             http,
             limits,
             ice_servers,

@@ -9,7 +9,7 @@ use prometheus::{Encoder, HistogramOpts, HistogramVec, Registry, TextEncoder};
 
 use super::names::{self, Kind, Metric};
 use super::shard::ShardCounters;
-use crate::drop::DropReason;
+use crate::drop::{ChannelDrop, DropReason};
 use crate::ids::ShardId;
 
 /// Reasons of [`ShardCounters::sessions_ended`], in its order.
@@ -144,6 +144,21 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             one(reason, sum(&|counters| at(counters).unwrap_or_default()))
         })
         .collect();
+    let channel_drops = ChannelDrop::ALL
+        .iter()
+        .map(|reason| {
+            let at = |counters: &ShardCounters| counters.channel_dropped.get(*reason as usize).copied();
+            one(reason.label(), sum(&|counters| at(counters).unwrap_or_default()))
+        })
+        .collect();
+    let channel_ends = ["slow", "lane_full", "unacknowledged"]
+        .into_iter()
+        .enumerate()
+        .map(|(index, reason)| {
+            let at = |counters: &ShardCounters| counters.channels_ended.get(index).copied();
+            one(reason, sum(&|counters| at(counters).unwrap_or_default()))
+        })
+        .collect();
     let together = ["1", "2", "4", "8"]
         .into_iter()
         .enumerate()
@@ -172,6 +187,16 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             pair(("sent", &|c| c.keyframe_requests[0]), ("merged", &|c| c.keyframe_requests[1])),
         ),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
+        family(
+            &names::CHANNEL_MESSAGES,
+            pair(("in", &|c| c.channel_messages[0]), ("out", &|c| c.channel_messages[1])),
+        ),
+        family(
+            &names::CHANNEL_BYTES,
+            pair(("in", &|c| c.channel_bytes[0]), ("out", &|c| c.channel_bytes[1])),
+        ),
+        family(&names::CHANNEL_DROPPED, channel_drops),
+        family(&names::CHANNELS_ENDED, channel_ends),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
         family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
         family(&names::SESSIONS_ENDED, ended),
@@ -194,6 +219,7 @@ fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::PUBLICATIONS, each(&|counters| counters.publications as f64)),
         family(&names::SUBSCRIPTIONS, each(&|counters| counters.subscriptions as f64)),
         family(&names::ADDRESSES, each(&|counters| counters.addresses as f64)),
+        family(&names::CHANNELS, each(&|counters| counters.channels as f64)),
         family(&names::SHARD_BUSY_SECONDS, each(&|counters| counters.busy_ns as f64 / 1e9)),
     ]
 }

@@ -63,6 +63,7 @@ fn router(control: &Arc<Control>) -> Router {
         .routes(routes!(extensions::list_sessions))
         .routes(routes!(extensions::delete_session))
         .routes(routes!(extensions::session_statistics))
+        .routes(routes!(datachannels::set_group))
         .routes(routes!(presence::get_room))
         .routes(routes!(presence::put_member, presence::delete_member));
     let documented = OpenApiRouter::with_openapi(openapi::description()).nest(APP_PREFIX, app);
