@@ -1,6 +1,6 @@
 //! Data channels: the calls, the ids, who may reply, and groups of in-band channels.
 
-use http::Method;
+use axum::http::{Method, Request};
 use ringcast::ids::SessionId;
 use ringcast::plan::{ChannelPlan, ChannelRole, Reliability};
 use ringcast::shard::command::{ChannelState, Event};
@@ -131,7 +131,7 @@ async fn what_is_unknown_repeated_or_of_another_app_is_refused_item_by_item() {
     for wish in [remote(&publisher, "other"), remote(&"0".repeat(32), "news")] {
         assert_eq!(new(&api, &subscriber, &wish).await["errorCode"], "not_found_track_error");
     }
-    let foreign = http::Request::post(format!("/v1/apps/{OTHER_APP}/sessions/new"))
+    let foreign = Request::post(format!("/v1/apps/{OTHER_APP}/sessions/new"))
         .header("authorization", format!("Bearer {OTHER_SECRET}"))
         .body(axum::body::Body::empty())
         .unwrap();

@@ -36,7 +36,7 @@ async fn every_operation_is_described_with_its_refusals() {
             assert_eq!(secured, !path.ends_with("generate-ice-servers"), "{place}");
         }
     }
-    assert_eq!(operations, 19);
+    assert_eq!(operations, 20);
 }
 
 #[tokio::test(start_paused = true)]
