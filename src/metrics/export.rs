@@ -110,6 +110,7 @@ impl Collector for Node {
             family(&names::IO_BACKEND, vec![(vec![self.backend.to_owned()], 1.0)]),
         ];
         families.extend(summed(&shards));
+        families.extend(of_channels(&shards));
         families.extend(by_shard(&shards));
         families
     }
@@ -144,21 +145,6 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             one(reason, sum(&|counters| at(counters).unwrap_or_default()))
         })
         .collect();
-    let channel_drops = ChannelDrop::ALL
-        .iter()
-        .map(|reason| {
-            let at = |counters: &ShardCounters| counters.channel_dropped.get(*reason as usize).copied();
-            one(reason.label(), sum(&|counters| at(counters).unwrap_or_default()))
-        })
-        .collect();
-    let channel_ends = ["slow", "lane_full", "unacknowledged"]
-        .into_iter()
-        .enumerate()
-        .map(|(index, reason)| {
-            let at = |counters: &ShardCounters| counters.channels_ended.get(index).copied();
-            one(reason, sum(&|counters| at(counters).unwrap_or_default()))
-        })
-        .collect();
     let together = ["1", "2", "4", "8"]
         .into_iter()
         .enumerate()
@@ -187,19 +173,33 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             pair(("sent", &|c| c.keyframe_requests[0]), ("merged", &|c| c.keyframe_requests[1])),
         ),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
-        family(
-            &names::CHANNEL_MESSAGES,
-            pair(("in", &|c| c.channel_messages[0]), ("out", &|c| c.channel_messages[1])),
-        ),
-        family(
-            &names::CHANNEL_BYTES,
-            pair(("in", &|c| c.channel_bytes[0]), ("out", &|c| c.channel_bytes[1])),
-        ),
-        family(&names::CHANNEL_DROPPED, channel_drops),
-        family(&names::CHANNELS_ENDED, channel_ends),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
         family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
         family(&names::SESSIONS_ENDED, ended),
+    ]
+}
+
+fn of_channels(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
+    let sum = |of: &dyn Fn(&ShardCounters) -> Option<u64>| {
+        let each = shards.iter().map(|(_, counters)| of(counters).unwrap_or_default());
+        each.fold(0_u64, u64::saturating_add) as f64
+    };
+    let one = |label: &str, value: f64| (vec![label.to_owned()], value);
+    let ways = |of: &dyn Fn(&ShardCounters) -> [u64; 2]| -> Values {
+        let ways = ["in", "out"].into_iter().enumerate();
+        ways.map(|(index, way)| one(way, sum(&|counters| of(counters).get(index).copied()))).collect()
+    };
+    let drops = ChannelDrop::ALL.iter().map(|reason| {
+        one(reason.label(), sum(&|counters| counters.channel_dropped.get(*reason as usize).copied()))
+    });
+    let ends = ["slow", "lane_full", "unacknowledged"].into_iter().enumerate();
+    let ends =
+        ends.map(|(index, reason)| one(reason, sum(&|counters| counters.channels_ended.get(index).copied())));
+    vec![
+        family(&names::CHANNEL_MESSAGES, ways(&|counters| counters.channel_messages)),
+        family(&names::CHANNEL_BYTES, ways(&|counters| counters.channel_bytes)),
+        family(&names::CHANNEL_DROPPED, drops.collect()),
+        family(&names::CHANNELS_ENDED, ends.collect()),
     ]
 }
 
