@@ -97,3 +97,39 @@ impl DropReason {
         }
     }
 }
+
+/// Why a message of a data channel was not carried further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ChannelDrop {
+    /// The client sent it on a channel that leads nowhere.
+    Unaddressed,
+    /// A subscriber sent it without a grant to reply.
+    NotGranted,
+    /// The receiver's channel is not open, or waits for its first message.
+    NotOpen,
+    /// The receiver was too slow.
+    Slow,
+    /// A lane to another shard was full.
+    LaneFull,
+    /// Empty, or too large for us or for the receiver.
+    Refused,
+}
+
+impl ChannelDrop {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Unaddressed, Self::NotGranted, Self::NotOpen, Self::Slow, Self::LaneFull, Self::Refused];
+
+    /// The value of the metric label `reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unaddressed => "unaddressed",
+            Self::NotGranted => "not_granted",
+            Self::NotOpen => "not_open",
+            Self::Slow => "slow",
+            Self::LaneFull => "lane_full",
+            Self::Refused => "refused",
+        }
+    }
+}

@@ -31,6 +31,14 @@ pub struct SessionId(pub [u8; 16]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicationId(pub u64);
 
+/// One published data channel of this process; never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelId(pub u64);
+
+/// One group of sessions whose in-band data channels are joined by label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(pub u64);
+
 /// ICE credentials of our side of one transport (RFC 8445 5.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct IceCredentials {

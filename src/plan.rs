@@ -4,7 +4,7 @@
 //! what it has and does the difference, so a plan may be given any number of times. Nothing here refers to a
 //! table of either side.
 
-use crate::ids::{IceCredentials, PublicationId, ShardId};
+use crate::ids::{ChannelId, GroupId, IceCredentials, PublicationId, ShardId};
 use crate::rtp::{Codec, ExtensionKind, MediaKind};
 
 /// Everything one session sends and receives, and the transport that carries it.
@@ -16,6 +16,77 @@ pub struct SessionPlan {
     pub ingress: Vec<IngressPlan>,
     /// Sections in which the client receives a publication, in m-line order.
     pub egress: Vec<EgressPlan>,
+    /// Its data channels.
+    pub channels: ChannelsPlan,
+}
+
+/// The data channels of one session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChannelsPlan {
+    /// Channels with agreed ids (RFC 8831 6.5).
+    pub list: Vec<ChannelPlan>,
+    /// Whether we open the channel `server-events` in band.
+    pub server_events: bool,
+    /// The group that channels opened in band by the client belong to.
+    pub group: Option<GroupId>,
+}
+
+/// One data channel with an agreed id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelPlan {
+    /// SCTP stream.
+    pub stream: u16,
+    /// Its name.
+    pub label: String,
+    /// How messages are delivered.
+    pub delivery: Delivery,
+    /// What the client does with it.
+    pub role: ChannelRole,
+}
+
+/// How the messages of a channel are delivered (RFC 8832 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// In the order of sending.
+    pub ordered: bool,
+    /// How long delivery is tried.
+    pub reliability: Reliability,
+}
+
+/// How long delivery of a message is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reliability {
+    /// Until it succeeds.
+    Reliable,
+    /// So many times more than once.
+    Retransmits(u16),
+    /// For so many milliseconds.
+    Lifetime(u16),
+}
+
+impl Delivery {
+    /// Whether no message may be missing.
+    pub fn is_reliable(self) -> bool {
+        self.reliability == Reliability::Reliable
+    }
+}
+
+/// What a client does with a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelRole {
+    /// It sends to all subscribers.
+    Publish(ChannelId),
+    /// It receives.
+    Subscribe {
+        /// The published channel.
+        channel: ChannelId,
+        /// Shard of its publisher.
+        origin: ShardId,
+        /// Whether nothing is delivered before the client's first message.
+        wait_for_ack: bool,
+        /// Number of the grant to reply; the greatest number given for a channel holds.
+        grant: Option<u64>,
+    },
 }
 
 /// One ICE and DTLS transport of a session. A session may outlive several.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::metrics::names::DENIALS;
 
 use super::error::ApiError;
-use super::model::{Location, TrackRequest};
+use super::model::{DataChannelRequest, Location, TrackRequest};
 
 /// Patterns of one claim.
 pub const PATTERNS_MAX: usize = 64;
@@ -151,6 +151,24 @@ impl Access {
     pub fn may_switch_to(&self, tracks: &[TrackRequest]) -> Result<(), ApiError> {
         let mut names = tracks.iter().filter_map(|track| track.track_name.as_deref());
         names.try_for_each(|name| self.may(Right::Subscribe, name))
+    }
+
+    /// Checks the data channels of datachannels/new and update. What has no name is refused later, for that.
+    pub fn may_use_channels(&self, channels: &[DataChannelRequest]) -> Result<(), ApiError> {
+        channels.iter().try_for_each(|channel| {
+            let right = match channel.place() {
+                Location::Local => Right::PublishData,
+                Location::Remote => Right::SubscribeData,
+            };
+            channel.data_channel_name.as_deref().map_or(Ok(()), |name| self.may(right, name))
+        })
+    }
+
+    /// Checks a group of channels that clients open: its members both send and receive.
+    pub fn may_join(&self, group: Option<&str>) -> Result<(), ApiError> {
+        let Some(group) = group else { return Ok(()) };
+        self.may(Right::PublishData, group)?;
+        self.may(Right::SubscribeData, group)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::negotiation::{Negotiation, NegotiationError, OfferSummary, Place, PublishedMedia, RemoteSource};
-use crate::plan::LayerPreference;
+use crate::plan::{LayerPreference, SessionPlan};
 use crate::rtp::MediaKind;
 
 use super::Control;
@@ -322,7 +322,8 @@ impl Draft {
         if !self.state.described {
             return Ok(());
         }
-        let plan = Arc::new(self.state.negotiation.plan());
+        let channels = self.state.channels.plan();
+        let plan = Arc::new(SessionPlan { channels, ..self.state.negotiation.plan() });
         if self.state.configured.as_ref() != Some(&plan) {
             self.control.configure(self.session.id, self.session.shard, (*plan).clone()).await?;
             self.state.configured = Some(plan);

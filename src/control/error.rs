@@ -216,6 +216,15 @@ pub enum ItemError {
     /// Absent or already closed.
     #[error("there is no open track with this mid")]
     Close,
+    /// No such data channel, or closed already.
+    #[error("there is no open data channel with this id")]
+    CloseChannel,
+    /// A data channel that the session has already.
+    #[error("{0}")]
+    Repeated(String),
+    /// Values of one item that do not fit together.
+    #[error("{0}")]
+    Params(String),
     /// Not now.
     #[error("{0}")]
     Unavailable(&'static str),
@@ -229,7 +238,9 @@ impl ItemError {
             Self::Empty(_) => "empty_track_error",
             Self::TransportUnavailable(_) => "transport_unavailable_error",
             Self::Update(_) => "update_track_error",
-            Self::Close => "close_track_error",
+            Self::Close | Self::CloseChannel => "close_track_error",
+            Self::Repeated(_) => "repeated_local_track_error",
+            Self::Params(_) => "invalid_params",
             Self::Unavailable(_) => "temporarily_unavailable_error",
         }
     }
@@ -275,6 +286,9 @@ mod tests {
             (ItemError::TransportUnavailable(String::new()), "transport_unavailable_error"),
             (ItemError::Update(String::new()), "update_track_error"),
             (ItemError::Close, "close_track_error"),
+            (ItemError::CloseChannel, "close_track_error"),
+            (ItemError::Repeated(String::new()), "repeated_local_track_error"),
+            (ItemError::Params(String::new()), "invalid_params"),
             (ItemError::Unavailable(""), "temporarily_unavailable_error"),
         ];
         for (error, code) in table {

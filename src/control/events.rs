@@ -40,6 +40,11 @@ impl Control {
                     publication.advance(&[Phase::Declared, Phase::Live], Phase::Idle);
                 }
             }
+            Event::Channel(id, stream, state) => {
+                if let Some(session) = self.registry.session(id) {
+                    session.streams().take(stream, state);
+                }
+            }
             Event::Report(shard, counters) => {
                 self.placement.reported(shard, &counters);
                 self.metrics.report(shard, *counters);

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod admin;
 pub mod apps;
+mod channels;
 mod draft;
 pub mod error;
 mod events;
@@ -44,6 +45,7 @@ use crate::plan::SessionPlan;
 use crate::shard::command::{Command, ConfigureError};
 
 use apps::Apps;
+use channels::Groups;
 use error::ApiError;
 use placement::Placement;
 use registry::Registry;
@@ -100,6 +102,7 @@ pub struct Control {
     registry: Registry,
     placement: Placement,
     rooms: Rooms,
+    groups: Groups,
     metrics: Metrics,
     draining: AtomicBool,
 }
@@ -111,6 +114,7 @@ impl Control {
         Arc::new(Self {
             placement: Placement::new(shards.len()),
             rooms: Rooms::new(&limits),
+            groups: Groups::default(),
             http,
             limits,
             ice,

@@ -367,14 +367,142 @@ pub struct SessionState {
     pub data_channels: Vec<DataChannelResult>,
 }
 
+/// Whether a data channel can carry messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelStatus {
+    /// Not open yet.
+    Initializing,
+    /// It can.
+    Active,
+    /// It has ended, or its publisher has.
+    Inactive,
+}
+
+/// One data channel of a request.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataChannelRequest {
+    /// Whose channel it is. Without it, a channel with a `sessionId` is remote.
+    pub location: Option<Location>,
+    /// Name of the channel, unique in the session that publishes it.
+    #[schema(max_length = 512)]
+    pub data_channel_name: Option<String>,
+    /// Remote: the session that publishes the channel.
+    pub session_id: Option<String>,
+    /// Whether messages arrive in order; they do unless it is false.
+    pub ordered: Option<bool>,
+    /// How often a message is sent again at most. 0 is never; absent is without end.
+    pub max_retransmits: Option<u16>,
+    /// For how many milliseconds a message is tried. Not together with `maxRetransmits`.
+    pub max_packet_life_time: Option<u16>,
+    /// Remote: whether nothing is delivered before the client's first message.
+    pub wait_for_ack: Option<bool>,
+    /// Remote: whether the client's messages go to the publisher. One subscriber at a time may.
+    pub can_reply: Option<bool>,
+}
+
+/// Body of datachannels/new and datachannels/update.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataChannelsRequest {
+    /// All local or all remote.
+    #[serde(deserialize_with = "objects")]
+    #[schema(min_items = 1, max_items = 64)]
+    pub data_channels: Vec<DataChannelRequest>,
+}
+
+/// One data channel to close.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CloseDataChannel {
+    /// Its id on this session.
+    pub id: u16,
+}
+
+/// Body of datachannels/close.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloseDataChannelsRequest {
+    /// The channels that end.
+    #[serde(deserialize_with = "objects")]
+    #[schema(min_items = 1, max_items = 64)]
+    pub data_channels: Vec<CloseDataChannel>,
+}
+
+/// Response of datachannels/new, update and close.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataChannelsResponse {
+    /// One result per channel, in the order of the request.
+    pub data_channels: Vec<DataChannelResult>,
+}
+
+/// Body of datachannels/establish.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EstablishRequest {
+    /// The channel; always `server-events`.
+    #[serde(default, deserialize_with = "object")]
+    pub data_channel: Option<DataChannelRequest>,
+    /// The client's offer with a section for data channels; without it the server offers.
+    #[serde(default, deserialize_with = "object")]
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Response of datachannels/establish.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EstablishResponse {
+    /// Whether the description is an offer that must be answered through renegotiate.
+    pub requires_immediate_renegotiation: bool,
+    /// The channel `server-events` and its id: 0 when the client opens it, else the one that the server uses.
+    pub data_channel: DataChannelResult,
+    /// Our answer or offer.
+    pub session_description: SessionDescription,
+}
+
 /// One data channel of a response.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DataChannelResult {
+    /// Whose channel it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
     /// Name of the channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub data_channel_name: Option<String>,
+    /// The session that publishes a remote channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub session_id: Option<String>,
+    /// The SCTP stream: `id` of `createDataChannel(name, {negotiated: true, id})` on this session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub id: Option<u16>,
+    /// Whether messages arrive in order, when it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ordered: Option<bool>,
+    /// As it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub max_retransmits: Option<u16>,
+    /// As it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub max_packet_life_time: Option<u16>,
+    /// As it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub wait_for_ack: Option<bool>,
+    /// Whether the client's messages go to the publisher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub can_reply: Option<bool>,
+    /// Whether it can carry messages; in the state of a session only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<ChannelStatus>,
     /// Why this channel failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -383,4 +511,37 @@ pub struct DataChannelResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error_description: Option<String>,
+}
+
+impl DataChannelRequest {
+    /// Where the channel is, also when the client does not say it.
+    pub fn place(&self) -> Location {
+        match (self.location, &self.session_id) {
+            (Some(location), _) => location,
+            (None, Some(_)) => Location::Remote,
+            (None, None) => Location::Local,
+        }
+    }
+
+    /// What a result repeats of it.
+    pub fn echo(&self) -> DataChannelResult {
+        DataChannelResult {
+            location: Some(self.place()),
+            data_channel_name: self.data_channel_name.clone(),
+            session_id: self.session_id.clone(),
+            ordered: self.ordered,
+            max_retransmits: self.max_retransmits,
+            max_packet_life_time: self.max_packet_life_time,
+            wait_for_ack: self.wait_for_ack,
+            can_reply: self.can_reply,
+            ..DataChannelResult::default()
+        }
+    }
+}
+
+impl DataChannelResult {
+    /// This result as a failure.
+    pub fn failed(self, error: &ItemError) -> Self {
+        Self { error_code: Some(error.code().into()), error_description: Some(error.to_string()), ..self }
+    }
 }

@@ -1,7 +1,7 @@
 //! One session as control knows it: its committed state, the turn of requests on it, its request budget.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -12,9 +12,10 @@ use crate::negotiation::Negotiation;
 use crate::plan::SessionPlan;
 
 use super::access::Owner;
+use super::channels::{Channels, DataChannel, Group, Streams};
 use super::error::ApiError;
 use super::locked;
-use super::model::{NewTracksResponse, TrackState};
+use super::model::{DataChannelResult, NewTracksResponse, TrackState};
 use super::publication::{Phase, Publication, Subscription};
 use super::tracks::Tracks;
 
@@ -23,6 +24,7 @@ use super::tracks::Tracks;
 pub(super) struct State {
     pub(super) negotiation: Negotiation,
     pub(super) tracks: Tracks,
+    pub(super) channels: Channels,
     /// Our offer that waits for the client's answer.
     pub(super) pending: Option<Arc<PendingOffer>>,
     /// The plan that the shard has put into force.
@@ -53,6 +55,8 @@ pub(super) struct Session {
     /// `None` after the end.
     state: Mutex<Option<State>>,
     budget: Mutex<Budget>,
+    /// What the shard says of its SCTP streams.
+    streams: Mutex<Streams>,
 }
 
 impl Session {
@@ -66,6 +70,7 @@ impl Session {
         let state = State {
             negotiation,
             tracks: Tracks::default(),
+            channels: Channels::default(),
             pending: None,
             configured: None,
             described: false,
@@ -82,6 +87,7 @@ impl Session {
             pending: watch::channel(false).0,
             state: Mutex::new(Some(state)),
             budget: Mutex::new(Budget { spent: 0.0, at: now }),
+            streams: Mutex::default(),
         })
     }
 
@@ -160,6 +166,9 @@ impl Session {
         for publication in &publications {
             publication.set_phase(Phase::Closed);
         }
+        if let Some(state) = &state {
+            state.channels.end();
+        }
         publications
     }
 
@@ -192,6 +201,26 @@ impl Session {
     /// Its tracks as clients see them; `None` after the end.
     pub(super) fn track_states(&self) -> Option<Vec<TrackState>> {
         locked(&self.state).as_ref().map(|state| state.tracks.states())
+    }
+
+    /// What the shard says of its SCTP streams.
+    pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
+        locked(&self.streams)
+    }
+
+    /// A data channel that it publishes, by its name.
+    pub(super) fn data_channel(&self, name: &str) -> Option<Arc<DataChannel>> {
+        locked(&self.state).as_ref()?.channels.published(name, &self.streams())
+    }
+
+    /// Its data channels as clients see them; `None` after the end.
+    pub(super) fn channel_states(&self) -> Option<Vec<DataChannelResult>> {
+        locked(&self.state).as_ref().map(|state| state.channels.states(&self.streams()))
+    }
+
+    /// The group that its in-band data channels belong to.
+    pub(super) fn group(&self) -> Option<Arc<Group>> {
+        locked(&self.state).as_ref()?.channels.group.clone()
     }
 
     /// Takes one request off the budget.

@@ -10,7 +10,7 @@ use prometheus::{Encoder, HistogramOpts, HistogramVec, Registry, TextEncoder};
 
 use super::names::{self, Kind, Metric};
 use super::shard::ShardCounters;
-use crate::drop::DropReason;
+use crate::drop::{ChannelDrop, DropReason};
 use crate::ids::ShardId;
 
 /// Reasons of [`ShardCounters::sessions_ended`], in its order.
@@ -145,6 +145,7 @@ impl Collector for Node {
             denied.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
         families.push(family(&names::API_REFUSED, denied.collect()));
         families.extend(summed(&shards));
+        families.extend(of_channels(&shards));
         families.extend(by_shard(&shards));
         families
     }
@@ -205,6 +206,30 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     ]
 }
 
+fn of_channels(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
+    let sum = |of: &dyn Fn(&ShardCounters) -> Option<u64>| {
+        let each = shards.iter().map(|(_, counters)| of(counters).unwrap_or_default());
+        each.fold(0_u64, u64::saturating_add) as f64
+    };
+    let one = |label: &str, value: f64| (vec![label.to_owned()], value);
+    let ways = |of: &dyn Fn(&ShardCounters) -> [u64; 2]| -> Values {
+        let ways = ["in", "out"].into_iter().enumerate();
+        ways.map(|(index, way)| one(way, sum(&|counters| of(counters).get(index).copied()))).collect()
+    };
+    let drops = ChannelDrop::ALL.iter().map(|reason| {
+        one(reason.label(), sum(&|counters| counters.channel_dropped.get(*reason as usize).copied()))
+    });
+    let ends = ["slow", "lane_full", "unacknowledged"].into_iter().enumerate();
+    let ends =
+        ends.map(|(index, reason)| one(reason, sum(&|counters| counters.channels_ended.get(index).copied())));
+    vec![
+        family(&names::CHANNEL_MESSAGES, ways(&|counters| counters.channel_messages)),
+        family(&names::CHANNEL_BYTES, ways(&|counters| counters.channel_bytes)),
+        family(&names::CHANNEL_DROPPED, drops.collect()),
+        family(&names::CHANNELS_ENDED, ends.collect()),
+    ]
+}
+
 fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     let each = |of: &dyn Fn(&ShardCounters) -> f64| -> Values {
         shards.iter().map(|(shard, counters)| (vec![shard.to_string()], of(counters))).collect()
@@ -222,6 +247,7 @@ fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::SUBSCRIPTIONS, each(&|counters| counters.subscriptions as f64)),
         family(&names::ADDRESSES, each(&|counters| counters.addresses as f64)),
         family(&names::TCP_CONNECTIONS, each(&|counters| counters.tcp_connections as f64)),
+        family(&names::CHANNELS, each(&|counters| counters.channels as f64)),
         family(&names::SHARD_BUSY_SECONDS, each(&|counters| counters.busy_ns as f64 / 1e9)),
     ]
 }

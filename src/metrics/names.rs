@@ -64,6 +64,16 @@ catalogue! {
     KEYFRAME_REQUESTS = Counter "ringcast_keyframe_requests_total" ["outcome"];
     /// Packets handed from shard to shard.
     LANE_PACKETS = Counter "ringcast_lane_packets_total" ["direction"];
+    /// Messages of data channels taken from clients and passed on to clients.
+    CHANNEL_MESSAGES = Counter "ringcast_channel_messages_total" ["direction"];
+    /// Bytes of these messages.
+    CHANNEL_BYTES = Counter "ringcast_channel_bytes_total" ["direction"];
+    /// Messages of data channels that went no further, by reason.
+    CHANNEL_DROPPED = Counter "ringcast_channel_dropped_total" ["reason"];
+    /// Subscriptions of data channels that the server ended, by reason.
+    CHANNELS_ENDED = Counter "ringcast_channels_ended_total" ["reason"];
+    /// Data channels in use at present, those that clients opened included.
+    CHANNELS = Gauge "ringcast_channels" ["shard"];
     /// Transports that reached DTLS keys.
     HANDSHAKES = Counter "ringcast_handshakes_total" [];
     /// Sessions ended by a failure of their own code.

@@ -1,6 +1,6 @@
 //! Counters of one shard: plain numbers that only its thread touches; a copy leaves once a second.
 
-use crate::drop::DropReason;
+use crate::drop::{ChannelDrop, DropReason};
 
 /// Absolute totals and present sizes of one shard.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +53,16 @@ pub struct ShardCounters {
     pub tcp_bytes: [u64; 2],
     /// TCP connections ended, by reason: by the client, oversize, unproven, slow reader, failed.
     pub tcp_closed: [u64; 5],
+    /// Messages of data channels: taken from clients, queued for clients.
+    pub channel_messages: [u64; 2],
+    /// Bytes of these.
+    pub channel_bytes: [u64; 2],
+    /// Messages of data channels that went no further, by [`ChannelDrop`].
+    pub channel_dropped: [u64; ChannelDrop::ALL.len()],
+    /// Subscriptions of data channels that were ended by us: could not keep up, lane full, not acknowledged.
+    pub channels_ended: [u64; 3],
+    /// Data channels in use at present.
+    pub channels: u64,
     /// Nanoseconds spent working (not waiting).
     pub busy_ns: u64,
     /// Whether segmentation offload is in use.
@@ -60,6 +70,13 @@ pub struct ShardCounters {
 }
 
 impl ShardCounters {
+    /// Counts messages of data channels that were dropped.
+    pub fn drop_messages(&mut self, reason: ChannelDrop, messages: usize) {
+        if let Some(count) = self.channel_dropped.get_mut(reason as usize) {
+            *count += messages as u64;
+        }
+    }
+
     /// Counts one dropped packet.
     pub fn drop(&mut self, reason: DropReason) {
         if let Some(count) = self.dropped.get_mut(reason as usize) {

@@ -184,6 +184,22 @@ impl Negotiation {
         }
     }
 
+    /// Adds a section for data channels to what we offer next.
+    pub(super) fn place_application(&mut self) -> Result<(), BindError> {
+        if self.pending_offer() {
+            return Err(BindError::OfferPending);
+        }
+        if self.slots.len() >= SECTIONS_MAX {
+            return Err(BindError::Limit);
+        }
+        let mid = self.mint_mid();
+        // The first section of the session is the one that never closes.
+        let keep_alive = self.slots.is_empty();
+        let slot = Slot::ours(SectionKind::Application, mid);
+        self.slots.push(Slot { keep_alive, proposal: Some(Proposal::Added), ..slot });
+        Ok(())
+    }
+
     /// Begins a session in which we offer first with the line that never closes.
     fn add_keep_alive(&mut self) {
         if !self.slots.is_empty() {

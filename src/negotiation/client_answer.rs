@@ -69,6 +69,7 @@ impl Negotiation {
             return;
         }
         let Some(kind) = slot.media_kind() else {
+            slot.message_bytes = section.max_message_size;
             ingress.open(&slot.mid, slot.kind);
             return;
         };

@@ -191,7 +191,7 @@ impl IngressLines {
             let slot = slots.iter().find(|slot| slot.mid == line.mid && slot.live());
             sections.push(match slot {
                 Some(slot) if line.stopped.is_none() && slot.media_kind().is_some() => self.media(slot),
-                _ if line.kind == SectionKind::Application => application(&line.mid),
+                _ if line.kind == SectionKind::Application => application(&line.mid, slot),
                 _ => stopped(line),
             });
         }
@@ -309,10 +309,14 @@ fn dummy() -> Section {
     section
 }
 
-fn application(mid: &str) -> Section {
+fn application(mid: &str, slot: Option<&Slot>) -> Section {
     let mut section = Section::new(SectionKind::Application, mid);
     section.sctp_port = Some(super::SCTP_PORT);
-    section.max_message_size = Some(super::MESSAGE_BYTES_MAX);
+    // 0 is a client without a limit (RFC 8841 6.1); the engine takes the number as it stands.
+    let size = slot.and_then(|slot| slot.message_bytes);
+    let bound =
+        |size: u64| if size == 0 { super::MESSAGE_BYTES_MAX } else { size.min(super::MESSAGE_BYTES_MAX) };
+    section.max_message_size = size.map(bound);
     section
 }
 

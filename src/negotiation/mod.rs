@@ -141,6 +141,23 @@ impl Negotiation {
         !self.pending_offer() && self.slots.iter().any(Slot::wants_offer)
     }
 
+    /// Has the next offer of ours hold a section for data channels, if there is none.
+    ///
+    /// # Errors
+    /// When the session has as many sections as it may have.
+    pub fn offer_application(&mut self) -> Result<(), BindError> {
+        if self.has_application() {
+            return Ok(());
+        }
+        self.place_application()
+    }
+
+    /// Tells whether a live section carries data channels, or is offered to.
+    #[must_use]
+    pub fn has_application(&self) -> bool {
+        self.slots.iter().any(|slot| slot.live() && slot.kind == SectionKind::Application)
+    }
+
     /// Gives up on our unanswered offer: everything that was bound for it ends, which is told.
     ///
     /// Its m-lines stay, since the client may have applied the offer although its answer was lost. The next offer

@@ -2,10 +2,11 @@
 
 use super::Negotiation;
 use super::slots::Slot;
-use crate::plan::{EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
+use crate::plan::{ChannelsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
 
 impl Negotiation {
-    /// Gives the whole desired state of the session. Sections whose exchange is not complete are not in it.
+    /// Gives the whole desired state of the session. Sections whose exchange is not complete are not in it,
+    /// nor are data channels, whose names are not negotiation's.
     ///
     /// `ingress_offer` is empty until the client's first description.
     #[must_use]
@@ -26,6 +27,7 @@ impl Negotiation {
             },
             ingress,
             egress: self.slots.iter().filter_map(egress_plan).collect(),
+            channels: ChannelsPlan::default(),
         }
     }
 

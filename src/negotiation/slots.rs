@@ -19,6 +19,8 @@ pub(super) struct Slot {
     pub(super) media: String,
     pub(super) protocol: String,
     pub(super) formats: String,
+    /// Largest data channel message that the client takes (RFC 8841 6.1), when it says so.
+    pub(super) message_bytes: Option<u64>,
     pub(super) stopped: bool,
     /// Whether an offer of ours made the section, so that the client's transceiver is a receiver.
     pub(super) ours: bool,
@@ -83,6 +85,7 @@ impl Slot {
             media: section.media.clone(),
             protocol: section.protocol.clone(),
             formats: section.formats.clone(),
+            message_bytes: section.max_message_size,
             stopped: section.rejected || section.kind == SectionKind::Other,
             ours: false,
             ..Self::ours(section.kind, section.mid.clone())
@@ -98,6 +101,7 @@ impl Slot {
             media: blank.media,
             protocol: blank.protocol,
             formats: blank.formats,
+            message_bytes: None,
             stopped: false,
             ours: true,
             keep_alive: false,

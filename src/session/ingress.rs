@@ -11,6 +11,7 @@ use str0m::rtp::RtpPacket;
 
 use super::SessionOutput;
 use super::transport::{Drain, Path};
+use super::wires::WireEvent;
 use crate::drop::DropReason;
 use crate::plan::IngressPlan;
 use crate::rtp::header::RtpView;
@@ -96,6 +97,10 @@ impl Drain for Draining<'_> {
             Ok(packet) => self.out.packets.push(packet),
             Err(reason) => self.out.dropped.push(reason),
         }
+    }
+
+    fn wire(&mut self, event: WireEvent) {
+        self.out.wires.push(event);
     }
 }
 

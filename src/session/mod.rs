@@ -9,6 +9,7 @@
 //! begins anew from other ports: the next transport is then built beside the present one, and takes its place
 //! when it has keys. Streams, SSRCs and figures belong to the session and go on.
 
+pub mod channels;
 mod dtls;
 pub mod egress;
 pub mod ingress;
@@ -16,11 +17,13 @@ mod output;
 mod reports;
 mod setup;
 mod transport;
+mod wires;
 
 use std::time::{Duration, Instant};
 
 use str0m::media::KeyframeRequestKind;
 
+pub use channels::{ChannelEvent, Message, Queued};
 pub use egress::{EgressStream, Outgoing, Outlet};
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
@@ -28,11 +31,12 @@ pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
 pub use transport::{Carrier, Path, binding_request};
 
+use self::channels::Channels;
 use self::ingress::Collector;
 use self::transport::{EngineError, Feed, Transport, Turn};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
-use crate::plan::{EgressPlan, IngressPlan, TransportPlan};
+use crate::plan::{ChannelPlan, EgressPlan, IngressPlan, TransportPlan};
 use crate::rtp::{Packet, rtcp};
 
 /// Client addresses that one session may hold at a time.
@@ -76,6 +80,7 @@ pub struct Session {
     connected_once: bool,
     closed_by_client: bool,
     next_tick: Option<Instant>,
+    channels: Channels,
     scratch: Vec<u8>,
 }
 
@@ -98,6 +103,7 @@ impl Session {
             connected_once: false,
             closed_by_client: false,
             next_tick: None,
+            channels: Channels::default(),
             scratch: Vec::new(),
         }
     }
@@ -308,7 +314,7 @@ impl Session {
         let successor = self.successor.as_ref().map(|(transport, expires)| {
             transport.timeout().map_or(*expires, |timeout| timeout.min(*expires))
         });
-        let engines = [present, successor, self.next_tick];
+        let engines = [present, successor, self.next_tick, self.channels.deadline()];
         engines.into_iter().flatten().fold(self.expires(setup), Instant::min)
     }
 
@@ -331,6 +337,7 @@ impl Session {
         if self.successor.as_ref().is_some_and(|(_, expires)| *expires <= now) {
             self.successor = None;
         }
+        self.channels.handle_timeout(now, &mut out.channels);
         let Some(tick) = self.next_tick.filter(|tick| *tick <= now) else { return Ok(false) };
         self.next_tick = Some((tick + TICK).max(now));
         self.egress.iter_mut().flatten().for_each(EgressStream::tick);
@@ -426,7 +433,69 @@ impl Session {
         let datagram = if let Feed::Datagram(_, contents) = &feed { contents } else { &[][..] };
         let mut drain = self.collector.drain(&self.ingress, datagram, now, out);
         let turn = transport.turn(feed, now, &mut drain)?;
-        self.follow(which, turn, setup, now, out)
+        self.follow(which, turn, setup, now, out)?;
+        self.take_wires(now, out);
+        let Some(transport) = self.present.as_deref_mut().filter(|_| which == Which::Present) else {
+            return Ok(());
+        };
+        if self.channels.send(transport, &mut out.channels) {
+            let mut drain = self.collector.drain(&self.ingress, &[], now, out);
+            let turn = transport.turn(Feed::Timeout, now, &mut drain)?;
+            self.follow(which, turn, setup, now, out)?;
+            self.take_wires(now, out);
+        }
+        Ok(())
+    }
+
+    /// Takes what the engine said of data channels.
+    fn take_wires(&mut self, now: Instant, out: &mut SessionOutput) {
+        let mut wires = std::mem::take(&mut out.wires);
+        for event in wires.drain(..) {
+            self.channels.take(event, now, &mut out.channels);
+        }
+        out.wires = wires;
+    }
+
+    /// Adds a planned data channel; false when there are too many.
+    pub fn add_channel(&mut self, plan: ChannelPlan) -> bool {
+        self.channels.add(plan)
+    }
+
+    /// Has the channel `server-events` opened.
+    pub fn open_server_events(&mut self) {
+        self.channels.open_server_events();
+    }
+
+    /// Ends a data channel. Its end is told when its stream is free.
+    pub fn remove_channel(&mut self, stream: u16) {
+        self.channels.remove(stream);
+    }
+
+    /// Takes a message for the client, which leaves with [`Session::run_channels`].
+    pub fn queue(&mut self, stream: u16, message: Message) -> Queued {
+        self.channels.queue(stream, message)
+    }
+
+    /// Whether a data channel may lose nothing.
+    pub fn loses_nothing(&self, stream: u16) -> bool {
+        self.channels.loses_nothing(stream)
+    }
+
+    /// Opens and ends channels as wanted, and sends what waits.
+    ///
+    /// # Errors
+    /// When the engine failed for good.
+    pub fn run_channels(
+        &mut self,
+        setup: &SessionSetup,
+        now: Instant,
+        out: &mut SessionOutput,
+    ) -> Result<(), SessionError> {
+        if let Some(transport) = self.present.as_deref_mut() {
+            self.channels.sync(transport, now, &mut out.channels);
+            self.channels.send(transport, &mut out.channels);
+        }
+        Ok(self.run(Which::Present, Feed::Timeout, setup, now, out)?)
     }
 
     fn follow(
@@ -441,7 +510,7 @@ impl Session {
             self.keyed(which, now, out);
         }
         if turn.closed && self.transport_mut(which).is_some_and(|transport| transport.is_closed()) {
-            self.closed(which, setup, now)?;
+            self.closed(which, setup, now, out)?;
         }
         Ok(())
     }
@@ -452,6 +521,7 @@ impl Session {
             let generation = successor.generation();
             self.present = Some(successor);
             self.collector.forget_streams();
+            self.channels.transport_replaced(&mut out.channels);
             self.paths.retain(|(path, of)| {
                 if *of != generation {
                     out.paths_removed.push(*path);
@@ -467,17 +537,27 @@ impl Session {
         self.last_authentic = now;
         self.next_tick.get_or_insert(now + TICK);
         out.rekeyed = true;
+        if let Some(transport) = self.present.as_deref_mut().filter(|_| !self.channels.is_empty()) {
+            self.channels.sync(transport, now, &mut out.channels);
+        }
     }
 
     /// The client ended DTLS. It may come back from other ports with the same credentials, so an engine that can
     /// take a new handshake takes the place of the dead one.
-    fn closed(&mut self, which: Which, setup: &SessionSetup, now: Instant) -> Result<(), EngineError> {
+    fn closed(
+        &mut self,
+        which: Which,
+        setup: &SessionSetup,
+        now: Instant,
+        out: &mut SessionOutput,
+    ) -> Result<(), EngineError> {
         if which == Which::Successor {
             self.successor = None;
             return Ok(());
         }
         self.closed_by_client = true;
         self.collector.forget_streams();
+        self.channels.transport_replaced(&mut out.channels);
         if let Some((successor, _)) = self.successor.take() {
             self.present = Some(successor);
             return Ok(());

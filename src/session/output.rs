@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::channels::ChannelEvent;
 use super::ingress::IngressPacket;
 use super::reports::Feedback;
 use super::transport::Path;
+use super::wires::WireEvent;
 use crate::drop::DropReason;
 
 /// Everything that follows from one input, in buffers that are used again.
@@ -24,6 +26,10 @@ pub struct SessionOutput {
     pub rekeyed: bool,
     /// Packets that went no further.
     pub dropped: Vec<DropReason>,
+    /// What happened on data channels.
+    pub channels: Vec<ChannelEvent>,
+    /// The same as the engine says it, until the session has looked at it.
+    pub(super) wires: Vec<WireEvent>,
 }
 
 impl SessionOutput {
@@ -35,6 +41,8 @@ impl SessionOutput {
         self.feedback.clear();
         self.paths_removed.clear();
         self.dropped.clear();
+        self.channels.clear();
+        self.wires.clear();
         self.rekeyed = false;
     }
 }

@@ -18,9 +18,11 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
 
+use super::channels::Message;
 use super::dtls::{self, KeyExchange};
+use super::wires::{WireEvent, Wires};
 use crate::ids::IceCredentials;
-use crate::plan::TransportPlan;
+use crate::plan::{ChannelPlan, TransportPlan};
 use crate::srtp::{Profile, SrtcpReceiver, SrtcpSender, SrtpSender};
 
 /// Payload type slots under which client video codecs are shown to the engine, and their retransmissions.
@@ -30,6 +32,9 @@ const SLOTS: u8 = 16;
 
 /// The most outputs that one input may cause before the engine is taken for broken.
 const OUTPUT_BUDGET: usize = 4096;
+
+/// Bytes that the engine buffers for all data channels: room for a message of the largest size beside another.
+const SEND_BUFFER_BYTES: usize = 2 * super::channels::MESSAGE_BYTES_MAX;
 
 /// SRTP state of a finished handshake.
 pub(super) struct Keys {
@@ -84,6 +89,7 @@ pub(super) enum EngineError {
 pub(super) trait Drain {
     fn transmit(&mut self, path: Path, contents: &[u8]);
     fn packet(&mut self, rtc: &mut Rtc, packet: RtpPacket);
+    fn wire(&mut self, event: WireEvent);
 }
 
 /// What is fed to the engine.
@@ -114,6 +120,7 @@ pub(super) struct Transport {
     path: Option<Path>,
     timeout: Option<Instant>,
     closed: bool,
+    wires: Wires,
 }
 
 /// What a transport is made from.
@@ -150,6 +157,7 @@ impl Transport {
             path: None,
             timeout: Some(now),
             closed: false,
+            wires: Wires::default(),
         };
         transport.apply(plan)?;
         Ok(transport)
@@ -272,10 +280,34 @@ impl Transport {
                     self.timeout = None;
                     return Ok(turn);
                 }
-                Output::Event(_) => {}
+                Output::Event(event) => {
+                    if let Some(event) = self.wires.take(&mut self.rtc, event) {
+                        drain.wire(event);
+                    }
+                }
             }
         }
         Err(EngineError::Restless)
+    }
+
+    /// Opens a data channel with an agreed id, unless it is there. Returns whether it is open already.
+    pub(super) fn open_channel(&mut self, plan: &ChannelPlan) -> bool {
+        self.wires.open(&mut self.rtc, plan)
+    }
+
+    /// Opens `server-events`, unless it is there.
+    pub(super) fn open_server_events(&mut self) {
+        self.wires.open_server_events(&mut self.rtc);
+    }
+
+    /// Ends a data channel; false when there is none.
+    pub(super) fn close_channel(&mut self, stream: u16) -> bool {
+        self.wires.close(&mut self.rtc, stream)
+    }
+
+    /// Hands over a message: whether there was room, or `None` when the channel cannot take it at all.
+    pub(super) fn write_channel(&mut self, stream: u16, message: &Message) -> Option<bool> {
+        self.wires.write(&mut self.rtc, stream, message)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -317,6 +349,7 @@ fn config(certificate: &DtlsCert, credentials: &IceCredentials) -> RtcConfig {
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_local_ice_credentials(creds(credentials))
+        .set_sctp_max_buffered_amount(SEND_BUFFER_BYTES)
         .set_rtcp_report_interval_audio(Duration::from_secs(1))
         .clear_codecs()
         .enable_opus(true, true)

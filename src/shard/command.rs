@@ -67,8 +67,23 @@ pub enum Event {
     PublicationLive(PublicationId),
     /// No RTP came for the publication timeout.
     PublicationIdle(PublicationId),
+    /// A data channel of a session has changed.
+    Channel(SessionId, u16, ChannelState),
     /// Counters of one shard, absolute, once a second.
     Report(ShardId, Box<ShardCounters>),
+}
+
+/// What became of a stream of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelState {
+    /// A planned channel can carry messages.
+    Open,
+    /// A planned channel carries nothing any more; its stream is not free yet.
+    Ended,
+    /// The client has opened a channel in band on this stream.
+    Taken,
+    /// The stream is free.
+    Free,
 }
 
 /// Why a session ended without being asked to.

@@ -27,6 +27,8 @@ impl Shard {
         self.apply_transport(now, key, plan.transport, outbox)?;
         self.apply_ingress(now, key, plan.ingress);
         self.apply_egress(now, key, &plan.egress);
+        self.apply_channels(key, plan.channels);
+        self.run_channels(now, outbox);
         self.sync_ready(now, key);
         self.arm_session(key);
         Ok(())

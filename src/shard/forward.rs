@@ -20,6 +20,7 @@ impl Shard {
     /// client lie side by side in the arena and leave in one segmented send.
     pub fn flush(&mut self, now: Instant, outbox: &mut Outbox, send: &mut dyn FnMut(&mut Outbox)) {
         self.send_keyframe_requests(now, outbox);
+        self.run_channels(now, outbox);
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
             self.cross(now, key);

@@ -113,6 +113,7 @@ impl Shard {
                 let Some(key) = self.by_publication.get(&publication).copied() else { return };
                 self.push(now, key, layer, codec, packet);
             }
+            PeerMessage::Channel { hub, what } => self.channel_message(hub, what),
         }
     }
 

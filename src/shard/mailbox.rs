@@ -2,19 +2,27 @@
 //!
 //! One lane for each ordered pair of shards carries media and the few messages about it, in order. Media is
 //! lossy: when the lane is full the packet is dropped and counted. The rest is kept back by the sender until
-//! there is room, and media waits behind it, so that order holds.
+//! there is room, and media waits behind it, so that order holds. Messages of data channels have a bound of their
+//! own, and whoever sends them is told when it is reached.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
 use crate::ids::{PublicationId, ShardId};
 use crate::router::LayerIndex;
+use crate::router::channel::HubId;
 use crate::rtp::{Codec, MediaKind, Packet};
+use crate::session::Message;
 
 /// Messages that one lane holds: about 40 ms of 100,000 packets per second.
 const LANE_CAPACITY: usize = 4096;
+/// Bytes of data channel messages under way in one lane. They share the lane with media, so they may not fill it.
+const LANE_DATA_BYTES_MAX: usize = 8 << 20;
+/// Data channel messages under way in one lane.
+const LANE_DATA_MESSAGES_MAX: usize = LANE_CAPACITY / 2;
 
 /// What one shard tells another.
 #[derive(Debug)]
@@ -31,45 +39,92 @@ pub(super) enum PeerMessage {
     SenderReport { publication: PublicationId, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32 },
     /// One packet.
     Media { publication: PublicationId, layer: LayerIndex, codec: Codec, packet: Packet },
+    /// What concerns a data channel.
+    Channel { hub: HubId, what: ChannelMessage },
+}
+
+/// What one shard tells another of a data channel or group.
+#[derive(Debug)]
+pub(super) enum ChannelMessage {
+    /// The sender has receivers; `greet` asks for the same if the receiver has some.
+    Attach { from: ShardId, greet: bool },
+    /// It has none any more.
+    Detach { from: ShardId },
+    /// A subscriber may reply under this number.
+    Grant(u64),
+    /// A message for all receivers.
+    Data(Message),
+    /// A message for the publisher, under a grant.
+    Reply(u64, Message),
+    /// The publisher has ended the channel.
+    Ended,
+    /// A message had no room in the lane: receivers that may lose nothing end.
+    Overflow,
+}
+
+impl ChannelMessage {
+    /// What the lane may hold of it: messages and their bytes.
+    fn weight(&self) -> Option<usize> {
+        match self {
+            Self::Data(message) | Self::Reply(_, message) => Some(message.payload.len()),
+            _ => None,
+        }
+    }
+}
+
+/// Data channel messages under way in one lane: written by both of its ends, for each message of data only.
+#[derive(Debug, Default)]
+struct DataLoad {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Outward {
     queue: Arc<ArrayQueue<PeerMessage>>,
+    load: Arc<DataLoad>,
     held_back: VecDeque<PeerMessage>,
     touched: bool,
+}
+
+#[derive(Debug)]
+struct Inward {
+    queue: Arc<ArrayQueue<PeerMessage>>,
+    load: Arc<DataLoad>,
 }
 
 /// The lanes of one shard to and from all others.
 #[derive(Debug)]
 pub struct Mailbox {
     outward: Vec<Option<Outward>>,
-    inward: Vec<Arc<ArrayQueue<PeerMessage>>>,
+    inward: Vec<Inward>,
 }
 
 impl Mailbox {
     /// Makes the mailboxes of all shards of a node, joined by a lane for each ordered pair.
     pub fn join(shards: usize) -> Vec<Self> {
-        let queues: Vec<Vec<Arc<ArrayQueue<PeerMessage>>>> = (0..shards)
-            .map(|_| (0..shards).map(|_| Arc::new(ArrayQueue::new(LANE_CAPACITY))).collect())
-            .collect();
+        type Lane = (Arc<ArrayQueue<PeerMessage>>, Arc<DataLoad>);
+        let lane = |_| (Arc::new(ArrayQueue::new(LANE_CAPACITY)), Arc::default());
+        let lanes: Vec<Vec<Lane>> = (0..shards).map(|_| (0..shards).map(lane).collect()).collect();
         (0..shards)
             .map(|me| Self {
                 outward: (0..shards)
                     .map(|to| {
-                        let queue = queues.get(me)?.get(to)?;
+                        let (queue, load) = lanes.get(me)?.get(to)?;
                         (to != me).then(|| Outward {
                             queue: Arc::clone(queue),
+                            load: Arc::clone(load),
                             held_back: VecDeque::new(),
                             touched: false,
                         })
                     })
                     .collect(),
-                inward: queues
+                inward: lanes
                     .iter()
                     .enumerate()
                     .filter(|(from, _)| *from != me)
                     .filter_map(|(_, row)| row.get(me).cloned())
+                    .map(|(queue, load)| Inward { queue, load })
                     .collect(),
             })
             .collect()
@@ -95,14 +150,47 @@ impl Mailbox {
         lane.held_back.is_empty() && lane.queue.push(message).is_ok()
     }
 
+    /// Sends what concerns a data channel, in the order of everything else. Returns whether there was room: what
+    /// is no message of a client always finds some.
+    pub(super) fn send_channel(&mut self, to: ShardId, hub: HubId, what: ChannelMessage) -> bool {
+        if let Some(len) = what.weight() {
+            let Some(lane) = self.lane(to) else { return false };
+            let (messages, bytes) = (&lane.load.messages, &lane.load.bytes);
+            if messages.load(Ordering::Relaxed) >= LANE_DATA_MESSAGES_MAX
+                || bytes.load(Ordering::Relaxed) + len > LANE_DATA_BYTES_MAX
+            {
+                return false;
+            }
+            messages.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_add(len, Ordering::Relaxed);
+        }
+        self.send(to, PeerMessage::Channel { hub, what });
+        true
+    }
+
+    /// The other shards.
+    pub(super) fn others(&self) -> Vec<ShardId> {
+        let there = self.outward.iter().enumerate().filter(|(_, lane)| lane.is_some());
+        there.filter_map(|(to, _)| u8::try_from(to).ok().map(ShardId)).collect()
+    }
+
     /// Takes the next message from any other shard.
     pub(super) fn receive(&mut self) -> Option<PeerMessage> {
-        self.inward.iter().find_map(|queue| queue.pop())
+        self.inward.iter().find_map(|lane| {
+            let message = lane.queue.pop()?;
+            if let PeerMessage::Channel { what, .. } = &message
+                && let Some(len) = what.weight()
+            {
+                lane.load.messages.fetch_sub(1, Ordering::Relaxed);
+                lane.load.bytes.fetch_sub(len, Ordering::Relaxed);
+            }
+            Some(message)
+        })
     }
 
     /// Whether a message waits.
     pub(super) fn has_mail(&self) -> bool {
-        self.inward.iter().any(|queue| !queue.is_empty())
+        self.inward.iter().any(|lane| !lane.queue.is_empty())
     }
 
     /// Moves on what was held back, and names the shards that have mail since the last call.
@@ -160,6 +248,22 @@ mod tests {
         }
         assert!(!first.is_held_back());
         assert!(!second.has_mail());
+    }
+
+    #[test]
+    fn messages_of_data_channels_have_a_bound_of_their_own() {
+        let mut mail = Mailbox::join(2);
+        let mut second = mail.pop().unwrap();
+        let mut first = mail.pop().unwrap();
+        let hub = HubId::Channel(crate::ids::ChannelId(1));
+        let message = Message { binary: true, payload: vec![0; 1 << 20].into() };
+        let mut send = || first.send_channel(ShardId(1), hub.clone(), ChannelMessage::Data(message.clone()));
+        assert!((0..8).all(|_| send()));
+        assert!(!send());
+        assert!(second.receive().is_some());
+        assert!(send());
+        assert!(first.send_channel(ShardId(1), hub, ChannelMessage::Overflow));
+        assert!(first.send_media(ShardId(1), attach(1)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! them to their publication, and `forward` takes the tick's batch of each publication to its subscribers here
 //! and, once, to every other shard that has some (`mailbox`).
 
+mod channels;
 pub mod command;
 mod configure;
 mod demux;
@@ -28,6 +29,7 @@ use std::time::Instant;
 
 use foldhash::fast::RandomState;
 
+use self::channels::Member;
 use self::command::{Command, ConfigureError, EndReason, Event, ShardLimits};
 pub use self::demux::shard_of_check;
 use self::demux::{Demux, Protocol, protocol_of};
@@ -42,6 +44,7 @@ use crate::metrics::shard::ShardCounters;
 use crate::net::tcp::FIRST_LISTENER;
 use crate::net::{Outbox, SocketIndex};
 use crate::router::LayerIndex;
+use crate::router::channel::{Hub, HubId};
 pub use crate::session::Certificate;
 use crate::session::{
     Binding, Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup, binding_request,
@@ -83,6 +86,9 @@ pub struct Shard {
     keyframes_due: Vec<(PublicationKey, LayerIndex)>,
     timers: Timers,
     mailbox: Mailbox,
+    hubs: HashMap<HubId, Hub<Member>, RandomState>,
+    /// Sessions whose data channels have something to do.
+    channels_dirty: Vec<SessionKey>,
     events: VecDeque<Event>,
     counters: ShardCounters,
     output: SessionOutput,
@@ -101,6 +107,8 @@ pub struct TableSizes {
     pub paths: usize,
     /// User name fragments.
     pub ufrags: usize,
+    /// Data channels and groups of them, those with members on other shards included.
+    pub hubs: usize,
 }
 
 impl Shard {
@@ -127,6 +135,8 @@ impl Shard {
             keyframes_due: Vec::new(),
             timers: Timers::default(),
             mailbox,
+            hubs: HashMap::default(),
+            channels_dirty: Vec::new(),
             events: VecDeque::new(),
             counters: ShardCounters::default(),
             output: SessionOutput::default(),
@@ -264,6 +274,7 @@ impl Shard {
             subscriptions: self.subscriptions.len(),
             paths: self.demux.paths(),
             ufrags: self.demux.ufrags(),
+            hubs: self.hubs.len(),
         }
     }
 
@@ -380,6 +391,9 @@ impl Shard {
         for feedback in output.feedback.drain(..) {
             self.handle_feedback(now, key, feedback, outbox);
         }
+        for event in output.channels.drain(..) {
+            self.channel_event(key, event);
+        }
         self.sync_ready(now, key);
     }
 
@@ -458,6 +472,10 @@ impl Shard {
         }
         for ufrag in &slot.ufrags {
             self.demux.unbind_ufrag(ufrag);
+        }
+        self.counters.channels -= slot.channels.len() as u64;
+        for (stream, of) in slot.channels {
+            self.release_channel((key, stream), &of);
         }
         for subscription in slot.subscriptions.into_iter().flatten() {
             self.remove_subscription(subscription);

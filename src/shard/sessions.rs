@@ -1,8 +1,12 @@
 //! The sessions of a shard, and what each of them has in its other tables.
 
+use std::collections::BTreeMap;
+
+use super::channels::Use;
 use super::publications::{PublicationKey, SubscriptionKey};
 use super::table::Key;
 use super::timers::Armed;
+use crate::ids::GroupId;
 use crate::session::Session;
 
 pub(super) type SessionKey = Key<SessionSlot>;
@@ -18,6 +22,12 @@ pub(super) struct SessionSlot {
     pub(super) armed: Armed,
     /// Whether some of its subscriptions wait for keys and an address.
     pub(super) waiting: bool,
+    /// What its data channels are for, by their streams.
+    pub(super) channels: BTreeMap<u16, Use>,
+    /// The group that its in-band channels belong to.
+    pub(super) group: Option<GroupId>,
+    /// Whether its channels wait to be run.
+    pub(super) channels_dirty: bool,
 }
 
 impl SessionSlot {
@@ -29,6 +39,9 @@ impl SessionSlot {
             ufrags: Vec::new(),
             armed: None,
             waiting: false,
+            channels: BTreeMap::new(),
+            group: None,
+            channels_dirty: false,
         }
     }
 }

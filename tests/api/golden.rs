@@ -137,23 +137,9 @@ async fn pages_and_scripts_come_from_here_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_channels_and_adapters_say_of_each_item_that_they_are_not_served() {
+async fn adapters_say_of_each_item_that_they_are_not_served() {
     let api = Api::new();
-    let session = format!("/sessions/{}", api.open().await);
-    let channels =
-        json!({"dataChannels": [{"location": "local", "dataChannelName": "a"}, {"dataChannelName": "b"}]});
     let code = "temporarily_unavailable_error";
-    for (method, path) in [(Method::POST, "new"), (Method::PUT, "update"), (Method::PUT, "close")] {
-        let path = format!("{session}/datachannels/{path}");
-        let response = api.call(method, &path, channels.to_string()).await;
-        assert_eq!(response.refusal(), (503, code.into()));
-        let items = response.json()["dataChannels"].clone();
-        assert_eq!(items[1]["dataChannelName"], "b");
-        assert_eq!([&items[0]["errorCode"], &items[1]["errorCode"]], [code, code]);
-    }
-    let establish = json!({"dataChannel": {"location": "remote", "dataChannelName": "server-events"}});
-    let response = api.post(&format!("{session}/datachannels/establish"), &establish).await;
-    assert_eq!(response.refusal(), (503, code.into()));
     let tracks = json!({"tracks": [{"location": "local", "trackName": "t", "endpoint": "wss://x.example", "inputCodec": "pcm"}]});
     let response = api.post("/adapters/websocket/new", &tracks).await;
     assert_eq!((response.status, &response.json()["tracks"][0]["errorCode"]), (503, &json!(code)));

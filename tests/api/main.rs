@@ -12,6 +12,7 @@
 
 mod browser;
 mod change;
+mod channels;
 mod description;
 mod errors;
 mod extensions;

@@ -1,8 +1,10 @@
 // Firefox ESR and Chromium in one call, both ways. Skipped where Firefox is not installed.
 
+import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { FAKE_MICROPHONE_HZ, FIREFOX, startFirefox } from "./lib/firefox.js";
+import { DataPeer } from "./lib/datapeer.js";
 import { picture, tone, useRig } from "./lib/rig.js";
 
 const skip = existsSync(FIREFOX) ? false : `${FIREFOX} is not there`;
@@ -42,5 +44,20 @@ describe("Firefox", { skip }, () => {
     const other = await fox.pull(second.metadata);
     await fox.call("unpull", seen.label);
     await other.expectPicture(39, { frames: 15, ms: 30_000 });
+  });
+
+  test("exchanges data channel messages with Chromium, whoever offers", async () => {
+    const [fox, bob] = [await DataPeer.open(page, rig().server, "server"), await DataPeer.open((await rig().tab()).page, rig().server)];
+    await fox.ready("server-events");
+    for (const [from, to, name] of [[fox, bob, "of Firefox"], [bob, fox, "of Chromium"]]) {
+      await from.active(name, await from.publish(name));
+      await to.active(name, await to.subscribe(from, name));
+      await from.run("send", name, "hello");
+      const sent = await from.run("sendBytes", name, 262_144, 5);
+      const got = await to.got(name, 2);
+      assert.equal(got[0].content, "hello");
+      assert.deepEqual(got[1], sent);
+    }
+    for (const peer of [fox, bob]) await peer.run("close");
   });
 });

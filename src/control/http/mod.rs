@@ -68,6 +68,7 @@ fn router(control: &Arc<Control>) -> Router {
         .routes(routes!(extensions::delete_session))
         .routes(routes!(extensions::session_statistics))
         .routes(routes!(tokens::new_token))
+        .routes(routes!(datachannels::set_group))
         .routes(routes!(presence::get_room))
         .routes(routes!(presence::put_member, presence::delete_member));
     let turn = OpenApiRouter::new()

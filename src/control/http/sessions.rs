@@ -74,7 +74,7 @@ pub(super) async fn new_session(
     Ok((StatusCode::CREATED, Json(response)))
 }
 
-/// Shows the tracks of a session.
+/// Shows the tracks and data channels of a session.
 #[utoipa::path(
     get, path = "/sessions/{sessionId}", tag = "sessions", operation_id = "getSession",
     params(SessionPath),
@@ -86,5 +86,6 @@ pub(super) async fn new_session(
 )]
 pub(super) async fn get_session(call: SessionCall) -> Result<Json<SessionState>, ApiError> {
     let tracks = call.session.track_states().ok_or(ApiError::SessionGone)?;
-    Ok(Json(SessionState { tracks, data_channels: Vec::new() }))
+    let data_channels = call.session.channel_states().ok_or(ApiError::SessionGone)?;
+    Ok(Json(SessionState { tracks, data_channels }))
 }

@@ -2,6 +2,7 @@
 //!
 //! Every operation works on a [`super::draft::Draft`] and either commits the whole of it or nothing.
 
+mod channels;
 mod close;
 mod new_session;
 mod pull;

@@ -344,6 +344,7 @@ impl Sim {
             subscriptions: sum.subscriptions + one.subscriptions,
             paths: sum.paths + one.paths,
             ufrags: sum.ufrags + one.ufrags,
+            hubs: sum.hubs + one.hubs,
         })
     }
 
