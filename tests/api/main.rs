@@ -24,3 +24,4 @@ mod serving;
 mod sessions;
 mod tokens;
 mod turn;
+mod whip;
