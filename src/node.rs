@@ -83,7 +83,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         http: config.http.clone(),
         limits: config.limits.clone(),
         ice: IceServers::new(&config.ice_servers, &config.turn),
-        apps: Apps::new(&config.apps, &config.tokens),
+        whip: config.whip,
+        whep: config.whep,
+        apps: Apps::new(&config.apps, &config.tokens).with_streams(&config.streams, config.whep.public),
         shards: links.collect(),
         keys,
         metrics: Metrics::new(candidates.len(), backend_name(io), refused)

@@ -64,6 +64,10 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_TURN_SECRET", &["turn", "secret"], Shape::Text),
     variable("RINGCAST_TURN_KEYS", &["turn", "keys"], Shape::Apps),
     variable("RINGCAST_TURN_PUBLIC_TTL_SECONDS", &["turn", "public_ttl_seconds"], Shape::Number),
+    variable("RINGCAST_STREAMS", &["streams"], Shape::Json),
+    variable("RINGCAST_WHIP_TAKEOVER", &["whip", "takeover"], Shape::Switch),
+    variable("RINGCAST_WHEP_WAIT", &["whep", "wait"], Shape::Switch),
+    variable("RINGCAST_WHEP_PUBLIC", &["whep", "public"], Shape::Switch),
     variable("RINGCAST_HTTP_LISTEN", &["http", "listen"], Shape::List),
     variable("RINGCAST_HTTP_CORS_ORIGINS", &["http", "cors_origins"], Shape::List),
     variable("RINGCAST_HTTP_CONNECTIONS", &["http", "connections"], Shape::Number),
@@ -90,6 +94,12 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable("RINGCAST_LIMITS_REQUESTS_PER_SECOND", &["limits", "requests_per_second"], Shape::Number),
     variable("RINGCAST_LIMITS_REQUEST_BURST", &["limits", "request_burst"], Shape::Number),
+    variable(
+        "RINGCAST_LIMITS_STREAM_REQUESTS_PER_SECOND",
+        &["limits", "stream_requests_per_second"],
+        Shape::Number,
+    ),
+    variable("RINGCAST_LIMITS_STREAM_REQUEST_BURST", &["limits", "stream_request_burst"], Shape::Number),
     variable("RINGCAST_LIMITS_TRACKS_PER_REQUEST", &["limits", "tracks_per_request"], Shape::Number),
     variable("RINGCAST_LIMITS_SECTIONS_PER_SESSION", &["limits", "sections_per_session"], Shape::Number),
     variable(

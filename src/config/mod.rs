@@ -17,7 +17,7 @@ pub use flags::{Flags, Invocation, MintToken, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
 pub use values::{
     Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, OptionalSecret, Origin, Secret, ShardChoice,
-    TcpPort, Within,
+    StreamName, TcpPort, Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -41,6 +41,12 @@ pub struct Config {
     pub limits: Limits,
     /// Applications and their secrets.
     pub apps: Vec<App>,
+    /// Streams with tokens of their own.
+    pub streams: Vec<Stream>,
+    /// How streams are published.
+    pub whip: Whip,
+    /// How streams are played.
+    pub whep: Whep,
     /// What `generate-ice-servers` answers.
     pub ice_servers: Vec<IceServer>,
     /// Scoped tokens.
@@ -162,6 +168,10 @@ pub struct Limits {
     pub requests_per_second: Within<1, 100_000>,
     /// Requests that one session may make at once.
     pub request_burst: Within<1, 100_000>,
+    /// Requests per second on one stream of WHIP or WHEP.
+    pub stream_requests_per_second: Within<1, 100_000>,
+    /// Requests on one such stream at once.
+    pub stream_request_burst: Within<1, 100_000>,
     /// Tracks in one request.
     pub tracks_per_request: Within<1, 1_024>,
     /// Media sections of one session.
@@ -196,6 +206,49 @@ pub struct App {
     pub id: AppId,
     /// Bearer tokens that are valid for it; more than one while they are rotated.
     pub secrets: Vec<Secret>,
+}
+
+/// One stream of WHIP and WHEP with tokens of its own. Any other stream is for those with a secret of its application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// The application that it belongs to.
+    pub app: AppId,
+    /// Its name, as it stands in URLs.
+    pub stream: StreamName,
+    /// Bearer token for publishing it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish_token: Option<Secret>,
+    /// Bearer token for playing it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub play_token: Option<Secret>,
+    /// Whether it can be played without any token.
+    #[serde(default)]
+    pub public: bool,
+}
+
+/// How streams are published (RFC 9725).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Whip {
+    /// Whether a second publisher of a stream takes the place of the first, instead of being refused.
+    pub takeover: bool,
+}
+
+/// How streams are played (draft-ietf-wish-whep).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Whep {
+    /// Whether a viewer may wait for a stream that nobody publishes yet, instead of being refused.
+    pub wait: bool,
+    /// Whether every stream can be played without a token.
+    pub public: bool,
+}
+
+impl Default for Whep {
+    fn default() -> Self {
+        Self { wait: true, public: false }
+    }
 }
 
 /// One STUN or TURN server that clients are told of.
@@ -247,6 +300,8 @@ impl Default for Limits {
             tcp_connections_per_address: Within::new(256),
             requests_per_second: Within::new(50),
             request_burst: Within::new(50),
+            stream_requests_per_second: Within::new(200),
+            stream_request_burst: Within::new(1_000),
             tracks_per_request: Within::new(64),
             sections_per_session: Within::new(512),
             subscriptions_per_publication: Within::new(10_000),
@@ -307,6 +362,7 @@ impl Config {
                 )));
             }
         }
+        self.check_streams()?;
         for server in &self.ice_servers {
             check_ice_server(server)?;
         }
@@ -318,6 +374,22 @@ impl Config {
                 "http.listen {address} can be reached from other machines, but without apps the secret is one \
                  for development that is printed on the screen: add --app ID:SECRET, or listen on 127.0.0.1",
             )));
+        }
+        Ok(())
+    }
+
+    fn check_streams(&self) -> Result<(), ConfigError> {
+        for (index, Stream { app, stream, .. }) in self.streams.iter().enumerate() {
+            if !self.apps.iter().any(|known| known.id == *app) {
+                return Err(ConfigError(format!(
+                    "stream {stream} is of the app {app}, which is not in apps: add it there, or correct the stream"
+                )));
+            }
+            if self.streams.iter().take(index).any(|other| other.app == *app && other.stream == *stream) {
+                return Err(ConfigError(format!(
+                    "stream {stream} of app {app} stands twice in streams: keep one entry"
+                )));
+            }
         }
         Ok(())
     }

@@ -343,6 +343,45 @@ impl From<AppId> for String {
     }
 }
 
+/// Name of a stream: 1 to 128 letters, digits, `_`, `-`, `.` or `~`, which URLs hold as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for StreamName {
+    type Error = BadValue;
+
+    fn try_from(text: String) -> Result<Self, BadValue> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.~".contains(&byte);
+        if (1..=128).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err(BadValue(format!(
+                "{text:?} is no name of a stream: use 1 to 128 letters, digits, _, -, . or ~"
+            )))
+        }
+    }
+}
+
+impl From<StreamName> for String {
+    fn from(value: StreamName) -> Self {
+        value.0
+    }
+}
+
 /// Text that is never shown: neither by `Debug` nor when the configuration is printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::{App, Tokens};
+use crate::config::{App, Secret, Stream, Tokens};
 
 use super::access::{Access, Refusal, Right};
 use super::error::ApiError;
@@ -28,6 +28,15 @@ struct Entry {
 pub struct Apps {
     by_id: BTreeMap<String, Entry>,
     lifetime: u64,
+    streams: BTreeMap<(String, String), StreamTokens>,
+    public_playback: bool,
+}
+
+/// The tokens of one stream.
+struct StreamTokens {
+    publish: Option<Digest>,
+    play: Option<Digest>,
+    public: bool,
 }
 
 impl Apps {
@@ -39,7 +48,24 @@ impl Apps {
             let secrets = secrets.map(|secret| sha256(secret.as_bytes())).collect();
             (app.id.as_str().to_owned(), Entry { secrets, keys })
         });
-        Self { by_id: by_id.collect(), lifetime: tokens.max_lifetime_seconds.get() }
+        Self { by_id: by_id.collect(), lifetime: tokens.max_lifetime_seconds.get(), ..Self::default() }
+    }
+
+    /// Takes the streams of the configuration, and whether all of them can be played without a token.
+    #[must_use]
+    pub fn with_streams(mut self, streams: &[Stream], public_playback: bool) -> Self {
+        let digest = |token: &Option<Secret>| token.as_ref().map(|token| sha256(token.reveal().as_bytes()));
+        let streams = streams.iter().map(|stream| {
+            let tokens = StreamTokens {
+                publish: digest(&stream.publish_token),
+                play: digest(&stream.play_token),
+                public: stream.public,
+            };
+            ((stream.app.as_str().to_owned(), stream.stream.as_str().to_owned()), tokens)
+        });
+        self.streams = streams.collect();
+        self.public_playback = public_playback;
+        self
     }
 
     /// Checks that an application exists.
@@ -62,17 +88,39 @@ impl Apps {
         Ok(Access::Token(Arc::new(grant)))
     }
 
-    /// Checks that the bearer may send ([`Right::Whip`]) or play ([`Right::Whep`]) a stream.
+    /// Checks that a stream may be sent ([`Right::Whip`]) or played ([`Right::Whep`]): with a secret of its
+    /// application, a token with a scope, or its own token for this. Playing may be open to everybody.
+    ///
+    /// A token of the stream that is good for the other of the two is told apart from one that is good for nothing.
     pub fn authorize_stream(
         &self,
         app: &str,
         stream: &str,
         right: Right,
         header: Option<&[u8]>,
-    ) -> Result<Access, ApiError> {
-        let access = self.authorize(app, header)?;
-        access.may(right, stream)?;
-        Ok(access)
+    ) -> Result<(), ApiError> {
+        self.find(app)?;
+        let tokens = self.streams.get(&(app.to_owned(), stream.to_owned()));
+        let public = self.public_playback || tokens.is_some_and(|tokens| tokens.public);
+        if public && right == Right::Whep {
+            return Ok(());
+        }
+        if let (Some(given), Some(tokens)) = (header.and_then(bearer), tokens) {
+            let given = sha256(given);
+            let is = |known: Option<Digest>| known.is_some_and(|known| bool::from(known.ct_eq(&given)));
+            let (own, other) = match right {
+                Right::Whip => (is(tokens.publish), is(tokens.play)),
+                _ => (is(tokens.play), is(tokens.publish)),
+            };
+            if own {
+                return Ok(());
+            }
+            if other {
+                return Err(Refusal::Right(right).into());
+            }
+        }
+        self.authorize(app, header)?.may(right, stream)?;
+        Ok(())
     }
 
     /// Signs claims with the first secret of an application.
@@ -121,7 +169,7 @@ pub(super) fn sha256(bytes: &[u8]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AppId, Secret};
+    use crate::config::{AppId, StreamName};
 
     fn apps() -> Apps {
         let secret = |text: &str| Secret::try_from(text.to_owned()).unwrap();
@@ -134,6 +182,41 @@ mod tests {
         for header in ["Bearer old", "bearer new", "BEARER  new "] {
             assert_eq!(apps().authorize("app", Some(header.as_bytes())), Ok(Access::Secret), "{header}");
         }
+    }
+
+    #[test]
+    fn a_stream_is_open_to_its_own_tokens_and_to_the_secrets_of_its_app() {
+        let name = |text: &str| StreamName::try_from(text.to_owned()).unwrap();
+        let secret = |text: &str| Some(Secret::try_from(text.to_owned()).unwrap());
+        let stream = |text: &str, public| Stream {
+            app: AppId::try_from("app".to_owned()).unwrap(),
+            stream: name(text),
+            publish_token: secret("push"),
+            play_token: secret("play"),
+            public,
+        };
+        let apps = apps().with_streams(&[stream("studio", false), stream("open", true)], false);
+        use Right::{Whep as Play, Whip as Publish};
+        let table = [
+            ("studio", Publish, Some("Bearer push"), Ok(())),
+            ("studio", Publish, Some("Bearer new"), Ok(())),
+            ("studio", Publish, Some("Bearer play"), Err(ApiError::Refused(Refusal::Right(Publish)))),
+            ("studio", Publish, Some("Bearer nope"), Err(ApiError::Refused(Refusal::Unknown))),
+            ("studio", Publish, None, Err(ApiError::Refused(Refusal::Missing))),
+            ("studio", Play, Some("Bearer play"), Ok(())),
+            ("studio", Play, Some("Bearer old"), Ok(())),
+            ("studio", Play, Some("Bearer push"), Err(ApiError::Refused(Refusal::Right(Play)))),
+            ("studio", Play, None, Err(ApiError::Refused(Refusal::Missing))),
+            ("open", Play, None, Ok(())),
+            ("open", Publish, None, Err(ApiError::Refused(Refusal::Missing))),
+            ("other", Publish, Some("Bearer push"), Err(ApiError::Refused(Refusal::Unknown))),
+            ("other", Play, Some("Bearer new"), Ok(())),
+        ];
+        for (stream, access, header, outcome) in table {
+            let header = header.map(str::as_bytes);
+            assert_eq!(apps.authorize_stream("app", stream, access, header), outcome, "{stream} {access:?}");
+        }
+        assert_eq!(apps.authorize_stream("none", "open", Play, None), Err(ApiError::UnknownApp));
     }
 
     #[test]

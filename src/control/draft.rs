@@ -311,6 +311,7 @@ impl Draft {
                 refresh_subscribers(&control, &Source { publication, media });
             }
         }
+        session.changed();
         if let Some(offer) = offer {
             expect_answer(&control, &session, &offer);
         }

@@ -27,6 +27,7 @@ mod registry;
 pub mod rooms;
 pub mod serve;
 mod session;
+mod streams;
 pub mod token;
 mod tracks;
 pub mod turn;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::config::{Http, Limits};
+use crate::config::{Http, Limits, Whep, Whip};
 use crate::ids::{NodeKeys, SessionId, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
@@ -50,6 +51,7 @@ use error::ApiError;
 use placement::Placement;
 use registry::Registry;
 use rooms::Rooms;
+use streams::Streams;
 use turn::IceServers;
 
 /// How long a shard may take to answer a command before the request is given up.
@@ -81,6 +83,10 @@ pub struct Settings {
     pub limits: Limits,
     /// STUN and TURN servers for clients.
     pub ice: IceServers,
+    /// How streams are published.
+    pub whip: Whip,
+    /// How streams are played.
+    pub whep: Whep,
     /// Applications and their secrets.
     pub apps: Apps,
     /// Shards in the order of their ids.
@@ -96,6 +102,8 @@ pub struct Control {
     http: Http,
     limits: Limits,
     ice: IceServers,
+    whip: Whip,
+    whep: Whep,
     apps: Apps,
     shards: Vec<ShardLink>,
     keys: Arc<NodeKeys>,
@@ -103,6 +111,7 @@ pub struct Control {
     placement: Placement,
     rooms: Rooms,
     groups: Groups,
+    streams: Streams,
     metrics: Metrics,
     draining: AtomicBool,
 }
@@ -110,7 +119,7 @@ pub struct Control {
 impl Control {
     /// Makes an empty state.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { http, limits, ice, apps, shards, keys, metrics } = settings;
+        let Settings { http, limits, ice, whip, whep, apps, shards, keys, metrics } = settings;
         Arc::new(Self {
             placement: Placement::new(shards.len()),
             rooms: Rooms::new(&limits),
@@ -118,10 +127,13 @@ impl Control {
             http,
             limits,
             ice,
+            whip,
+            whep,
             apps,
             shards,
             keys,
             registry: Registry::default(),
+            streams: Streams::default(),
             metrics,
             draining: AtomicBool::new(false),
         })
@@ -190,6 +202,7 @@ impl Control {
 
     /// Forgets a session that has ended on its shard, and ends its publications for everyone.
     fn end_session(&self, id: SessionId) {
+        self.streams.ended(id);
         if let Some(session) = self.registry.remove_session(id) {
             self.placement.released(session.shard);
             for publication in session.end() {

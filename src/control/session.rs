@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::ids::{SessionId, ShardId};
 use crate::negotiation::Negotiation;
 use crate::plan::SessionPlan;
+use crate::rtp::MediaKind;
 
 use super::access::Owner;
 use super::channels::{Channels, DataChannel, Group, Streams};
@@ -52,6 +53,8 @@ pub(super) struct Session {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether an offer of ours is pending.
     pending: watch::Sender<bool>,
+    /// Told whenever its state has changed.
+    changes: watch::Sender<()>,
     /// `None` after the end.
     state: Mutex<Option<State>>,
     budget: Mutex<Budget>,
@@ -85,8 +88,9 @@ impl Session {
             connected: AtomicBool::new(false),
             turn: Arc::default(),
             pending: watch::channel(false).0,
+            changes: watch::channel(()).0,
             state: Mutex::new(Some(state)),
-            budget: Mutex::new(Budget { spent: 0.0, at: now }),
+            budget: Mutex::new(Budget::new(now)),
             streams: Mutex::default(),
         })
     }
@@ -161,6 +165,7 @@ impl Session {
     pub(super) fn end(&self) -> Vec<Arc<Publication>> {
         let state = locked(&self.state).take();
         self.pending.send_replace(false);
+        self.changes.send_replace(());
         let publications: Vec<_> =
             state.iter().flat_map(|state| state.tracks.publications()).cloned().collect();
         for publication in &publications {
@@ -176,6 +181,37 @@ impl Session {
     pub(super) fn publication(&self, name: &str) -> Option<Arc<Publication>> {
         let found = locked(&self.state).as_ref()?.tracks.publication(name).cloned();
         found.filter(|publication| publication.phase() != Phase::Closed)
+    }
+
+    /// Its publications, unless they are closed.
+    pub(super) fn publications(&self) -> Vec<Arc<Publication>> {
+        let state = locked(&self.state);
+        let publications = state.iter().flat_map(|state| state.tracks.publications());
+        publications.filter(|publication| publication.phase() != Phase::Closed).cloned().collect()
+    }
+
+    /// Whether an offer of ours waits for the client's answer, also one that is not rolled back.
+    pub(super) fn has_pending_offer(&self) -> bool {
+        locked(&self.state).as_ref().is_some_and(|state| state.negotiation.pending_offer())
+    }
+
+    /// The first section in which the client is sent video.
+    pub(super) fn video_section(&self) -> Option<String> {
+        let state = locked(&self.state);
+        let mut sections = state.as_ref()?.negotiation.sections();
+        sections
+            .find(|section| section.kind == Some(MediaKind::Video) && section.sends)
+            .map(|found| found.mid)
+    }
+
+    /// Follows the changes of its state.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Tells those who follow it that its state has changed.
+    pub(super) fn changed(&self) {
+        self.changes.send_replace(());
     }
 
     /// What an open remote section receives at present.
@@ -230,14 +266,24 @@ impl Session {
 }
 
 /// A token bucket, kept as what has been spent and not yet regained.
-struct Budget {
+pub(super) struct Budget {
     spent: f64,
     at: Instant,
 }
 
 impl Budget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { spent: 0.0, at: now }
+    }
+
+    /// Whether all that was spent is regained.
     #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^52")]
-    fn spend(&mut self, now: Instant, per_second: u64, burst: u64) -> Result<(), ApiError> {
+    pub(super) fn is_full(&self, now: Instant, per_second: u64) -> bool {
+        now.saturating_duration_since(self.at).as_secs_f64() * per_second as f64 >= self.spent
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^52")]
+    pub(super) fn spend(&mut self, now: Instant, per_second: u64, burst: u64) -> Result<(), ApiError> {
         let regained = now.saturating_duration_since(self.at).as_secs_f64() * per_second as f64;
         self.at = now;
         self.spent = (self.spent - regained).max(0.0);

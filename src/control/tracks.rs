@@ -161,6 +161,14 @@ impl Tracks {
         }
     }
 
+    /// The layer preference of an open remote section, as it was given.
+    pub(super) fn wish(&self, mid: &str) -> Option<&Simulcast> {
+        self.open().find_map(|track| match &track.side {
+            Side::Remote { simulcast, .. } if track.mid == mid => simulcast.as_ref(),
+            _ => None,
+        })
+    }
+
     /// Notes another layer preference of an open remote section.
     pub(super) fn set_wish(&mut self, mid: &str, wish: Option<Simulcast>) {
         let mut open = self.list.iter_mut().filter(|track| track.open && track.mid == mid);

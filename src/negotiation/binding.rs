@@ -1,7 +1,7 @@
 //! Binds tracks to sections.
 
 use super::error::BindError;
-use super::media::{KeepAlive, Place, PublishedCodec, PublishedMedia, RemoteSource};
+use super::media::{KeepAlive, Place, PublishedCodec, PublishedMedia, RemoteSource, cname};
 use super::slots::{self, Free, Proposal, Sender, Slot};
 use super::{Exchange, Negotiation, section_kind};
 use crate::ids::PublicationId;
@@ -153,7 +153,11 @@ impl Negotiation {
     }
 
     /// Finds or makes the slot of a new section of ours and gives its index.
-    fn place(&mut self, kind: MediaKind, idle_kind: Option<MediaKind>) -> Result<usize, BindError> {
+    pub(super) fn place(
+        &mut self,
+        kind: MediaKind,
+        idle_kind: Option<MediaKind>,
+    ) -> Result<usize, BindError> {
         if self.pending_offer() {
             return Err(BindError::OfferPending);
         }
@@ -230,15 +234,13 @@ impl Negotiation {
             let Some(kind) = slot.media_kind() else { continue };
             let ssrc = ssrcs.mint(taken);
             let source = slot.egress.as_ref();
+            let stream = slot.announced.as_deref().or(source.map(|source| source.stream_label.as_str()));
             slot.sender = Some(Sender {
                 ssrc,
                 rtx_ssrc: (kind == MediaKind::Video).then(|| ssrcs.mint(taken)),
                 // Without a publication there is no name yet that others share.
-                cname: source.map_or_else(|| origin.id.to_string(), RemoteSource::cname),
-                msid: Msid {
-                    stream: source.map_or("-", |source| source.stream_label.as_str()).to_owned(),
-                    track: format!("t{ssrc}"),
-                },
+                cname: stream.map_or_else(|| origin.id.to_string(), cname),
+                msid: Msid { stream: stream.unwrap_or("-").to_owned(), track: format!("t{ssrc}") },
             });
         }
     }
@@ -253,7 +255,7 @@ fn fits(slot: &Slot, source: &RemoteSource) -> Result<(), BindError> {
 }
 
 /// What we ask of a client whose track we offer to receive: what every browser has.
-fn wished(kind: MediaKind) -> PublishedMedia {
+pub(super) fn wished(kind: MediaKind) -> PublishedMedia {
     let codec = |pt, codec: Codec, fmtp: Option<&str>| PublishedCodec {
         pt,
         codec,

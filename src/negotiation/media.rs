@@ -89,8 +89,13 @@ impl RemoteSource {
     /// Gives the CNAME: the same for all tracks of one publisher (RFC 3550 6.5.1).
     #[must_use]
     pub fn cname(&self) -> String {
-        self.stream_label.chars().take(16).collect()
+        cname(&self.stream_label)
     }
+}
+
+/// The CNAME that belongs to a stream id.
+pub(super) fn cname(stream_label: &str) -> String {
+    stream_label.chars().take(16).collect()
 }
 
 /// Where a pulled track goes.

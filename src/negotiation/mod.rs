@@ -17,6 +17,7 @@
 //!
 //! If both offer at once, the client's offer wins and ours is rolled back.
 
+mod announce;
 mod answer;
 mod binding;
 mod client_answer;

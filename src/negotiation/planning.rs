@@ -67,7 +67,8 @@ fn egress_plan(slot: &Slot) -> Option<EgressPlan> {
         origin: source.origin,
         ssrc: sender.ssrc,
         rtx_ssrc: sender.rtx_ssrc.filter(|_| payload_types.iter().any(|entry| entry.rtx.is_some())),
-        cname: source.cname(),
+        // What was announced holds: a viewer of a stream keeps its name when the publisher is another one.
+        cname: if slot.announced.is_some() { sender.cname.clone() } else { source.cname() },
         payload_types,
         extensions: taken.collect(),
         preference: source.preference.clone(),

@@ -50,6 +50,9 @@ pub(super) struct Slot {
     pub(super) wants_local: bool,
     /// Whether our descriptions say that we send even while nothing is bound.
     pub(super) bidirectional: bool,
+    /// The stream under which our descriptions say that we send, also while nothing is bound: a viewer then needs
+    /// no further exchange when its source comes, goes or changes.
+    pub(super) announced: Option<String>,
     /// What the client receives here.
     pub(super) egress: Option<RemoteSource>,
     /// Under which sources we send, once announced.
@@ -118,6 +121,7 @@ impl Slot {
             local: None,
             wants_local: false,
             bidirectional: false,
+            announced: None,
             egress: None,
             sender: None,
             flowed: false,
@@ -178,6 +182,7 @@ impl Slot {
         self.client = Direction::Inactive;
         self.wants_local = false;
         self.bidirectional = false;
+        self.announced = None;
         self.sender = None;
         self.flowed = false;
         let ended = EndedSlot {
@@ -190,7 +195,7 @@ impl Slot {
 
     /// Whether a track waits for an offer of ours.
     pub(super) fn wants_offer(&self) -> bool {
-        self.proposal.is_some() && (self.egress.is_some() || self.wants_local)
+        self.proposal.is_some() && (self.egress.is_some() || self.announced.is_some() || self.wants_local)
     }
 
     /// Ends what was bound for our unanswered offer, and tells what. The line itself stays proposed.
@@ -207,15 +212,19 @@ impl Slot {
         (ended.local.is_some() || ended.remote).then_some(ended)
     }
 
+    fn wants_to_send(&self) -> bool {
+        self.egress.is_some() || self.bidirectional || self.announced.is_some()
+    }
+
     /// Our direction in an answer to the client's last offer.
     pub(super) fn answered(&self) -> Direction {
-        let sends = self.client.receives() && (self.egress.is_some() || self.bidirectional);
+        let sends = self.client.receives() && self.wants_to_send();
         Direction::new(sends, self.client.sends() && self.local.is_some())
     }
 
     /// Our direction in an offer of ours.
     pub(super) fn proposed(&self) -> Direction {
-        let sends = self.egress.is_some() || self.bidirectional;
+        let sends = self.wants_to_send();
         Direction::new(sends, self.wants_local || (self.local.is_some() && self.client.sends()))
     }
 
@@ -231,6 +240,7 @@ impl Slot {
             && self.local.is_none()
             && !self.wants_local
             && !self.bidirectional
+            && self.announced.is_none()
             && !self.sends
             && !self.receives
             && !self.client.sends()

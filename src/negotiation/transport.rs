@@ -72,6 +72,17 @@ impl TransportState {
         self.change(remote, tag).map(drop)
     }
 
+    /// Takes new credentials of the client outside of any description (RFC 9725 4.3.3), and makes new ones of ours.
+    /// False before its first description.
+    pub(super) fn restart(&mut self, ice: Ice, mint: &mut dyn FnMut() -> IceCredentials) -> bool {
+        let Some(remote) = &mut self.remote else { return false };
+        if remote.ice != ice {
+            remote.ice = ice;
+            self.local = mint();
+        }
+        true
+    }
+
     fn change(&mut self, remote: RemoteTransport, tag: &str) -> Result<Change, NegotiationError> {
         let mut change = Change { new_credentials: false };
         if let Some(old) = &self.remote {

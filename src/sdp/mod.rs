@@ -5,10 +5,12 @@
 //! nothing in it is trusted to be consistent.
 
 mod attribute;
+mod fragment;
 mod model;
 mod parse;
 mod write;
 
+pub use fragment::IceFragment;
 pub use model::{
     Candidate, Direction, Extmap, Fingerprint, Ice, Msid, Origin, Payload, Rid, RidDirection, Section,
     SectionKind, SessionDescription, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,

@@ -101,7 +101,7 @@ fn transport(f: &mut Formatter<'_>, transport: &Transport) -> fmt::Result {
     Ok(())
 }
 
-fn write_candidate(f: &mut Formatter<'_>, index: usize, candidate: &Candidate) -> fmt::Result {
+pub(super) fn write_candidate(f: &mut Formatter<'_>, index: usize, candidate: &Candidate) -> fmt::Result {
     // One foundation per address: the bases of two host candidates differ (RFC 8445 5.1.1.3).
     let Candidate { address, priority, tcp } = candidate;
     let (protocol, tail) = if *tcp { ("tcp", " tcptype passive") } else { ("udp", "") };

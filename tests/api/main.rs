@@ -25,3 +25,4 @@ mod serving;
 mod sessions;
 mod tokens;
 mod turn;
+mod whip;

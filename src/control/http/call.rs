@@ -114,7 +114,7 @@ pub(super) struct OptionalBody<T> {
     pub(super) is_empty_object: bool,
 }
 
-async fn read(request: Request, control: &Control) -> Result<Bytes, ApiError> {
+pub(super) async fn read(request: Request, control: &Control) -> Result<Bytes, ApiError> {
     let most = control.http.body_bytes;
     let too_large = || ApiError::PayloadTooLarge(most.get());
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
@@ -157,14 +157,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Control>> for OptionalBody<T> {
 }
 
 /// Runs an operation to its end even when the client hangs up, and survives its panic.
-pub(super) async fn run<T: Send + 'static>(
-    operation: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
+pub(super) async fn run<T: Send + 'static, E: From<ApiError> + Send + 'static>(
+    operation: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     match tokio::spawn(operation).await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "an operation of the API failed");
-            Err(ApiError::Internal)
+            Err(ApiError::Internal.into())
         }
     }
 }

@@ -16,6 +16,7 @@ mod sessions;
 mod tokens;
 mod tracks;
 mod turn;
+mod whip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,7 @@ fn router(control: &Arc<Control>) -> Router {
     router
         .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], description)))
         .merge(pages::router())
+        .merge(whip::router())
         .method_not_allowed_fallback(unrouted)
         .fallback(unrouted)
         .layer(from_fn_with_state(Arc::clone(control), guard::limit_time))
@@ -89,6 +91,7 @@ fn router(control: &Arc<Control>) -> Router {
         .layer(from_fn(guard::refuse_sessions_without_body))
         .layer(from_fn_with_state(Arc::clone(control), guard::observe))
         .layer(cors(control))
+        .layer(from_fn_with_state(Arc::clone(control), whip::options))
         .with_state(Arc::clone(control))
 }
 
@@ -129,13 +132,31 @@ fn cors(control: &Control) -> CorsLayer {
     let origin = if origins.is_empty() { AllowOrigin::mirror_request() } else { AllowOrigin::list(origins) };
     CorsLayer::new()
         .allow_origin(origin)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::PATCH,
+            Method::HEAD,
+        ])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::LINK,
+            // A client of WHIP sends it where If-Match belongs.
+            header::ETAG,
+            HeaderName::from_static("prefer"),
+        ])
         .expose_headers([
             header::RETRY_AFTER,
             HeaderName::from_static("location"),
             header::LINK,
             header::ETAG,
+            HeaderName::from_static("accept-patch"),
+            HeaderName::from_static("accept-post"),
         ])
         .max_age(PREFLIGHT_AGE)
 }

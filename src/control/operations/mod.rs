@@ -9,8 +9,11 @@ mod pull;
 mod push;
 mod renegotiate;
 mod update;
+mod watch;
 
 use std::sync::Arc;
+
+pub(super) use watch::{OpenedViewer, ViewerRefusal};
 
 use crate::ids::SessionId;
 

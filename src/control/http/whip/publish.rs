@@ -1,0 +1,136 @@
+//! POST on a WHIP endpoint: a session is made, its tracks are published, and it becomes the source of the stream.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::super::super::Control;
+use super::super::super::access::Right;
+use super::super::super::model::{Kind, Location, NewTracksRequest, SessionDescription, TrackRequest};
+use super::super::super::session::Session;
+use super::super::super::streams::{SourceRefusal, StreamKey, StreamSource};
+use super::super::call::run;
+use super::offer::{self, OfferedSections};
+use super::problem::Problem;
+use super::request::{Call, content_type, text};
+use super::{SDP, reply};
+use crate::rtp::MediaKind;
+
+/// Publishes a stream.
+pub(super) async fn post(
+    State(control): State<Arc<Control>>,
+    call: Call,
+    request: Request,
+) -> Result<Response, Problem> {
+    call.admit(&control)?;
+    let content = content_type(request.headers());
+    if content != SDP {
+        return Err(wrong_type(&content));
+    }
+    let sdp = text(request, &control).await?;
+    let offered = offer::check(&sdp, Right::Whip)?;
+    let (key, node) = (call.key, Arc::clone(&control));
+    let (key, session, answer) = run(async move {
+        let (session, answer) = publish(&node, &key, sdp, &offered).await?;
+        Ok::<_, Problem>((key, session, answer))
+    })
+    .await?;
+    tracing::info!(session = %session.id, stream = &*key.name, "stream published");
+    reply::description(&control, StatusCode::CREATED, Right::Whip, &key, &session, answer)
+}
+
+pub(super) fn wrong_type(content: &str) -> Problem {
+    let detail = format!("the body has to be {SDP}, not {content:?}");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        .with(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP))
+}
+
+fn taken() -> Problem {
+    Problem::conflict("the stream has a publisher: end it first, or let others take over (whip.takeover)")
+}
+
+async fn publish(
+    control: &Arc<Control>,
+    key: &StreamKey,
+    sdp: String,
+    offered: &OfferedSections,
+) -> Result<(Arc<Session>, String), Problem> {
+    let has_source = control.streams.find(key).is_some_and(|stream| stream.source().is_some());
+    if has_source && !control.whip.takeover {
+        return Err(taken());
+    }
+    let session = control.bare_session(&key.app).await?;
+    let published = push(control, &session, sdp, offered).await;
+    let answer = match published {
+        Ok(answer) => answer,
+        Err(problem) => {
+            control.close_session(&session).await;
+            return Err(problem);
+        }
+    };
+    let name = |kind| {
+        // A stream without one of the two never gets it: other tracks of the session are not part of the stream.
+        let _ = offered.iter().find(|(_, offered)| *offered == kind)?;
+        Some(track_name(kind).into())
+    };
+    let source =
+        StreamSource { session: session.id, audio: name(MediaKind::Audio), video: name(MediaKind::Video) };
+    match control.streams.set_source(key, source, control.whip.takeover) {
+        Ok(None) => {}
+        Ok(Some(other)) => {
+            if let Some(other) = control.registry.session(other) {
+                control.close_session(&other).await;
+            }
+        }
+        Err(SourceRefusal::Taken | SourceRefusal::TooManyNames) => {
+            control.close_session(&session).await;
+            return Err(taken());
+        }
+    }
+    // It may have ended while it became the source.
+    if session.state().is_none() {
+        control.streams.ended(session.id);
+        return Err(Problem::gone());
+    }
+    Ok((session, answer))
+}
+
+fn track_name(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
+    }
+}
+
+/// Publishes every section of the offer, or fails as a whole.
+async fn push(
+    control: &Arc<Control>,
+    session: &Arc<Session>,
+    sdp: String,
+    offered: &OfferedSections,
+) -> Result<String, Problem> {
+    let track = |(mid, kind): &(String, MediaKind)| TrackRequest {
+        location: Some(Location::Local),
+        track_name: Some(track_name(*kind).to_owned()),
+        mid: Some(mid.clone()),
+        kind: Some(Kind::from(*kind)),
+        ..TrackRequest::default()
+    };
+    let request = NewTracksRequest {
+        tracks: offered.iter().map(track).collect(),
+        session_description: Some(SessionDescription::offer(sdp)),
+        auto_discover: None,
+    };
+    let response = control.new_tracks(session, request).await?;
+    let failed = response.tracks.iter().find(|track| track.error_code.is_some());
+    if let Some(track) = failed {
+        let name = track.track_name.as_deref().unwrap_or_default();
+        return Err(Problem::unprocessable(format!(
+            "the {name} section has no codec that is known here, or is not in the BUNDLE group"
+        )));
+    }
+    let answer = response.session_description.map(|description| description.sdp);
+    answer.ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "there is no answer"))
+}

@@ -1,0 +1,62 @@
+//! Responses with a description: where its resource is, and what that can do.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::super::super::Control;
+use super::super::super::access::Right;
+use super::super::super::session::Session;
+use super::super::super::streams::StreamKey;
+use super::problem::Problem;
+use super::{FRAGMENT, LAYER_RELATION, SDP, ice};
+
+/// What PATCH takes on a resource: a viewer may have to answer an offer of ours.
+pub(super) fn accept_patch(access: Right) -> &'static str {
+    match access {
+        Right::Whip => FRAGMENT,
+        _ => "application/trickle-ice-sdpfrag, application/sdp",
+    }
+}
+
+/// The path of a resource.
+pub(super) fn location(access: Right, key: &StreamKey, session: &Session) -> String {
+    let prefix = match access {
+        Right::Whip => "whip",
+        _ => "whep",
+    };
+    format!("/{prefix}/{}/{}/{}", key.app, key.name, session.id)
+}
+
+/// The strong tag of the present ICE session (RFC 9725 4.3.1): it changes with our credentials.
+pub(super) fn entity_tag(session: &Session) -> Result<String, Problem> {
+    let state = session.state().ok_or_else(Problem::gone)?;
+    Ok(format!("\"{}\"", state.negotiation.local_credentials().ufrag))
+}
+
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, Problem> {
+    HeaderValue::try_from(text)
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a header cannot be written"))
+}
+
+/// A description of ours for a new resource.
+pub(super) fn description(
+    control: &Control,
+    status: StatusCode,
+    access: Right,
+    key: &StreamKey,
+    session: &Session,
+    sdp: String,
+) -> Result<Response, Problem> {
+    let location = location(access, key, session);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.insert(header::LOCATION, header_value(&location)?);
+    headers.insert(header::ETAG, header_value(&entity_tag(session)?)?);
+    headers.insert("accept-patch", HeaderValue::from_static(accept_patch(access)));
+    ice::push_links(control, &mut headers);
+    if access == Right::Whep {
+        let link = format!("<{location}/layer>; rel=\"{LAYER_RELATION}\"");
+        headers.append(header::LINK, header_value(&link)?);
+    }
+    Ok((status, headers, sdp).into_response())
+}

@@ -1,0 +1,120 @@
+//! What a handler is given: a stream, the token, a resource, a body of the right type. Each is checked in this order.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::super::super::Control;
+use super::super::super::access::Right;
+use super::super::super::session::Session;
+use super::super::super::streams::StreamKey;
+use super::super::call::{path_param, read};
+use super::problem::Problem;
+use crate::config::StreamName;
+
+/// A call on a stream, not yet authorised.
+pub(super) struct Call {
+    pub(super) access: Right,
+    pub(super) key: StreamKey,
+    token: Option<HeaderValue>,
+    /// The resource; empty on an endpoint.
+    pub(super) resource: String,
+}
+
+impl FromRequestParts<Arc<Control>> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Control>) -> Result<Self, Problem> {
+        let (app, stream) = (path_param(parts, "appId").await?, path_param(parts, "stream").await?);
+        let stream = StreamName::try_from(stream)
+            .map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))?;
+        let whip = parts.uri.path().starts_with("/whip/");
+        Ok(Self {
+            access: if whip { Right::Whip } else { Right::Whep },
+            key: StreamKey { app: app.into(), name: stream.as_str().into() },
+            token: parts.headers.get(header::AUTHORIZATION).cloned(),
+            resource: path_param(parts, "sessionId").await.unwrap_or_default(),
+        })
+    }
+}
+
+impl Call {
+    /// Checks the token.
+    pub(super) fn authorize(&self, control: &Control) -> Result<(), Problem> {
+        let token = self.token.as_ref().map(HeaderValue::as_bytes);
+        Ok(control.apps.authorize_stream(&self.key.app, &self.key.name, self.access, token)?)
+    }
+
+    /// Checks the token and takes one request off the budget of the stream.
+    pub(super) fn admit(&self, control: &Control) -> Result<(), Problem> {
+        self.authorize(control)?;
+        Ok(control.streams.spend(&self.key, &control.limits)?)
+    }
+
+    /// Checks the token, finds the session of the resource and takes one request off its budget.
+    pub(super) fn session(&self, control: &Control) -> Result<Arc<Session>, Problem> {
+        self.authorize(control)?;
+        let session = self.known_session(control)?;
+        session.spend(control.limits.requests_per_second.get(), control.limits.request_burst.get())?;
+        Ok(session)
+    }
+
+    /// Finds the session of the resource.
+    pub(super) fn known_session(&self, control: &Control) -> Result<Arc<Session>, Problem> {
+        let session = control.find_session(&self.key.app, &self.resource).map_err(|_| Problem::gone())?;
+        let is_ours = match self.access {
+            Right::Whip => control.streams.is_source(&self.key, session.id),
+            _ => control.streams.watched(&self.key, session.id).is_some(),
+        };
+        if is_ours { Ok(session) } else { Err(Problem::gone()) }
+    }
+}
+
+/// The media type of a body, without its parameters and in lower case; empty if none is given.
+pub(super) fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The body as text.
+pub(super) async fn text(request: Request, control: &Control) -> Result<String, Problem> {
+    let bytes = read(request, control).await?;
+    String::from_utf8(bytes.into()).map_err(|_| Problem::bad_request("the body is no UTF-8"))
+}
+
+/// What `If-Match` demands (RFC 9110 13.1.1).
+pub(super) enum Condition {
+    /// Nothing.
+    None,
+    /// Any state, which for ICE means a restart (RFC 9725 4.3.1).
+    Any,
+    /// One of these strong tags, quotes included.
+    Tags(Vec<String>),
+}
+
+impl Condition {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(header::IF_MATCH) else { return Self::None };
+        let text = value.to_str().unwrap_or_default().trim();
+        // The examples of RFC 9725 have the star in quotes.
+        if text == "*" || text == "\"*\"" {
+            return Self::Any;
+        }
+        Self::Tags(text.split(',').map(|tag| tag.trim().to_owned()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_compare_without_parameters_and_case() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(content_type(&headers), "");
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("Application/SDP; charset=utf-8"));
+        assert_eq!(content_type(&headers), "application/sdp");
+    }
+}

@@ -1,0 +1,82 @@
+//! Sections for viewers of a stream whose publisher may come, go and be another one: we say at once that we send in
+//! them, and what is bound later needs no further exchange. And what such clients do outside of descriptions.
+
+use super::Negotiation;
+use super::binding::wished;
+use super::error::BindError;
+use super::media::PublishedMedia;
+use crate::ids::IceCredentials;
+use crate::rtp::MediaKind;
+use crate::sdp::{Ice, IceFragment};
+
+impl Negotiation {
+    /// Has the answer to the client's offer say that we send in every section in which the client receives.
+    pub fn announce(&mut self, stream: &str) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.live() && slot.client.receives()) {
+            slot.announced = Some(stream.to_owned());
+        }
+    }
+
+    /// Prepares a section of our next offer in which we say that we send: with the codecs of the given publication,
+    /// or else with what every browser has. Gives its mid.
+    ///
+    /// # Errors
+    /// If an offer is pending, or the session has too many m-lines.
+    pub fn offer_announced(
+        &mut self,
+        kind: MediaKind,
+        media: Option<&PublishedMedia>,
+        stream: &str,
+    ) -> Result<String, BindError> {
+        let payloads = match media {
+            Some(media) => self.payloads.offer(media)?,
+            None => self.payloads.offer(&wished(kind))?,
+        };
+        let extmap = self.extensions.offer(kind, media);
+        let index = self.place(kind, None)?;
+        let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
+        slot.payloads = payloads;
+        slot.extmap = extmap;
+        slot.announced = Some(stream.to_owned());
+        Ok(slot.mid.clone())
+    }
+
+    /// Tells whether a section could carry a publication: same kind, and a codec in common.
+    #[must_use]
+    pub fn can_carry(&self, mid: &str, media: &PublishedMedia) -> bool {
+        let slot = self.slot(mid).filter(|slot| slot.media_kind() == Some(media.kind));
+        slot.is_some_and(|slot| !slot.payload_map(media).is_empty())
+    }
+
+    /// Gives our credentials of the present transport.
+    #[must_use]
+    pub fn local_credentials(&self) -> &IceCredentials {
+        &self.transport.local
+    }
+
+    /// Tells whether these are the client's present credentials; `None` before its first description.
+    #[must_use]
+    pub fn is_remote(&self, ice: &Ice) -> Option<bool> {
+        self.transport.remote.as_ref().map(|remote| remote.ice == *ice)
+    }
+
+    /// Restarts ICE by new credentials of the client, outside of any description (RFC 9725 4.3.3). False before its
+    /// first description.
+    pub fn restart_ice(&mut self, ice: Ice, mint: &mut dyn FnMut() -> IceCredentials) -> bool {
+        self.transport.restart(ice, mint)
+    }
+
+    /// Gives our side of the present transport as a fragment of a description (RFC 8840 9).
+    #[must_use]
+    pub fn ice_fragment(&self) -> IceFragment {
+        let live = || self.slots.iter().filter(|slot| slot.live());
+        let IceCredentials { ufrag, pwd } = &self.transport.local;
+        IceFragment {
+            ice_lite: true,
+            bundle: live().map(|slot| slot.mid.clone()).collect(),
+            ice: Ice { ufrag: ufrag.clone(), pwd: pwd.clone() },
+            section: live().next().map(|slot| (slot.media.clone(), slot.protocol.clone(), slot.mid.clone())),
+            candidates: self.local.candidates.clone(),
+        }
+    }
+}
