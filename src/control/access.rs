@@ -153,15 +153,20 @@ impl Access {
         names.try_for_each(|name| self.may(Right::Subscribe, name))
     }
 
-    /// Checks the data channels of datachannels/new and update. What has no name is refused later, for that.
+    /// Checks the data channels of datachannels/new and update: to reply is to send, too. What has no name is refused
+    /// later, for that.
     pub fn may_use_channels(&self, channels: &[DataChannelRequest]) -> Result<(), ApiError> {
-        channels.iter().try_for_each(|channel| {
-            let right = match channel.place() {
-                Location::Local => Right::PublishData,
-                Location::Remote => Right::SubscribeData,
-            };
-            channel.data_channel_name.as_deref().map_or(Ok(()), |name| self.may(right, name))
-        })
+        for channel in channels {
+            let Some(name) = channel.data_channel_name.as_deref() else { continue };
+            let is_remote = channel.place() == Location::Remote;
+            if is_remote {
+                self.may(Right::SubscribeData, name)?;
+            }
+            if !is_remote || channel.can_reply == Some(true) {
+                self.may(Right::PublishData, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks a group of channels that clients open: its members both send and receive.

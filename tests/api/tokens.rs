@@ -155,6 +155,39 @@ async fn a_token_touches_only_the_sessions_of_its_owner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn data_channels_are_granted_by_name_and_direction() {
+    let api = Api::new();
+    let ann = Bearer::new(&api, &json!({"publishData": ["chat*"], "subscribeData": ["news"]}));
+    let session = ann.open().await;
+    let other = api.open().await;
+    let own = |name: &str| json!({"location": "local", "dataChannelName": name});
+    let of_other = |name: &str, reply: bool| {
+        json!({"location": "remote", "sessionId": other, "dataChannelName": name, "canReply": reply})
+    };
+    for (verb, channel, reason) in [
+        ("new", own("news"), "publish_data"),
+        ("new", of_other("chat", false), "subscribe_data"),
+        // To reply is to send.
+        ("new", of_other("news", true), "publish_data"),
+        ("update", of_other("news", true), "publish_data"),
+        ("update", of_other("chat", false), "subscribe_data"),
+    ] {
+        let method = if verb == "new" { Method::POST } else { Method::PUT };
+        let path = format!("/sessions/{session}/datachannels/{verb}");
+        let body = json!({"dataChannels": [channel]}).to_string();
+        assert_eq!(forbidden(&ann.call(method, &path, body).await), reason, "{channel}");
+    }
+    let path = format!("/sessions/{session}/datachannels/new");
+    let body = json!({"dataChannels": [own("chat-1")]}).to_string();
+    assert_ne!(ann.call(Method::POST, &path, body).await.status, 403);
+    let path = format!("/ext/sessions/{session}/group");
+    let body = json!({"group": "room"}).to_string();
+    assert_eq!(forbidden(&ann.call(Method::PUT, &path, body).await), "publish_data");
+    let body = json!({"group": "chat-2"}).to_string();
+    assert_eq!(forbidden(&ann.call(Method::PUT, &path, body).await), "subscribe_data");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_for_one_session_touches_that_one_alone() {
     let api = Api::new();
     let (session, other) = (api.open().await, api.open().await);
