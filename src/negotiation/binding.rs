@@ -234,7 +234,8 @@ impl Negotiation {
             let Some(kind) = slot.media_kind() else { continue };
             let ssrc = ssrcs.mint(taken);
             let source = slot.egress.as_ref();
-            let stream = slot.announced.as_deref().or(source.map(|source| source.stream_label.as_str()));
+            let stream =
+                slot.announced.as_deref().or_else(|| source.map(|source| source.stream_label.as_str()));
             slot.sender = Some(Sender {
                 ssrc,
                 rtx_ssrc: (kind == MediaKind::Video).then(|| ssrcs.mint(taken)),

@@ -161,9 +161,7 @@ async fn data_channels_are_granted_by_name_and_direction() {
     let session = ann.open().await;
     let other = api.open().await;
     let own = |name: &str| json!({"location": "local", "dataChannelName": name});
-    let of_other = |name: &str, reply: bool| {
-        json!({"location": "remote", "sessionId": other, "dataChannelName": name, "canReply": reply})
-    };
+    let of_other = |name: &str, reply: bool| json!({"location": "remote", "sessionId": other, "dataChannelName": name, "canReply": reply});
     for (verb, channel, reason) in [
         ("new", own("news"), "publish_data"),
         ("new", of_other("chat", false), "subscribe_data"),

@@ -10,7 +10,6 @@ import { until } from "./lib/until.js";
 const rig = useRig({ before, after, afterEach }, { server: { shards: 2 } });
 const open = [];
 afterEach(() => open.splice(0).forEach((pc) => pc.close()));
-after(() => nodeDataChannel.cleanup());
 
 /** A client whose offer has a section for data channels and nothing else. */
 async function connect() {
