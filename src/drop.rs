@@ -38,6 +38,8 @@ pub enum DropReason {
     SubscriberNotReady,
     /// A lane to another shard was full.
     LaneFull,
+    /// A lane for datagrams that came to another shard than their owner's was full.
+    HandoverFull,
     /// The kernel did not take it.
     SendFailed,
     /// Too many sessions.
@@ -48,7 +50,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -66,6 +68,7 @@ impl DropReason {
         Self::PayloadType,
         Self::SubscriberNotReady,
         Self::LaneFull,
+        Self::HandoverFull,
         Self::SendFailed,
         Self::Overload,
         Self::SlowReader,
@@ -91,6 +94,7 @@ impl DropReason {
             Self::PayloadType => "payload_type",
             Self::SubscriberNotReady => "subscriber_not_ready",
             Self::LaneFull => "lane_full",
+            Self::HandoverFull => "handover_full",
             Self::SendFailed => "send_failed",
             Self::Overload => "overload",
             Self::SlowReader => "slow_reader",

@@ -3,10 +3,11 @@
 //! Start: sockets first, so that a taken port is told before anything runs; then the shards, then control, then
 //! the listeners. Stop: no new sessions, no new connections, open requests end, then the shards stop.
 
+mod ports;
 mod tcp;
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use self::ports::MediaPorts;
 use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
 use crate::control::apps::Apps;
 use crate::control::serve::{Bounds, serve};
@@ -23,10 +25,10 @@ use crate::control::{Control, Settings, ShardLink, ShardPort, admin, http};
 use crate::ids::{NodeKeys, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
-use crate::net::{IoKind, local, probe, sys, udp};
+use crate::net::{IoKind, probe, sys};
 use crate::shard::Certificate;
 use crate::shard::command::{Command, ShardLimits};
-use crate::shard::worker::{BoundSocket, ShardHandle, WorkerConfig, Workers, spawn_all};
+use crate::shard::worker::{ShardHandle, WorkerConfig, Workers, spawn_all};
 
 /// Open files that a node needs besides one for each connection of the API and of media over TCP.
 const FILES_RESERVE: u64 = 512;
@@ -67,9 +69,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let keys = Arc::new(NodeKeys::generate());
     let certificate = Certificate::generate().context("the certificate for DTLS cannot be made")?;
     let fingerprint = certificate.fingerprint();
-    let doors = tcp::open(&config, &media_addresses(&config)?)?;
+    let doors = tcp::open(&config, &ports::addresses(&config)?)?;
     let workers = worker_configs(&config, io, &keys, certificate, &doors)?;
-    let candidates: Vec<Vec<SocketAddr>> = workers.iter().map(candidates).collect();
+    let candidates: Vec<Vec<SocketAddr>> =
+        workers.iter().map(|worker| ports::candidates(&worker.sockets)).collect();
     let (handles, workers) = spawn_all(workers, events).context("the shards cannot start")?;
     let admission = doors.admission(&config);
     let refused = admission.refused();
@@ -222,77 +225,28 @@ fn worker_configs(
         ShardChoice::Fixed(count) => usize::from(count),
         ShardChoice::Auto => cpus.len().clamp(1, usize::from(ShardChoice::MOST)),
     };
-    let addresses = media_addresses(config)?;
     let limits = ShardLimits {
         never_connected: Duration::from_secs(config.limits.never_connected_seconds.get()),
         disconnected: Duration::from_secs(config.limits.disconnected_seconds.get()),
         publication_idle: Duration::from_secs(config.limits.publication_idle_seconds.get()),
         sessions: config.limits.sessions.size(),
     };
-    let mut workers = Vec::with_capacity(shards);
-    for (shard, number) in (0..shards).zip(0_u8..) {
-        let port = config.media.port.get().checked_add(u16::from(number));
-        let port = port.context("media.port leaves no room for all shards: choose a lower one")?;
-        let sockets = addresses.iter().map(|address| bind(config, *address, port, number));
-        workers.push(WorkerConfig {
-            shard: ShardId(number),
-            // More shards than cores: the scheduler places them better than a fixed choice.
-            cpu: cpus.get(shard).copied().filter(|_| shards <= cpus.len()),
-            io,
-            sockets: sockets.collect::<anyhow::Result<_>>()?,
-            tcp_candidates: doors.candidates.clone(),
-            limits: limits.clone(),
-            keys: Arc::clone(keys),
-            certificate: certificate.clone(),
-            gso: config.media.gso.0,
-            busy_poll: Duration::from_micros(config.media.busy_poll_microseconds.get()),
-        });
-    }
-    Ok(workers)
-}
-
-/// The addresses for media, those that reach farthest first: clients try them in this order.
-fn media_addresses(config: &Config) -> anyhow::Result<Vec<IpAddr>> {
-    let mut addresses = match config.media.addresses.as_slice() {
-        [] => local::local_addresses()?,
-        chosen => chosen.to_vec(),
-    };
-    addresses.sort_by_key(|address| (address.is_loopback(), *address));
-    addresses.dedup();
-    anyhow::ensure!(
-        !addresses.is_empty(),
-        "this machine has no address for media: name one with --media-address"
-    );
-    Ok(addresses)
-}
-
-fn bind(config: &Config, address: IpAddr, port: u16, shard: u8) -> anyhow::Result<BoundSocket> {
-    let socket = udp::bind(SocketAddr::new(address, port))?;
-    let candidate = SocketAddr::new(public(config, address), port);
-    let known_as = known_as(address, candidate);
-    say(&format!("media of shard {shard} on udp://{}{known_as}", SocketAddr::new(address, port)));
-    Ok(BoundSocket { socket, candidate })
-}
-
-/// The address under which clients reach a local one.
-fn public(config: &Config, address: IpAddr) -> IpAddr {
-    let advertised = config.media.advertise.iter().find(|advertise| advertise.covers(address));
-    advertised.map_or(address, |advertise| advertise.public)
-}
-
-fn known_as(address: IpAddr, candidate: SocketAddr) -> String {
-    if candidate.ip() == address { String::new() } else { format!(", known as {candidate}") }
-}
-
-/// What clients are told of a shard's sockets, each address once.
-fn candidates(worker: &WorkerConfig) -> Vec<SocketAddr> {
-    let mut candidates: Vec<SocketAddr> = Vec::new();
-    for socket in &worker.sockets {
-        if !candidates.contains(&socket.candidate) {
-            candidates.push(socket.candidate);
-        }
-    }
-    candidates
+    let ports = MediaPorts::open(config, shards)?;
+    let workers = ports.sockets.into_iter().zip(0_u8..).map(|(sockets, number)| WorkerConfig {
+        shard: ShardId(number),
+        // More shards than cores: the scheduler places them better than a fixed choice.
+        cpu: cpus.get(usize::from(number)).copied().filter(|_| shards <= cpus.len()),
+        io,
+        sockets,
+        tcp_candidates: doors.candidates.clone(),
+        limits: limits.clone(),
+        keys: Arc::clone(keys),
+        certificate: certificate.clone(),
+        gso: config.media.gso.0,
+        busy_poll: Duration::from_micros(config.media.busy_poll_microseconds.get()),
+        shared_port: ports.shared.clone(),
+    });
+    Ok(workers.collect())
 }
 
 /// An application for trying things out; its secret is new at every start.

@@ -110,6 +110,9 @@ pub struct Flags {
     /// TCP port of all shards, for clients without UDP: a number, auto or off [default: as --media-port].
     #[arg(long, global = true, value_name = "PORT|auto|off")]
     pub tcp_port: Option<String>,
+    /// Let all shards share the one media port.
+    #[arg(long, global = true)]
+    pub single_port: bool,
     /// Public address to tell clients, for all local ones or for one; may be repeated.
     #[arg(long, global = true, value_name = "[LOCAL=]ADDRESS")]
     pub advertise: Vec<String>,
@@ -140,6 +143,9 @@ impl Flags {
             let apps = apps(self.app.iter().map(String::as_str));
             let apps = apps.map_err(|cause| ConfigError(format!("--app cannot be used: {cause}")))?;
             values.push(("--app", &["apps"], apps));
+        }
+        if self.single_port {
+            values.push(("--single-port", &["media", "single_port"], Value::Boolean(true)));
         }
         let number = |text: &String| {
             text.trim().parse().map_or_else(|_| Value::String(text.trim().to_owned()), Value::Integer)

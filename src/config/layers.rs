@@ -79,6 +79,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_ADMIN_LISTEN", &["admin", "listen"], Shape::Text),
     variable("RINGCAST_MEDIA_PORT", &["media", "port"], Shape::Number),
     variable("RINGCAST_MEDIA_TCP_PORT", &["media", "tcp_port"], Shape::NumberOrText),
+    variable("RINGCAST_MEDIA_SINGLE_PORT", &["media", "single_port"], Shape::Switch),
+    variable("RINGCAST_MEDIA_STEERING", &["media", "steering"], Shape::Text),
     variable("RINGCAST_MEDIA_SHARDS", &["media", "shards"], Shape::NumberOrText),
     variable("RINGCAST_MEDIA_IO", &["media", "io"], Shape::Text),
     variable("RINGCAST_MEDIA_ADDRESSES", &["media", "addresses"], Shape::List),

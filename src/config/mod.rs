@@ -17,7 +17,7 @@ pub use flags::{Flags, Invocation, MintToken, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
 pub use values::{
     Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, OptionalSecret, Origin, Secret, ShardChoice,
-    StreamName, TcpPort, Within,
+    SteeringChoice, StreamName, TcpPort, Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -126,6 +126,10 @@ pub struct Media {
     pub port: MediaPort,
     /// TCP port of all shards, for clients whose network lets no UDP through.
     pub tcp_port: TcpPort,
+    /// Whether all shards share that one port.
+    pub single_port: bool,
+    /// How datagrams of a single port reach their shard.
+    pub steering: SteeringChoice,
     /// Number of shards, one thread each.
     pub shards: ShardChoice,
     /// How datagrams reach the kernel.
@@ -344,7 +348,7 @@ impl Config {
     /// Checks what concerns several fields.
     pub fn check(&self) -> Result<(), ConfigError> {
         let last = u64::from(self.media.port.get()) + self.media.shards.most() - 1;
-        if last > u64::from(u16::MAX) {
+        if last > u64::from(u16::MAX) && !self.media.single_port {
             return Err(ConfigError(format!(
                 "media.port {} leaves no room for {} shards below 65536: choose a lower port",
                 self.media.port.get(),

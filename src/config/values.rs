@@ -247,6 +247,19 @@ pub enum IoChoice {
     Mmsg,
 }
 
+/// How datagrams of a single port reach their shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SteeringChoice {
+    /// By the kernel where it permits that, else handed over.
+    #[default]
+    Auto,
+    /// By a program in the kernel, which takes CAP_BPF.
+    Kernel,
+    /// Handed over from shard to shard.
+    Handover,
+}
+
 /// An address under which others reach us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

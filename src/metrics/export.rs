@@ -198,6 +198,7 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
             pair(("sent", &|c| c.keyframe_requests[0]), ("merged", &|c| c.keyframe_requests[1])),
         ),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
+        family(&names::HANDED_OVER, vec![(vec![], sum(&|counters| counters.handed_over))]),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
         family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
         family(&names::SESSIONS_ENDED, each(&END_REASONS, &|c| &c.sessions_ended)),
@@ -234,14 +235,15 @@ fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     let each = |of: &dyn Fn(&ShardCounters) -> f64| -> Values {
         shards.iter().map(|(shard, counters)| (vec![shard.to_string()], of(counters))).collect()
     };
-    let gso = shards
+    let offloads = shards
         .iter()
-        .map(|(shard, counters)| {
-            (vec!["gso".to_owned(), shard.to_string()], f64::from(u8::from(counters.gso)))
+        .flat_map(|(shard, counters)| {
+            [("gso", counters.gso), ("steering", counters.steering)]
+                .map(|(feature, on)| (vec![feature.to_owned(), shard.to_string()], f64::from(u8::from(on))))
         })
         .collect();
     vec![
-        family(&names::OFFLOAD_ENABLED, gso),
+        family(&names::OFFLOAD_ENABLED, offloads),
         family(&names::SESSIONS, each(&|counters| counters.sessions as f64)),
         family(&names::PUBLICATIONS, each(&|counters| counters.publications as f64)),
         family(&names::SUBSCRIPTIONS, each(&|counters| counters.subscriptions as f64)),

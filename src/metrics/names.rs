@@ -74,6 +74,8 @@ catalogue! {
     CHANNELS_ENDED = Counter "ringcast_channels_ended_total" ["reason"];
     /// Data channels in use at present, those that clients opened included.
     CHANNELS = Gauge "ringcast_channels" ["shard"];
+    /// Datagrams that came to another shard than their owner's and were handed over; only on a shared port.
+    HANDED_OVER = Counter "ringcast_handed_over_datagrams_total" [];
     /// Transports that reached DTLS keys.
     HANDSHAKES = Counter "ringcast_handshakes_total" [];
     /// Sessions ended by a failure of their own code.

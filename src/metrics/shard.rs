@@ -33,6 +33,8 @@ pub struct ShardCounters {
     pub lane_out: u64,
     /// Packets taken from other shards.
     pub lane_in: u64,
+    /// Datagrams handed over to the shard that owns them.
+    pub handed_over: u64,
     /// Sessions ended by a failure of their own code.
     pub session_failures: u64,
     /// Transports that reached DTLS keys.
@@ -67,6 +69,8 @@ pub struct ShardCounters {
     pub busy_ns: u64,
     /// Whether segmentation offload is in use.
     pub gso: bool,
+    /// Whether the kernel brings datagrams of a shared port to their owners.
+    pub steering: bool,
 }
 
 impl ShardCounters {

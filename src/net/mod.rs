@@ -13,6 +13,7 @@ pub mod mmsg;
 mod offload;
 pub mod outbox;
 pub mod probe;
+pub mod steering;
 pub mod sys;
 pub mod tcp;
 pub mod udp;

@@ -1,4 +1,5 @@
-//! The system calls for which no safe wrapper serves: batched sends and receives, eventfd, affinity, limits, memory.
+//! The system calls for which no safe wrapper serves: batched sends and receives, eventfd, affinity, limits, memory,
+//! programs and tables in the kernel.
 //!
 //! Owns every `unsafe` of the project but that of [`super::uring`]. Must not hold state of its own or decide anything.
 //! Bounds: `BATCH_MAX` messages a call. Next: the drivers, and the shell that starts threads.
@@ -99,6 +100,100 @@ pub(super) fn set_option(socket: &UdpSocket, level: i32, name: i32, value: i32) 
     // read; the descriptor is open as long as `socket` is borrowed.
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, source, len) };
     check(result).map(drop)
+}
+
+/// Commands of bpf(2), and what it makes.
+const BPF_MAP_CREATE: i32 = 0;
+const BPF_MAP_UPDATE_ELEM: i32 = 2;
+const BPF_MAP_DELETE_ELEM: i32 = 3;
+const BPF_PROG_LOAD: i32 = 5;
+const BPF_PROG_TYPE_SK_REUSEPORT: u32 = 21;
+
+/// What bpf(2) is told, in 64-bit words: enough for each command that is used here.
+type BpfRequest = [u64; 16];
+
+/// A table in the kernel that programs and we can reach.
+#[derive(Debug)]
+pub(super) struct KernelTable {
+    descriptor: OwnedFd,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
+impl KernelTable {
+    /// Makes a table of a kind that `enum bpf_map_type` numbers.
+    pub(super) fn new(kind: u32, key_bytes: u32, value_bytes: u32, entries: u32) -> io::Result<Self> {
+        let request = bpf_request(&[pair(kind, key_bytes), pair(value_bytes, entries)]);
+        let descriptor = bpf_descriptor(BPF_MAP_CREATE, &request)?;
+        Ok(Self { descriptor, key_bytes: key_bytes as usize, value_bytes: value_bytes as usize })
+    }
+
+    /// Sets one entry.
+    pub(super) fn set(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        if key.len() != self.key_bytes || value.len() != self.value_bytes {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (key, value) = (key.as_ptr().expose_provenance(), value.as_ptr().expose_provenance());
+        let request = bpf_request(&[pair(self.number(), 0), key as u64, value as u64]);
+        // The lengths that the kernel reads are those of the table, which were compared above.
+        bpf(BPF_MAP_UPDATE_ELEM, &request).map(drop)
+    }
+
+    /// Removes one entry.
+    pub(super) fn remove(&self, key: &[u8]) -> io::Result<()> {
+        if key.len() != self.key_bytes {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let request = bpf_request(&[pair(self.number(), 0), key.as_ptr().expose_provenance() as u64]);
+        bpf(BPF_MAP_DELETE_ELEM, &request).map(drop)
+    }
+
+    /// The number by which a program names it.
+    pub(super) fn number(&self) -> u32 {
+        self.descriptor.as_raw_fd().cast_unsigned()
+    }
+}
+
+/// Hands the kernel a program that chooses a socket of a reuseport group, and makes the group of `socket` use it.
+pub(super) fn choose_sockets_by(program: &[u64], socket: &UdpSocket) -> io::Result<()> {
+    // No function that it calls asks for a licence of the kernel's.
+    let licence = c"MIT OR Apache-2.0".as_ptr().expose_provenance() as u64;
+    let count = u32::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let instructions = program.as_ptr().expose_provenance() as u64;
+    let request = bpf_request(&[pair(BPF_PROG_TYPE_SK_REUSEPORT, count), instructions, licence]);
+    let program = bpf_descriptor(BPF_PROG_LOAD, &request)?;
+    // The group holds the program from here on.
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, program.as_raw_fd())
+}
+
+/// Two fields of 32 bits, as they lie in memory.
+const fn pair(first: u32, second: u32) -> u64 {
+    if cfg!(target_endian = "little") {
+        (second as u64) << 32 | first as u64
+    } else {
+        (first as u64) << 32 | second as u64
+    }
+}
+
+fn bpf_request(words: &[u64]) -> BpfRequest {
+    let mut request = [0; 16];
+    request.iter_mut().zip(words).for_each(|(field, word)| *field = *word);
+    request
+}
+
+fn bpf(command: i32, request: &BpfRequest) -> io::Result<i32> {
+    // SAFETY: the kernel reads `size_of_val(request)` bytes of `request`, borrowed for this call. What addresses in it
+    // point to is only read, too, and during the call alone: keys, values, instructions and a licence, which the
+    // callers above borrow for longer than it takes and whose lengths they give or have compared.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(request), size_of_val(request)) };
+    check(i32::try_from(result).unwrap_or(-1))
+}
+
+fn bpf_descriptor(command: i32, request: &BpfRequest) -> io::Result<OwnedFd> {
+    let descriptor = bpf(command, request)?;
+    // SAFETY: these commands make a descriptor for us, which nobody else owns or closes.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 /// Watches a socket for incoming datagrams.

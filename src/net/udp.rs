@@ -19,12 +19,29 @@ pub const BUFFER_BYTES: usize = 4 << 20;
 
 /// Binds a UDP socket of the media path.
 pub fn bind(address: SocketAddr) -> Result<UdpSocket, NetError> {
+    bind_one(address, false)
+}
+
+/// Binds so many sockets to one address and port. The kernel gives each datagram to one of them, the same for one
+/// source, unless a [`super::steering::Steering`] says otherwise.
+pub fn bind_shared(address: SocketAddr, count: usize) -> Result<Vec<UdpSocket>, NetError> {
+    // Sharing would also let in on a port that another process of ours holds; whoever holds it, this bind fails.
+    let probe = bind(address)?;
+    let address = probe.local_addr().map_err(NetError::setup("read the address of a socket"))?;
+    drop(probe);
+    (0..count).map(|_| bind_one(address, true)).collect()
+}
+
+fn bind_one(address: SocketAddr, shared: bool) -> Result<UdpSocket, NetError> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))
         .map_err(|source| refused(address, source))?;
     if address.is_ipv6() {
         // An IPv4 address has its own socket.
         socket.set_only_v6(true).map_err(NetError::setup("confine a socket to IPv6"))?;
+    }
+    if shared {
+        socket.set_reuse_port(true).map_err(NetError::setup("share a port between sockets"))?;
     }
     // A smaller buffer than asked for is no failure; what was given can be asked with `buffer_bytes`.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
@@ -118,6 +135,15 @@ mod tests {
         assert!(text.contains("choose another port base"), "{text}");
         let text = bind("192.0.2.1:0".parse().unwrap()).unwrap_err().to_string();
         assert!(text.contains("no interface of this machine"), "{text}");
+    }
+
+    #[test]
+    fn sockets_share_a_port_with_each_other_and_with_nobody_else() {
+        let group = bind_shared("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let address = group[0].local_addr().unwrap();
+        assert!(group.iter().all(|socket| socket.local_addr().unwrap() == address));
+        assert!(bind(address).is_err());
+        assert!(bind_shared(address, 2).is_err());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{known_as, public, say};
+use super::ports::{known_as, public};
+use super::say;
 use crate::config::{Config, TcpPort};
 use crate::ids::{NodeKeys, ShardId};
 use crate::net::SocketIndex;

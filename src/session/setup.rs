@@ -35,7 +35,7 @@ impl std::fmt::Debug for Certificate {
 /// What every session of a shard shares.
 #[derive(Debug, Clone)]
 pub struct SessionSetup {
-    /// Our candidates for UDP: advertised address and port.
+    /// Our addresses and ports as they are bound, each once. The engine never learns what clients are told instead.
     pub candidates: Vec<SocketAddr>,
     /// Our candidates for TCP.
     pub tcp_candidates: Vec<SocketAddr>,

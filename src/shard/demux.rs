@@ -1,7 +1,8 @@
 //! Which session a datagram belongs to: by proven address, else by the user name of a connectivity check.
 //!
 //! An address enters only after a check from it carried the right password, so nothing that a stranger sends
-//! makes an entry. Bounded by the sessions of the shard times the addresses of one session.
+//! makes an entry. Bounded by the sessions of the shard times the addresses of one session; what other shards own of a
+//! shared port, by their sessions likewise.
 
 use std::collections::HashMap;
 
@@ -37,31 +38,74 @@ pub fn shard_of_check(keys: &NodeKeys, datagram: &[u8]) -> Option<ShardId> {
     keys.owner_of_ufrag(ufrag).ok()
 }
 
+/// An address that a session has proven.
+#[derive(Debug, Clone, Copy)]
+struct Proven {
+    session: SessionKey,
+    /// The shard that the kernel brings its datagrams to, where that was seen to be another one.
+    via: Option<ShardId>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Demux {
-    by_path: HashMap<Path, SessionKey, RandomState>,
+    by_path: HashMap<Path, Proven, RandomState>,
+    elsewhere: HashMap<Path, ShardId, RandomState>,
     by_ufrag: HashMap<String, SessionKey, RandomState>,
 }
 
 impl Demux {
     pub(super) fn session_at(&self, path: &Path) -> Option<SessionKey> {
-        self.by_path.get(path).copied()
+        self.by_path.get(path).map(|proven| proven.session)
     }
 
     pub(super) fn session_named(&self, ufrag: &str) -> Option<SessionKey> {
         self.by_ufrag.get(ufrag).copied()
     }
 
+    /// Binds an address to the session that has proven it last.
     pub(super) fn bind_path(&mut self, path: Path, session: SessionKey) {
-        self.by_path.insert(path, session);
+        let via = self.by_path.get(&path).and_then(|proven| proven.via);
+        self.by_path.insert(path, Proven { session, via });
+        self.elsewhere.remove(&path);
     }
 
-    /// Removes an address, unless another session has proven it since.
-    pub(super) fn unbind_path(&mut self, path: &Path, session: SessionKey) {
-        if self.by_path.get(path) == Some(&session) {
+    /// Removes an address, unless another session has proven it since. Returns whether it did, and the other shard
+    /// that its datagrams come to.
+    pub(super) fn unbind_path(&mut self, path: &Path, session: SessionKey) -> Option<Option<ShardId>> {
+        let proven = self.by_path.get(path).filter(|proven| proven.session == session).copied();
+        if proven.is_some() {
             self.by_path.remove(path);
         }
         shrink(&mut self.by_path);
+        proven.map(|proven| proven.via)
+    }
+
+    /// Notes that the datagrams of a proven address come to another shard. Returns the one before.
+    pub(super) fn set_via(&mut self, path: &Path, via: ShardId) -> Option<ShardId> {
+        self.by_path.get_mut(path)?.via.replace(via)
+    }
+
+    /// The shard that has proven an address of which datagrams come here.
+    pub(super) fn owner_elsewhere(&self, path: &Path) -> Option<ShardId> {
+        self.elsewhere.get(path).copied()
+    }
+
+    /// Another shard has proven the address. If a session of this one had before, it has lost it.
+    pub(super) fn set_elsewhere(&mut self, path: Path, owner: ShardId) {
+        self.by_path.remove(&path);
+        self.elsewhere.insert(path, owner);
+    }
+
+    /// That shard does not own it any more.
+    pub(super) fn remove_elsewhere(&mut self, path: &Path, owner: ShardId) {
+        if self.elsewhere.get(path) == Some(&owner) {
+            self.elsewhere.remove(path);
+        }
+        shrink(&mut self.elsewhere);
+    }
+
+    pub(super) fn elsewhere(&self) -> usize {
+        self.elsewhere.len()
     }
 
     pub(super) fn bind_ufrag(&mut self, ufrag: String, session: SessionKey) {

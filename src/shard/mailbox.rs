@@ -6,16 +6,19 @@
 //! own, and whoever sends them is told when it is reached.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
+use super::handover::Handover;
 use crate::ids::{PublicationId, ShardId};
+use crate::net::SocketIndex;
 use crate::router::LayerIndex;
 use crate::router::channel::HubId;
 use crate::rtp::{Codec, MediaKind, Packet};
-use crate::session::Message;
+use crate::session::{Message, Path};
 
 /// Messages that one lane holds: about 40 ms of 100,000 packets per second.
 const LANE_CAPACITY: usize = 4096;
@@ -37,6 +40,10 @@ pub(super) enum PeerMessage {
     Layer { publication: PublicationId, layer: LayerIndex, rid: Option<String>, reset: bool },
     /// The publisher's clock.
     SenderReport { publication: PublicationId, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32 },
+    /// The sender has proven an address whose datagrams the kernel brings to the receiving shard.
+    OwnedElsewhere { path: Path, owner: ShardId },
+    /// It does not own that address any more.
+    Disowned { path: Path, owner: ShardId },
     /// One packet.
     Media { publication: PublicationId, layer: LayerIndex, codec: Codec, packet: Packet },
     /// What concerns a data channel.
@@ -98,6 +105,7 @@ struct Inward {
 pub struct Mailbox {
     outward: Vec<Option<Outward>>,
     inward: Vec<Inward>,
+    handover: Handover,
 }
 
 impl Mailbox {
@@ -126,8 +134,35 @@ impl Mailbox {
                     .filter_map(|(_, row)| row.get(me).cloned())
                     .map(|(queue, load)| Inward { queue, load })
                     .collect(),
+                handover: Handover::default(),
             })
             .collect()
+    }
+
+    /// The same for shards that receive on one port, and hand over what came to the wrong one.
+    pub fn join_on_one_port(shards: usize) -> Vec<Self> {
+        let all = Self::join(shards).into_iter().zip(Handover::join(shards));
+        all.map(|(mailbox, handover)| Self { handover, ..mailbox }).collect()
+    }
+
+    /// The lanes of datagrams that came to the wrong shard.
+    pub(super) fn handover(&mut self) -> &mut Handover {
+        &mut self.handover
+    }
+
+    /// Hands a datagram over to its owner. Returns whether there was room.
+    pub(super) fn hand_over(
+        &mut self,
+        to: ShardId,
+        socket: SocketIndex,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        let sent = self.handover.send(to, socket, source, datagram);
+        if let Some(lane) = self.lane(to) {
+            lane.touched |= sent;
+        }
+        sent
     }
 
     /// Sends a message that must arrive.
@@ -190,7 +225,7 @@ impl Mailbox {
 
     /// Whether a message waits.
     pub(super) fn has_mail(&self) -> bool {
-        self.inward.iter().any(|lane| !lane.queue.is_empty())
+        self.inward.iter().any(|lane| !lane.queue.is_empty()) || self.handover.has_mail()
     }
 
     /// Moves on what was held back, and names the shards that have mail since the last call.

@@ -3,15 +3,17 @@
 //! leaves into an outbox. The worker around it ([`worker`]) brings time and sockets.
 //!
 //! The shard mediates between sessions and the router, which do not know each other. A packet's way through
-//! here: [`Shard::handle_datagram`] finds the session (`demux`), the session yields packets, `ingest` hands
+//! here: [`Shard::handle_datagram`] finds the session (`arrival`, `demux`), the session yields packets, `ingest` hands
 //! them to their publication, and `forward` takes the tick's batch of each publication to its subscribers here
 //! and, once, to every other shard that has some (`mailbox`).
 
+mod arrival;
 mod channels;
 pub mod command;
 mod configure;
 mod demux;
 mod forward;
+mod handover;
 mod ingest;
 pub mod mailbox;
 mod publications;
@@ -29,10 +31,11 @@ use std::time::Instant;
 
 use foldhash::fast::RandomState;
 
+pub use self::arrival::Steer;
 use self::channels::Member;
 use self::command::{Command, ConfigureError, EndReason, Event, ShardLimits};
+use self::demux::Demux;
 pub use self::demux::shard_of_check;
-use self::demux::{Demux, Protocol, protocol_of};
 use self::mailbox::Mailbox;
 use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
 use self::sessions::{SessionKey, SessionSlot};
@@ -46,9 +49,7 @@ use crate::net::{Outbox, SocketIndex};
 use crate::router::LayerIndex;
 use crate::router::channel::{Hub, HubId};
 pub use crate::session::Certificate;
-use crate::session::{
-    Binding, Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup, binding_request,
-};
+use crate::session::{Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup};
 
 /// The largest datagram that is taken from a client.
 const DATAGRAM_BYTES_MAX: usize = 2000;
@@ -58,7 +59,7 @@ const DATAGRAM_BYTES_MAX: usize = 2000;
 pub struct ShardSetup {
     /// Its number.
     pub id: ShardId,
-    /// Advertised address of each UDP socket, in the order of the sockets.
+    /// Address of each socket, in the order of the sockets: as it is bound, whatever clients are told.
     pub candidates: Vec<SocketAddr>,
     /// Advertised address of each TCP listener, in the order of the listeners.
     pub tcp_candidates: Vec<SocketAddr>,
@@ -90,6 +91,8 @@ pub struct Shard {
     /// Sessions whose data channels have something to do.
     channels_dirty: Vec<SessionKey>,
     events: VecDeque<Event>,
+    /// Emptied each turn.
+    steers: VecDeque<Steer>,
     counters: ShardCounters,
     output: SessionOutput,
 }
@@ -105,6 +108,8 @@ pub struct TableSizes {
     pub subscriptions: usize,
     /// Proven client addresses.
     pub paths: usize,
+    /// Addresses of a shared port that other shards have proven.
+    pub paths_elsewhere: usize,
     /// User name fragments.
     pub ufrags: usize,
     /// Data channels and groups of them, those with members on other shards included.
@@ -138,6 +143,7 @@ impl Shard {
             hubs: HashMap::default(),
             channels_dirty: Vec::new(),
             events: VecDeque::new(),
+            steers: VecDeque::new(),
             counters: ShardCounters::default(),
             output: SessionOutput::default(),
         }
@@ -146,32 +152,6 @@ impl Shard {
     /// Its number.
     pub fn id(&self) -> ShardId {
         self.id
-    }
-
-    /// Takes one datagram that arrived on a socket.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        socket: SocketIndex,
-        source: SocketAddr,
-        datagram: &[u8],
-        outbox: &mut Outbox,
-    ) {
-        self.counters.datagrams_in += 1;
-        self.counters.bytes_in += datagram.len() as u64;
-        let Some(path) = path_by(&self.setup, socket, source) else { return };
-        let taken = if datagram.is_empty() || datagram.len() > DATAGRAM_BYTES_MAX {
-            Err(DropReason::Size)
-        } else {
-            match protocol_of(datagram) {
-                None => Err(DropReason::UnknownProtocol),
-                Some(Protocol::Stun) => self.handle_check(now, path, datagram, outbox),
-                Some(Protocol::Dtls | Protocol::Rtp) => self.handle_proven(now, path, datagram, outbox),
-            }
-        };
-        if let Err(reason) = taken {
-            self.counters.drop(reason);
-        }
     }
 
     /// Whether a session holds the address at the other end of a TCP connection.
@@ -183,7 +163,7 @@ impl Shard {
     pub fn handle_disconnect(&mut self, listener: SocketIndex, peer: SocketAddr) {
         let Some(path) = path_by(&self.setup, listener, peer) else { return };
         let Some(key) = self.demux.session_at(&path) else { return };
-        self.demux.unbind_path(&path, key);
+        self.forget_path(&path, key);
         if let Some(slot) = self.sessions.get_mut(key) {
             slot.session.forget_path(path);
         }
@@ -273,6 +253,7 @@ impl Shard {
             publications: self.publications.len(),
             subscriptions: self.subscriptions.len(),
             paths: self.demux.paths(),
+            paths_elsewhere: self.demux.elsewhere(),
             ufrags: self.demux.ufrags(),
             hubs: self.hubs.len(),
         }
@@ -287,55 +268,6 @@ impl Shard {
         let key = self.sessions.insert(SessionSlot::new(Session::new(id, now)));
         self.by_id.insert(id, key);
         self.arm_session(key);
-    }
-
-    /// A connectivity check: from a known address, or by its user name.
-    fn handle_check(
-        &mut self,
-        now: Instant,
-        path: Path,
-        datagram: &[u8],
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        let (_, ufrag) = binding_request(datagram).ok_or(DropReason::BadStun)?;
-        let key = match self.demux.session_named(ufrag) {
-            Some(key) => key,
-            None => {
-                let owner = self.keys.owner_of_ufrag(ufrag).map_err(|_| DropReason::ForeignUfrag)?;
-                return Err(if owner == self.id {
-                    DropReason::UnknownUfrag
-                } else {
-                    DropReason::ForeignUfrag
-                });
-            }
-        };
-        let binding = self.with_session(now, key, outbox, |session, setup, out| {
-            session.handle_binding(path, datagram, setup, now, out)
-        })?;
-        if let Binding::New { evicted } = binding {
-            self.demux.bind_path(path, key);
-            if let Some(evicted) = evicted {
-                self.demux.unbind_path(&evicted, key);
-            }
-        }
-        self.arm_session(key);
-        Ok(())
-    }
-
-    /// DTLS, SRTP or SRTCP: only from an address that a check has proven.
-    fn handle_proven(
-        &mut self,
-        now: Instant,
-        path: Path,
-        datagram: &[u8],
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        let key = self.demux.session_at(&path).ok_or(DropReason::UnknownSource)?;
-        let taken = self.with_session(now, key, outbox, |session, setup, out| {
-            session.handle_datagram(path, datagram, setup, now, out)
-        });
-        self.arm_session(key);
-        taken
     }
 
     /// Runs one step of one session, then carries out what followed from it. A panic inside ends that session
@@ -380,7 +312,7 @@ impl Shard {
             self.counters.drop(*reason);
         }
         for path in &output.paths_removed {
-            self.demux.unbind_path(path, key);
+            self.forget_path(path, key);
         }
         if output.rekeyed {
             self.rekeyed(now, key);
@@ -468,7 +400,7 @@ impl Shard {
         let id = slot.session.id();
         self.by_id.remove(&id);
         for path in slot.session.paths() {
-            self.demux.unbind_path(&path, key);
+            self.forget_path(&path, key);
         }
         for ufrag in &slot.ufrags {
             self.demux.unbind_ufrag(ufrag);

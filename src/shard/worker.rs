@@ -16,8 +16,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::command::{Command, Event, ShardLimits};
 use super::mailbox::Mailbox;
-use super::{Certificate, Shard, ShardSetup};
+use super::{Certificate, Shard, ShardSetup, Steer};
 use crate::ids::{NodeKeys, ShardId};
+use crate::net::steering::Steering;
 use crate::net::tcp::{Arrival, Connections};
 use crate::net::{Datagram, Driver, IoKind, Outbox, SendReport, Waker, host, sys};
 
@@ -77,6 +78,17 @@ pub struct WorkerConfig {
     pub gso: bool,
     /// How long to look for work before sleeping.
     pub busy_poll: Duration,
+    /// Whether all shards receive on the same ports, and how datagrams reach their owners then.
+    pub shared_port: Option<SharedPort>,
+}
+
+/// How datagrams of a port that all shards share reach their owners.
+#[derive(Debug, Clone)]
+pub enum SharedPort {
+    /// The kernel brings them there; what it does not know is handed over.
+    Steered(Arc<Steering>),
+    /// They are handed over, unless the kernel has hit on the owner.
+    HandedOver,
 }
 
 /// Control's end of a shard.
@@ -158,7 +170,12 @@ pub fn spawn_all(
     let wakers = configs.iter().map(|_| Waker::new()).collect::<Result<Vec<_>, _>>()?;
     let mut handles = Vec::new();
     let mut threads = Vec::new();
-    for (config, mailbox) in configs.into_iter().zip(Mailbox::join(wakers.len())) {
+    let mailboxes = if configs.iter().any(|config| config.shared_port.is_some()) {
+        Mailbox::join_on_one_port(wakers.len())
+    } else {
+        Mailbox::join(wakers.len())
+    };
+    for (config, mailbox) in configs.into_iter().zip(mailboxes) {
         let waker = wakers.get(usize::from(config.shard.0)).context("shards are numbered from 0")?.clone();
         let commands = Arc::new(ArrayQueue::new(COMMANDS_MAX));
         let arrivals = Arc::new(ArrayQueue::new(ARRIVALS_MAX));
@@ -217,8 +234,8 @@ impl Worker {
     }
 
     async fn run(self, started: std::sync::mpsc::Sender<()>) -> anyhow::Result<()> {
-        let (sockets, candidates): (Vec<UdpSocket>, Vec<SocketAddr>) =
-            self.config.sockets.into_iter().map(|bound| (bound.socket, bound.candidate)).unzip();
+        let sockets: Vec<UdpSocket> = self.config.sockets.into_iter().map(|bound| bound.socket).collect();
+        let candidates = sockets.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?;
         let mut driver = Driver::new(self.config.io, sockets, &self.waker)?;
         driver.set_gso(self.config.gso);
         let setup = ShardSetup {
@@ -241,6 +258,7 @@ impl Worker {
             next_report: now(),
             started: now(),
             busy_poll: self.config.busy_poll,
+            shared_port: self.config.shared_port,
         };
         started.send(()).context("nobody waits for the shard to start")?;
         while !self.stop.load(Ordering::Acquire) {
@@ -262,6 +280,7 @@ struct Turn {
     next_report: Instant,
     started: Instant,
     busy_poll: Duration,
+    shared_port: Option<SharedPort>,
 }
 
 impl Turn {
@@ -301,7 +320,23 @@ impl Turn {
             let _gone = self.events.send(event);
         }
         self.end_connections(begun);
+        self.steer();
         self.count(begun, &sent);
+    }
+
+    /// Tells the kernel whose the sources of a shared port are. If it does not take that in, they are handed over.
+    fn steer(&mut self) {
+        let owner = u32::from(self.shard.id().0);
+        while let Some(steer) = self.shard.poll_steer() {
+            let Some(SharedPort::Steered(steering)) = &self.shared_port else { continue };
+            let done = match steer {
+                Steer::Here(socket, source) => steering.steer(socket, source, owner),
+                Steer::Nowhere(socket, source) => steering.forget(socket, source),
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, ?steer, "a source is not steered");
+            }
+        }
     }
 
     /// Sleeps until something comes, by a socket, a connection or the waker, or the deadline has passed.
@@ -349,6 +384,7 @@ impl Turn {
         if marked > 0 {
             shard.counters().congestion_marks += marked;
         }
+        shard.handle_handed_over(now, DATAGRAM_BUDGET, outbox);
         let mut take = |datagram: Datagram<'_>| {
             shard.handle_datagram(now, datagram.socket, datagram.source, datagram.payload, outbox);
         };
@@ -387,6 +423,7 @@ impl Turn {
         }
         counters.busy_ns += u64::try_from(ended.duration_since(begun).as_nanos()).unwrap_or(u64::MAX);
         counters.gso = gso;
+        counters.steering = matches!(self.shared_port, Some(SharedPort::Steered(_)));
         if ended >= self.next_report {
             self.next_report = ended + REPORT_INTERVAL;
             let report = Event::Report(shard, Box::new(counters.clone()));

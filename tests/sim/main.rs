@@ -19,6 +19,7 @@ mod delivery;
 mod hostile;
 mod keyframes;
 mod lifecycle;
+mod one_port;
 mod resend;
 mod tcp;
 mod transports;

@@ -53,7 +53,8 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], 
   const [port, adminPort] = [await freeTcpPort(host), await freeTcpPort("127.0.0.1")];
   const udpPort = await freeUdpPorts(shards);
   // The server refuses variables that it does not know, and RINGCAST_BIN is the tests' own.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RINGCAST_")));
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("RINGCAST_"));
+  const env = { ...Object.fromEntries(inherited), ...variables };
   const child = spawn(binary, commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra }), {
     env: { ...env, ...variables },
     stdio: ["ignore", "pipe", "pipe"],

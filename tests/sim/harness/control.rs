@@ -216,6 +216,13 @@ impl Sim {
         self.by_address.insert(address, key);
     }
 
+    /// The NAT in front of a client forgets its mapping and makes another one: the node sees the client elsewhere, and
+    /// reaches it nowhere else. The client notices nothing.
+    pub(crate) fn rebind(&mut self, key: PeerKey, outside: SocketAddr) {
+        self.by_address.insert(outside, key);
+        self.outside.insert(key, outside);
+    }
+
     /// Ends a session as control does, and its client without a word.
     pub(crate) fn leave(&mut self, key: PeerKey) {
         let (session, shard) = (self.peer(key).session, self.peer(key).shard);

@@ -17,7 +17,7 @@ use ringcast::negotiation::{LocalTransport, Negotiation, PublishedMedia};
 use ringcast::net::{Outbox, SocketIndex};
 use ringcast::shard::command::{Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
-use ringcast::shard::{Certificate, Shard, ShardSetup, TableSizes};
+use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes};
 use ringcast_bench::client::Client;
 use ringcast_bench::reception::ReceivedStream;
 
@@ -92,6 +92,19 @@ pub(crate) struct Sim {
     /// Stands around the calls by which packets come, cross and leave.
     pub(crate) meter: Box<dyn Meter>,
     next_number: u32,
+    /// What the kernel does where all shards share a port.
+    pub(crate) shared_port: Option<SharedPort>,
+    /// Under which address the node sees clients behind a NAT.
+    outside: HashMap<PeerKey, SocketAddr>,
+}
+
+/// The kernel's part of a port that all shards share.
+#[derive(Default)]
+pub(crate) struct SharedPort {
+    /// Whether it heeds what it is told.
+    steers: bool,
+    /// What it was told.
+    pub(crate) owners: HashMap<SocketAddr, ShardId>,
 }
 
 impl Sim {
@@ -100,14 +113,26 @@ impl Sim {
         Self::with_limits(shards, seed, &LIMITS)
     }
 
+    /// Makes a node whose shards receive on one port. Where the kernel does not steer, it gives all datagrams of a
+    /// client to one shard, whichever owns them.
+    pub(crate) fn on_one_port(shards: u8, seed: u64, steers: bool) -> Self {
+        let shared_port = SharedPort { steers, ..SharedPort::default() };
+        Self::build(shards, seed, &LIMITS, Some(shared_port))
+    }
+
+    pub(crate) fn with_limits(shards: u8, seed: u64, limits: &ShardLimits) -> Self {
+        Self::build(shards, seed, limits, None)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "an Instant has no other beginning; time then only adds to it"
     )]
-    pub(crate) fn with_limits(shards: u8, seed: u64, limits: &ShardLimits) -> Self {
+    fn build(shards: u8, seed: u64, limits: &ShardLimits, shared_port: Option<SharedPort>) -> Self {
         let keys = Arc::new(NodeKeys::generate());
         let certificate = Certificate::generate().unwrap();
-        let address = |shard: u8| SocketAddr::from(([192, 0, 2, 1], 40_000 + u16::from(shard)));
+        let distance = u16::from(shared_port.is_none());
+        let address = |shard: u8| SocketAddr::from(([192, 0, 2, 1], 40_000 + distance * u16::from(shard)));
         let transport = |shard| Arc::new(LocalTransport::new(certificate.fingerprint(), &[address(shard)]));
         let local = (0..shards).map(transport).collect();
         let setup = |shard: u8| ShardSetup {
@@ -119,7 +144,8 @@ impl Sim {
             keys: Arc::clone(&keys),
             limits: limits.clone(),
         };
-        let mailboxes = Mailbox::join(usize::from(shards));
+        let join = if shared_port.is_some() { Mailbox::join_on_one_port } else { Mailbox::join };
+        let mailboxes = join(usize::from(shards));
         let shards =
             mailboxes.into_iter().zip(0..).map(|(mail, shard)| Shard::new(setup(shard), mail)).collect();
         let base = Instant::now();
@@ -139,6 +165,8 @@ impl Sim {
             socket: 0,
             meter: Box::new(Unmetered),
             next_number: 0,
+            shared_port,
+            outside: HashMap::new(),
         }
     }
 
@@ -207,9 +235,20 @@ impl Sim {
             }
             while let Some(datagram) = self.peers.get_mut(&key).and_then(|peer| peer.up.pop(now)) {
                 let Some(peer) = self.peers.get(&key) else { break };
-                self.inject(peer.shard, datagram.client, &datagram.contents);
+                let source = self.outside.get(&PeerKey(key)).copied().unwrap_or(datagram.client);
+                let shard = self.landing(source).unwrap_or(peer.shard);
+                self.inject(shard, source, &datagram.contents);
             }
         }
+    }
+
+    /// The shard that the kernel gives datagrams of a source to, where shards share a port.
+    pub(crate) fn landing(&self, source: SocketAddr) -> Option<ShardId> {
+        let SharedPort { steers, owners } = self.shared_port.as_ref()?;
+        let owner = owners.get(&source).filter(|_| *steers).copied();
+        let SocketAddr::V4(v4) = source else { return owner };
+        let shards = u8::try_from(self.shards.len()).unwrap();
+        owner.or_else(|| Some(ShardId(v4.ip().octets()[3] / 2 % shards)))
     }
 
     /// Gives a shard a datagram.
@@ -262,6 +301,7 @@ impl Sim {
                 let mut full = Vec::new();
                 let (shard, outbox) = (&mut self.shards[index], &mut self.outbox);
                 self.meter.run(Call::Mail, shard, &mut |shard| {
+                    shard.handle_handed_over(now, MAIL_BUDGET, outbox);
                     shard.handle_mail(now, MAIL_BUDGET);
                 });
                 self.meter.run(Call::Flush, shard, &mut |shard| {
@@ -294,6 +334,13 @@ impl Sim {
             }
             self.events.push((self.now, event));
         }
+        while let Some(steer) = self.shards[usize::from(shard.0)].poll_steer() {
+            let owners = &mut self.shared_port.as_mut().expect("shards share no port").owners;
+            match steer {
+                Steer::Here(_, source) => owners.insert(source, shard),
+                Steer::Nowhere(_, source) => owners.remove(&source),
+            };
+        }
     }
 
     fn put_on_links(&mut self) {
@@ -310,7 +357,13 @@ impl Sim {
         let Some(peer) = self.peers.get_mut(&key.0) else { return };
         peer.watch.see(&datagram);
         assert_eq!(peer.watch.breaches, [""; 0], "{key:?}");
-        peer.down.push(self.now, Datagram { client: destination, contents: datagram });
+        // A NAT takes in what comes to its present mapping.
+        let client = match self.outside.get(key) {
+            Some(outside) if *outside == destination => peer.client.address(),
+            Some(_) => return,
+            None => destination,
+        };
+        peer.down.push(self.now, Datagram { client, contents: datagram });
     }
 
     /// A client.
@@ -343,6 +396,7 @@ impl Sim {
             publications: sum.publications + one.publications,
             subscriptions: sum.subscriptions + one.subscriptions,
             paths: sum.paths + one.paths,
+            paths_elsewhere: sum.paths_elsewhere + one.paths_elsewhere,
             ufrags: sum.ufrags + one.ufrags,
             hubs: sum.hubs + one.hubs,
         })

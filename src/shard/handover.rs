@@ -1,0 +1,166 @@
+//! Datagrams that arrived at another shard than their owner's, where all shards receive on one port.
+//!
+//! One lane for each ordered pair of shards, beside those of [`super::mailbox`], so that a flood on the shared port
+//! takes no room from media that crosses. Must not know what a datagram means. Bound: [`PARCELS_MAX`] datagrams on each
+//! lane; a datagram beyond is lost, and counted by its sender. Parcels go back empty and are filled again, so a lane
+//! that was once full allocates nothing more. Next: [`super::Shard::handle_handed_over`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
+
+use super::DATAGRAM_BYTES_MAX;
+use crate::ids::ShardId;
+use crate::net::SocketIndex;
+
+/// Datagrams that one lane holds: two turns of a shard.
+const PARCELS_MAX: usize = 512;
+
+/// One datagram on its way to its owner.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    /// The local address that it came to, the same for all shards.
+    pub(super) socket: SocketIndex,
+    pub(super) source: SocketAddr,
+    len: usize,
+    bytes: [u8; DATAGRAM_BYTES_MAX],
+}
+
+impl Parcel {
+    pub(super) fn datagram(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Lane {
+    full: Arc<ArrayQueue<Box<Parcel>>>,
+    empty: Arc<ArrayQueue<Box<Parcel>>>,
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self { full: Arc::new(ArrayQueue::new(PARCELS_MAX)), empty: Arc::new(ArrayQueue::new(PARCELS_MAX)) }
+    }
+}
+
+/// The lanes of one shard to and from all others; none where each shard has a port of its own.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    /// By the receiving shard: its lane, and how many parcels were made for it.
+    outward: Vec<Option<(Lane, usize)>>,
+    /// By the sending shard.
+    inward: Vec<Option<Lane>>,
+}
+
+impl Handover {
+    /// Joins so many shards by a lane for each ordered pair.
+    pub(super) fn join(shards: usize) -> Vec<Self> {
+        let lanes: Vec<Vec<Option<Lane>>> =
+            (0..shards).map(|from| (0..shards).map(|to| (from != to).then(Lane::new)).collect()).collect();
+        (0..shards)
+            .map(|me| Self {
+                outward: lanes
+                    .get(me)
+                    .map(|row| row.iter().map(|lane| Some((lane.clone()?, 0))).collect())
+                    .unwrap_or_default(),
+                inward: lanes.iter().map(|row| row.get(me)?.clone()).collect(),
+            })
+            .collect()
+    }
+
+    /// Whether the shards receive on one port at all.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.outward.is_empty()
+    }
+
+    /// Copies a datagram onto the lane to its owner. Returns whether there was room.
+    pub(super) fn send(
+        &mut self,
+        to: ShardId,
+        socket: SocketIndex,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        let Some(Some((lane, made))) = self.outward.get_mut(usize::from(to.0)) else { return false };
+        let parcel = lane.empty.pop().or_else(|| {
+            (*made < PARCELS_MAX).then(|| {
+                *made += 1;
+                Box::new(Parcel { socket, source, len: 0, bytes: [0; DATAGRAM_BYTES_MAX] })
+            })
+        });
+        let Some(mut parcel) = parcel else { return false };
+        let fits = match parcel.bytes.get_mut(..datagram.len()) {
+            Some(space) => {
+                space.copy_from_slice(datagram);
+                true
+            }
+            None => false,
+        };
+        (parcel.socket, parcel.source) = (socket, source);
+        parcel.len = if fits { datagram.len() } else { 0 };
+        // No more parcels than room were made.
+        lane.full.push(parcel).is_ok() && fits
+    }
+
+    /// Takes the next datagram from any other shard.
+    pub(super) fn receive(&mut self) -> Option<(ShardId, Box<Parcel>)> {
+        (0_u8..).zip(&self.inward).find_map(|(from, lane)| Some((ShardId(from), lane.as_ref()?.full.pop()?)))
+    }
+
+    /// Lets a parcel be filled again by the shard that it came from.
+    pub(super) fn give_back(&mut self, from: ShardId, parcel: Box<Parcel>) {
+        if let Some(Some(lane)) = self.inward.get(usize::from(from.0)) {
+            // There is room for all that were made.
+            let _kept = lane.empty.push(parcel);
+        }
+    }
+
+    /// Whether a datagram waits.
+    pub(super) fn has_mail(&self) -> bool {
+        self.inward.iter().flatten().any(|lane| !lane.full.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Handover, Handover) {
+        let mut all = Handover::join(2);
+        let second = all.pop().unwrap();
+        (all.pop().unwrap(), second)
+    }
+
+    fn source() -> SocketAddr {
+        "192.0.2.9:1234".parse().unwrap()
+    }
+
+    #[test]
+    fn datagrams_arrive_whole_and_in_order_and_a_full_lane_takes_no_more() {
+        let (mut first, mut second) = pair();
+        for round in 0..3_u8 {
+            for number in 0..PARCELS_MAX {
+                let datagram = vec![round; number % DATAGRAM_BYTES_MAX + 1];
+                assert!(first.send(ShardId(1), 3, source(), &datagram), "{round} {number}");
+            }
+            assert!(!first.send(ShardId(1), 3, source(), b"one too many"));
+            for number in 0..PARCELS_MAX {
+                let (from, parcel) = second.receive().unwrap();
+                assert_eq!((from, parcel.socket, parcel.source), (ShardId(0), 3, source()));
+                assert_eq!(parcel.datagram(), vec![round; number % DATAGRAM_BYTES_MAX + 1]);
+                second.give_back(from, parcel);
+            }
+            assert!(!second.has_mail());
+        }
+    }
+
+    #[test]
+    fn a_shard_has_no_lane_to_itself_and_none_without_a_shared_port() {
+        let (mut first, _) = pair();
+        assert!(!first.send(ShardId(0), 0, source(), b"x"));
+        assert!(!Handover::default().send(ShardId(1), 0, source(), b"x"));
+        assert!(first.is_in_use() && !Handover::default().is_in_use());
+    }
+}
