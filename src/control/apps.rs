@@ -100,12 +100,10 @@ impl Apps {
         header: Option<&[u8]>,
     ) -> Result<(), ApiError> {
         self.find(app)?;
-        let tokens = self.streams.get(&(app.to_owned(), stream.to_owned()));
-        let public = self.public_playback || tokens.is_some_and(|tokens| tokens.public);
-        if public && right == Right::Whep {
+        if right == Right::Whep && self.is_public(app, stream) {
             return Ok(());
         }
-        if let (Some(given), Some(tokens)) = (header.and_then(bearer), tokens) {
+        if let (Some(given), Some(tokens)) = (header.and_then(bearer), self.tokens_of(app, stream)) {
             let given = sha256(given);
             let is = |known: Option<Digest>| known.is_some_and(|known| bool::from(known.ct_eq(&given)));
             let (own, other) = match right {
@@ -121,6 +119,15 @@ impl Apps {
         }
         self.authorize(app, header)?.may(right, stream)?;
         Ok(())
+    }
+
+    /// Whether everybody may play a stream.
+    pub fn is_public(&self, app: &str, stream: &str) -> bool {
+        self.public_playback || self.tokens_of(app, stream).is_some_and(|tokens| tokens.public)
+    }
+
+    fn tokens_of(&self, app: &str, stream: &str) -> Option<&StreamTokens> {
+        self.streams.get(&(app.to_owned(), stream.to_owned()))
     }
 
     /// Signs claims with the first secret of an application.
@@ -217,6 +224,7 @@ mod tests {
             assert_eq!(apps.authorize_stream("app", stream, access, header), outcome, "{stream} {access:?}");
         }
         assert_eq!(apps.authorize_stream("none", "open", Play, None), Err(ApiError::UnknownApp));
+        assert!(apps.is_public("app", "open") && !apps.is_public("app", "studio"));
     }
 
     #[test]

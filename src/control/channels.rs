@@ -56,7 +56,7 @@ impl DataChannel {
 
 /// What the shard says of the SCTP streams of one session.
 #[derive(Debug, Default)]
-pub(super) struct Streams {
+pub(super) struct StreamIds {
     states: BTreeMap<u16, Stream>,
 }
 
@@ -68,7 +68,7 @@ enum Stream {
     Taken,
 }
 
-impl Streams {
+impl StreamIds {
     /// Takes an event of the shard.
     pub(super) fn take(&mut self, stream: u16, state: ChannelState) {
         match state {
@@ -122,7 +122,7 @@ pub(super) struct Channels {
 
 impl Channels {
     /// A live channel that the session publishes.
-    pub(super) fn published(&self, name: &str, streams: &Streams) -> Option<Arc<DataChannel>> {
+    pub(super) fn published(&self, name: &str, streams: &StreamIds) -> Option<Arc<DataChannel>> {
         let found = self.list.iter().find(|channel| {
             matches!(channel.side, Side::Local) && &*channel.name == name && !streams.is_ended(channel.id)
         });
@@ -130,7 +130,7 @@ impl Channels {
     }
 
     /// A live channel that it receives.
-    pub(super) fn received(&self, source: &DataChannel, streams: &Streams) -> Option<u16> {
+    pub(super) fn received(&self, source: &DataChannel, streams: &StreamIds) -> Option<u16> {
         let found = self.list.iter().find(|channel| {
             matches!(channel.side, Side::Remote { .. })
                 && channel.source.id == source.id
@@ -146,7 +146,7 @@ impl Channels {
         delivery: Delivery,
         source: Arc<DataChannel>,
         side: Side,
-        streams: &Streams,
+        streams: &StreamIds,
     ) -> Result<u16, ItemError> {
         if self.list.len() >= CHANNELS_MAX {
             return Err(ItemError::Unavailable(
@@ -159,7 +159,7 @@ impl Channels {
         Ok(id)
     }
 
-    fn free_id(&self, streams: &Streams) -> Option<u16> {
+    fn free_id(&self, streams: &StreamIds) -> Option<u16> {
         let start = self.next.clamp(STREAMS_BEGIN, STREAMS_END);
         (start..STREAMS_END)
             .chain(STREAMS_BEGIN..start)
@@ -175,7 +175,7 @@ impl Channels {
     }
 
     /// Ends a channel; false when there is none. Whether the shard has to let go of its stream is noted.
-    pub(super) fn close(&mut self, id: u16, on_shard: bool, streams: &mut Streams) -> bool {
+    pub(super) fn close(&mut self, id: u16, on_shard: bool, streams: &mut StreamIds) -> bool {
         let Some(index) = self.list.iter().position(|channel| channel.id == id) else { return false };
         let channel = self.list.swap_remove(index);
         if matches!(channel.side, Side::Local) {
@@ -221,7 +221,7 @@ impl Channels {
     }
 
     /// The channels as clients see them.
-    pub(super) fn states(&self, streams: &Streams) -> Vec<DataChannelResult> {
+    pub(super) fn states(&self, streams: &StreamIds) -> Vec<DataChannelResult> {
         let state = |channel: &Channel| {
             let (location, publisher) = match &channel.side {
                 Side::Local => (Location::Local, None),
@@ -282,13 +282,13 @@ mod tests {
 
     const RELIABLE: Delivery = Delivery { ordered: true, reliability: Reliability::Reliable };
 
-    fn publish(channels: &mut Channels, streams: &Streams) -> u16 {
+    fn publish(channels: &mut Channels, streams: &StreamIds) -> u16 {
         channels.add("a", RELIABLE, DataChannel::new(ShardId(0)), Side::Local, streams).unwrap()
     }
 
     #[test]
     fn an_id_is_given_again_only_once_its_stream_is_free() {
-        let (mut channels, mut streams) = (Channels::default(), Streams::default());
+        let (mut channels, mut streams) = (Channels::default(), StreamIds::default());
         assert_eq!(publish(&mut channels, &streams), 2);
         streams.take(2, ChannelState::Open);
         assert!(channels.close(2, true, &mut streams));
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_the_client_has_opened_is_not_given() {
-        let (mut channels, mut streams) = (Channels::default(), Streams::default());
+        let (mut channels, mut streams) = (Channels::default(), StreamIds::default());
         streams.take(2, ChannelState::Taken);
         assert_eq!(publish(&mut channels, &streams), 3);
     }

@@ -13,7 +13,7 @@ use crate::plan::SessionPlan;
 use crate::rtp::MediaKind;
 
 use super::access::Owner;
-use super::channels::{Channels, DataChannel, Group, Streams};
+use super::channels::{Channels, DataChannel, Group, StreamIds};
 use super::error::ApiError;
 use super::locked;
 use super::model::{DataChannelResult, NewTracksResponse, TrackState};
@@ -59,7 +59,7 @@ pub(super) struct Session {
     state: Mutex<Option<State>>,
     budget: Mutex<Budget>,
     /// What the shard says of its SCTP streams.
-    streams: Mutex<Streams>,
+    streams: Mutex<StreamIds>,
 }
 
 impl Session {
@@ -240,7 +240,7 @@ impl Session {
     }
 
     /// What the shard says of its SCTP streams.
-    pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
+    pub(super) fn streams(&self) -> MutexGuard<'_, StreamIds> {
         locked(&self.streams)
     }
 

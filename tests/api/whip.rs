@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use ringcast::config::{OptionalSecret, PublicTtl, Within};
+use ringcast::control::apps::unix_now;
 
 use super::browser::{Browser, Direction};
 use super::harness::{APP, Api, Response, SECRET, settle};
@@ -86,4 +88,30 @@ async fn fragments_need_the_tag_and_a_restart_changes_it() {
     assert_eq!(send(&api, "PATCH", &resource, &[typed, ("if-match", &tag)], new).await.status, 412);
     assert_eq!(send(&api, "DELETE", &resource, &[], "").await.status, 200);
     assert_eq!(send(&api, "DELETE", &resource, &[], "").await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn viewers_of_a_stream_that_is_open_to_all_get_the_relay_as_strangers_do() {
+    for (open, public_ttl, life) in [(false, 600, Some(86_400)), (true, 600, Some(600)), (true, 0, None)] {
+        let api = Api::with(|config| {
+            config.whep.public = open;
+            config.turn.urls = vec!["turn:t.example:3478?transport=udp".to_owned()];
+            config.turn.secret = OptionalSecret::try_from("shared-with-coturn".to_owned()).unwrap();
+            config.turn.public_ttl_seconds = PublicTtl(Within::new(public_ttl));
+        });
+        let relays = |response: &Response| {
+            let links = response.headers.get_all("link").iter().filter_map(|link| link.to_str().ok());
+            let names = links.filter_map(|link| link.split_once("username=\"")?.1.split_once(':'));
+            names.map(|(expiry, _)| expiry.parse::<u64>().unwrap()).collect::<Vec<_>>()
+        };
+        let viewer = post(&api, "whep", &offer(Direction::Receive)).await;
+        assert_eq!(viewer.status, 201);
+        let given = relays(&viewer);
+        assert_eq!(given.len(), life.iter().count(), "{open} {public_ttl}");
+        for (expiry, life) in given.iter().zip(life) {
+            assert!((unix_now() + life - 5..=unix_now() + life).contains(expiry), "{open}");
+        }
+        let publisher = post(&api, "whip", &offer(Direction::Send)).await;
+        assert_eq!((publisher.status, relays(&publisher).len()), (201, 1));
+    }
 }

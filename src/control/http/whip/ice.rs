@@ -3,14 +3,23 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::super::super::Control;
+use super::super::super::access::Right;
 use super::super::super::apps::unix_now;
 
 /// How long credentials live that come with a stream, seconds.
 const TTL: u64 = 86_400;
 
-/// Adds the configured servers, and a TURN server with credentials of its own.
-pub(super) fn push_links(control: &Control, headers: &mut HeaderMap) {
-    let servers = control.ice.all(None, TTL, unix_now()).unwrap_or_else(|error| {
+/// Adds the configured servers, and a TURN server with credentials of its own. A stream that everybody may play gives
+/// its viewers what strangers get.
+pub(super) fn push_links(
+    control: &Control,
+    (app, stream): (&str, &str),
+    access: Right,
+    headers: &mut HeaderMap,
+) {
+    let is_open = access == Right::Whep && control.apps.is_public(app, stream);
+    let ttl = if is_open { control.ice.public_ttl().min(TTL) } else { TTL };
+    let servers = control.ice.all(None, ttl, unix_now()).unwrap_or_else(|error| {
         tracing::warn!(%error, "ICE servers cannot be told");
         Vec::new()
     });

@@ -97,7 +97,7 @@ pub(super) async fn options(State(control): State<Arc<Control>>, request: Reques
     }
     let token = token.as_ref().map(HeaderValue::as_bytes);
     if !is_preflight && control.apps.authorize_stream(app, stream, access, token).is_ok() {
-        ice::push_links(&control, headers);
+        ice::push_links(&control, (app, stream), access, headers);
     }
     response
 }

@@ -53,7 +53,7 @@ pub(super) fn description(
     headers.insert(header::LOCATION, header_value(&location)?);
     headers.insert(header::ETAG, header_value(&entity_tag(session)?)?);
     headers.insert("accept-patch", HeaderValue::from_static(accept_patch(access)));
-    ice::push_links(control, &mut headers);
+    ice::push_links(control, (&key.app, &key.name), access, &mut headers);
     if access == Right::Whep {
         let link = format!("<{location}/layer>; rel=\"{LAYER_RELATION}\"");
         headers.append(header::LINK, header_value(&link)?);
