@@ -4,7 +4,6 @@
 //! is fed descriptions of the client's sending sections alone and never sends media. A session replaces its
 //! transport when the client starts a new DTLS association; nothing of the session's media state lives here.
 
-use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,14 +61,6 @@ pub struct Path {
     pub local: SocketAddr,
     /// The client's address.
     pub remote: SocketAddr,
-}
-
-impl Hash for Path {
-    /// Leaves the carrier out: the same pair of addresses on both is rare, and each datagram is looked up.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.local.hash(state);
-        self.remote.hash(state);
-    }
 }
 
 /// Why the engine took no further part.

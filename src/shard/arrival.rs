@@ -7,14 +7,15 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::demux::{Protocol, protocol_of};
+use super::demux::{Protocol, Source, protocol_of};
 use super::mailbox::PeerMessage;
 use super::sessions::SessionKey;
-use super::{DATAGRAM_BYTES_MAX, Shard, path_by, socket_of};
+use super::{DATAGRAM_BYTES_MAX, Shard, path_of, socket_of};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
+use crate::net::tcp::FIRST_LISTENER;
 use crate::net::{Outbox, SocketIndex};
-use crate::session::{Binding, Carrier, Path, binding_request};
+use crate::session::{Binding, Path, binding_request};
 
 /// What the kernel should know of a source on a shared port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,7 @@ pub enum Steer {
 /// How one datagram came.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
-    socket: SocketIndex,
-    path: Path,
+    source: Source,
     /// The shard that handed it over.
     via: Option<ShardId>,
 }
@@ -46,14 +46,16 @@ impl Shard {
     ) {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += datagram.len() as u64;
-        self.take(now, (socket, source, None), datagram, outbox);
+        let source = Source { socket, address: source };
+        self.take(now, &Arrival { source, via: None }, datagram, outbox);
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
     pub fn handle_handed_over(&mut self, now: Instant, budget: usize, outbox: &mut Outbox) {
         for _ in 0..budget {
             let Some((from, parcel)) = self.mailbox.handover().receive() else { return };
-            self.take(now, (parcel.socket, parcel.source, Some(from)), parcel.datagram(), outbox);
+            let source = Source { socket: parcel.socket, address: parcel.source };
+            self.take(now, &Arrival { source, via: Some(from) }, parcel.datagram(), outbox);
             self.mailbox.handover().give_back(from, parcel);
         }
     }
@@ -63,15 +65,8 @@ impl Shard {
         self.steers.pop_front()
     }
 
-    fn take(
-        &mut self,
-        now: Instant,
-        (socket, source, via): (SocketIndex, SocketAddr, Option<ShardId>),
-        datagram: &[u8],
-        outbox: &mut Outbox,
-    ) {
-        let Some(path) = path_by(&self.setup, socket, source) else { return };
-        let arrival = Arrival { socket, path, via };
+    #[inline]
+    fn take(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8], outbox: &mut Outbox) {
         let taken = if datagram.is_empty() || datagram.len() > DATAGRAM_BYTES_MAX {
             Err(DropReason::Size)
         } else {
@@ -90,7 +85,7 @@ impl Shard {
     fn handle_check(
         &mut self,
         now: Instant,
-        arrival: Arrival,
+        arrival: &Arrival,
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
@@ -105,14 +100,14 @@ impl Shard {
                 return self.hand_over(owner, arrival, datagram, DropReason::ForeignUfrag);
             }
         };
-        let path = arrival.path;
+        let path = path_of(&self.setup, arrival.source).ok_or(DropReason::UnknownSource)?;
         let binding = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_binding(path, datagram, setup, now, out)
         })?;
         if let Binding::New { evicted } = binding {
-            self.demux.bind_path(path, key);
+            self.demux.bind_source(arrival.source, key);
             if let Some(evicted) = evicted {
-                self.forget_path(&evicted, key);
+                self.forget_path(evicted, key);
             }
         }
         self.announce(arrival, binding != Binding::Known);
@@ -121,18 +116,19 @@ impl Shard {
     }
 
     /// DTLS, SRTP or SRTCP: only from an address that a check has proven.
+    #[inline]
     fn handle_proven(
         &mut self,
         now: Instant,
-        arrival: Arrival,
+        arrival: &Arrival,
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let path = arrival.path;
-        let Some(key) = self.demux.session_at(&path) else {
-            let owner = self.demux.owner_elsewhere(&path).ok_or(DropReason::UnknownSource)?;
+        let Some(key) = self.demux.session_at(&arrival.source) else {
+            let owner = self.demux.owner_elsewhere(&arrival.source).ok_or(DropReason::UnknownSource)?;
             return self.hand_over(owner, arrival, datagram, DropReason::UnknownSource);
         };
+        let path = path_of(&self.setup, arrival.source).ok_or(DropReason::UnknownSource)?;
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_datagram(path, datagram, setup, now, out)
         });
@@ -145,15 +141,15 @@ impl Shard {
     fn hand_over(
         &mut self,
         owner: ShardId,
-        arrival: Arrival,
+        arrival: &Arrival,
         datagram: &[u8],
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
-        let is_udp = arrival.path.carrier == Carrier::Udp;
-        if !is_udp || arrival.via.is_some() || !self.mailbox.handover().is_in_use() {
+        let Source { socket, address } = arrival.source;
+        if arrival.via.is_some() || !self.is_shared(socket) {
             return Err(otherwise);
         }
-        if !self.mailbox.hand_over(owner, arrival.socket, arrival.path.remote, datagram) {
+        if !self.mailbox.hand_over(owner, socket, address, datagram) {
             return Err(DropReason::HandoverFull);
         }
         self.counters.handed_over += 1;
@@ -163,32 +159,42 @@ impl Shard {
     /// After a proven check on a shared port: lets the kernel and the shard that it came to know whose the source is.
     ///
     /// Each check that comes the long way does so, since the kernel forgets sources when it knows too many.
-    fn announce(&mut self, arrival: Arrival, is_new: bool) {
-        if !self.mailbox.handover().is_in_use() {
+    fn announce(&mut self, arrival: &Arrival, is_new: bool) {
+        if !self.is_shared(arrival.source.socket) {
             return;
         }
         if is_new || arrival.via.is_some() {
-            self.steers.push_back(Steer::Here(arrival.socket, arrival.path.remote));
+            self.steers.push_back(Steer::Here(arrival.source.socket, arrival.source.address));
         }
         let Some(via) = arrival.via else { return };
-        let (path, owner) = (arrival.path, self.id);
-        if let Some(before) = self.demux.set_via(&path, via).filter(|before| *before != via) {
-            self.mailbox.send(before, PeerMessage::Disowned { path, owner });
+        let (source, owner) = (arrival.source, self.id);
+        if let Some(before) = self.demux.set_via(&source, via).filter(|before| *before != via) {
+            self.mailbox.send(before, PeerMessage::Disowned { source, owner });
         }
-        self.mailbox.send(via, PeerMessage::OwnedElsewhere { path, owner });
+        self.mailbox.send(via, PeerMessage::OwnedElsewhere { source, owner });
+    }
+
+    /// Whether all shards receive on this socket's port. A connection belongs to one shard for good.
+    fn is_shared(&mut self, socket: SocketIndex) -> bool {
+        socket < FIRST_LISTENER && self.mailbox.handover().is_in_use()
     }
 
     /// Gives up an address of a session, unless another session has proven it since.
-    pub(super) fn forget_path(&mut self, path: &Path, session: SessionKey) {
-        let Some(via) = self.demux.unbind_path(path, session) else { return };
-        if !self.mailbox.handover().is_in_use() {
+    pub(super) fn forget_path(&mut self, path: Path, session: SessionKey) {
+        if let Some(socket) = socket_of(&self.setup, path) {
+            self.forget_source(Source { socket, address: path.remote }, session);
+        }
+    }
+
+    /// The same, by where its datagrams came from.
+    pub(super) fn forget_source(&mut self, source: Source, session: SessionKey) {
+        let Some(via) = self.demux.unbind_source(&source, session) else { return };
+        if !self.is_shared(source.socket) {
             return;
         }
         if let Some(via) = via {
-            self.mailbox.send(via, PeerMessage::Disowned { path: *path, owner: self.id });
+            self.mailbox.send(via, PeerMessage::Disowned { source, owner: self.id });
         }
-        if let Some(socket) = socket_of(&self.setup, *path) {
-            self.steers.push_back(Steer::Nowhere(socket, path.remote));
-        }
+        self.steers.push_back(Steer::Nowhere(source.socket, source.address));
     }
 }

@@ -5,12 +5,14 @@
 //! shared port, by their sessions likewise.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use foldhash::fast::RandomState;
 
 use super::sessions::SessionKey;
 use crate::ids::{NodeKeys, ShardId};
-use crate::session::{Path, binding_request};
+use crate::net::SocketIndex;
+use crate::session::binding_request;
 
 /// What the first byte of a datagram says (RFC 7983 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,15 @@ pub fn shard_of_check(keys: &NodeKeys, datagram: &[u8]) -> Option<ShardId> {
     keys.owner_of_ufrag(ufrag).ok()
 }
 
+/// Where a datagram came from. A socket stands for one candidate of ours, so this says as much as a path and is shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    /// The socket that it came in by, the same number on all shards of a shared port.
+    pub(super) socket: SocketIndex,
+    /// The client's address.
+    pub(super) address: SocketAddr,
+}
+
 /// An address that a session has proven.
 #[derive(Debug, Clone, Copy)]
 struct Proven {
@@ -48,14 +59,15 @@ struct Proven {
 
 #[derive(Debug, Default)]
 pub(super) struct Demux {
-    by_path: HashMap<Path, Proven, RandomState>,
-    elsewhere: HashMap<Path, ShardId, RandomState>,
+    by_source: HashMap<Source, Proven, RandomState>,
+    elsewhere: HashMap<Source, ShardId, RandomState>,
     by_ufrag: HashMap<String, SessionKey, RandomState>,
 }
 
 impl Demux {
-    pub(super) fn session_at(&self, path: &Path) -> Option<SessionKey> {
-        self.by_path.get(path).map(|proven| proven.session)
+    #[inline]
+    pub(super) fn session_at(&self, source: &Source) -> Option<SessionKey> {
+        self.by_source.get(source).map(|proven| proven.session)
     }
 
     pub(super) fn session_named(&self, ufrag: &str) -> Option<SessionKey> {
@@ -63,43 +75,44 @@ impl Demux {
     }
 
     /// Binds an address to the session that has proven it last.
-    pub(super) fn bind_path(&mut self, path: Path, session: SessionKey) {
-        let via = self.by_path.get(&path).and_then(|proven| proven.via);
-        self.by_path.insert(path, Proven { session, via });
-        self.elsewhere.remove(&path);
+    pub(super) fn bind_source(&mut self, source: Source, session: SessionKey) {
+        let via = self.by_source.get(&source).and_then(|proven| proven.via);
+        self.by_source.insert(source, Proven { session, via });
+        self.elsewhere.remove(&source);
     }
 
     /// Removes an address, unless another session has proven it since. Returns whether it did, and the other shard
     /// that its datagrams come to.
-    pub(super) fn unbind_path(&mut self, path: &Path, session: SessionKey) -> Option<Option<ShardId>> {
-        let proven = self.by_path.get(path).filter(|proven| proven.session == session).copied();
+    pub(super) fn unbind_source(&mut self, source: &Source, session: SessionKey) -> Option<Option<ShardId>> {
+        let proven = self.by_source.get(source).filter(|proven| proven.session == session).copied();
         if proven.is_some() {
-            self.by_path.remove(path);
+            self.by_source.remove(source);
         }
-        shrink(&mut self.by_path);
+        shrink(&mut self.by_source);
         proven.map(|proven| proven.via)
     }
 
     /// Notes that the datagrams of a proven address come to another shard. Returns the one before.
-    pub(super) fn set_via(&mut self, path: &Path, via: ShardId) -> Option<ShardId> {
-        self.by_path.get_mut(path)?.via.replace(via)
+    pub(super) fn set_via(&mut self, source: &Source, via: ShardId) -> Option<ShardId> {
+        self.by_source.get_mut(source)?.via.replace(via)
     }
 
     /// The shard that has proven an address of which datagrams come here.
-    pub(super) fn owner_elsewhere(&self, path: &Path) -> Option<ShardId> {
-        self.elsewhere.get(path).copied()
+    #[inline]
+    pub(super) fn owner_elsewhere(&self, source: &Source) -> Option<ShardId> {
+        self.elsewhere.get(source).copied()
     }
 
     /// Another shard has proven the address. If a session of this one had before, it has lost it.
-    pub(super) fn set_elsewhere(&mut self, path: Path, owner: ShardId) {
-        self.by_path.remove(&path);
-        self.elsewhere.insert(path, owner);
+    pub(super) fn set_elsewhere(&mut self, source: Source, owner: ShardId) {
+        self.by_source.remove(&source);
+        self.elsewhere.insert(source, owner);
     }
 
     /// That shard does not own it any more.
-    pub(super) fn remove_elsewhere(&mut self, path: &Path, owner: ShardId) {
-        if self.elsewhere.get(path) == Some(&owner) {
-            self.elsewhere.remove(path);
+    pub(super) fn remove_elsewhere(&mut self, source: &Source, owner: ShardId) {
+        if self.elsewhere.get(source) == Some(&owner) {
+            self.elsewhere.remove(source);
         }
         shrink(&mut self.elsewhere);
     }
@@ -118,7 +131,7 @@ impl Demux {
     }
 
     pub(super) fn paths(&self) -> usize {
-        self.by_path.len()
+        self.by_source.len()
     }
 
     pub(super) fn ufrags(&self) -> usize {

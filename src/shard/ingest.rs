@@ -108,8 +108,8 @@ impl Shard {
                 let Some(slot) = self.replica(publication) else { return };
                 slot.state.sender_report(layer, ntp, rtp, clock_rate, now);
             }
-            PeerMessage::OwnedElsewhere { path, owner } => self.demux.set_elsewhere(path, owner),
-            PeerMessage::Disowned { path, owner } => self.demux.remove_elsewhere(&path, owner),
+            PeerMessage::OwnedElsewhere { source, owner } => self.demux.set_elsewhere(source, owner),
+            PeerMessage::Disowned { source, owner } => self.demux.remove_elsewhere(&source, owner),
             PeerMessage::Media { publication, layer, codec, packet } => {
                 self.counters.lane_in += 1;
                 let Some(key) = self.by_publication.get(&publication).copied() else { return };

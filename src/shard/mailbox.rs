@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
+use super::demux::Source;
 use super::handover::Handover;
 use crate::ids::{PublicationId, ShardId};
 use crate::net::SocketIndex;
 use crate::router::LayerIndex;
 use crate::router::channel::HubId;
 use crate::rtp::{Codec, MediaKind, Packet};
-use crate::session::{Message, Path};
+use crate::session::Message;
 
 /// Messages that one lane holds: about 40 ms of 100,000 packets per second.
 const LANE_CAPACITY: usize = 4096;
@@ -41,9 +42,9 @@ pub(super) enum PeerMessage {
     /// The publisher's clock.
     SenderReport { publication: PublicationId, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32 },
     /// The sender has proven an address whose datagrams the kernel brings to the receiving shard.
-    OwnedElsewhere { path: Path, owner: ShardId },
+    OwnedElsewhere { source: Source, owner: ShardId },
     /// It does not own that address any more.
-    Disowned { path: Path, owner: ShardId },
+    Disowned { source: Source, owner: ShardId },
     /// One packet.
     Media { publication: PublicationId, layer: LayerIndex, codec: Codec, packet: Packet },
     /// What concerns a data channel.

@@ -34,8 +34,8 @@ use foldhash::fast::RandomState;
 pub use self::arrival::Steer;
 use self::channels::Member;
 use self::command::{Command, ConfigureError, EndReason, Event, ShardLimits};
-use self::demux::Demux;
 pub use self::demux::shard_of_check;
+use self::demux::{Demux, Source};
 use self::mailbox::Mailbox;
 use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
 use self::sessions::{SessionKey, SessionSlot};
@@ -156,15 +156,15 @@ impl Shard {
 
     /// Whether a session holds the address at the other end of a TCP connection.
     pub fn holds_address(&self, listener: SocketIndex, peer: SocketAddr) -> bool {
-        path_by(&self.setup, listener, peer).is_some_and(|path| self.demux.session_at(&path).is_some())
+        self.demux.session_at(&Source { socket: listener, address: peer }).is_some()
     }
 
     /// Takes notice that a TCP connection is over: nothing is sent there any more.
     pub fn handle_disconnect(&mut self, listener: SocketIndex, peer: SocketAddr) {
-        let Some(path) = path_by(&self.setup, listener, peer) else { return };
-        let Some(key) = self.demux.session_at(&path) else { return };
-        self.forget_path(&path, key);
-        if let Some(slot) = self.sessions.get_mut(key) {
+        let source = Source { socket: listener, address: peer };
+        let Some(key) = self.demux.session_at(&source) else { return };
+        self.forget_source(source, key);
+        if let (Some(slot), Some(path)) = (self.sessions.get_mut(key), path_of(&self.setup, source)) {
             slot.session.forget_path(path);
         }
     }
@@ -312,7 +312,7 @@ impl Shard {
             self.counters.drop(*reason);
         }
         for path in &output.paths_removed {
-            self.forget_path(path, key);
+            self.forget_path(*path, key);
         }
         if output.rekeyed {
             self.rekeyed(now, key);
@@ -400,7 +400,7 @@ impl Shard {
         let id = slot.session.id();
         self.by_id.remove(&id);
         for path in slot.session.paths() {
-            self.forget_path(&path, key);
+            self.forget_path(path, key);
         }
         for ufrag in &slot.ufrags {
             self.demux.unbind_ufrag(ufrag);
@@ -419,13 +419,13 @@ impl Shard {
     }
 }
 
-/// The path by which something came from an address to one of our sockets.
-fn path_by(setup: &SessionSetup, socket: SocketIndex, remote: SocketAddr) -> Option<Path> {
+/// The path by which something came.
+fn path_of(setup: &SessionSetup, Source { socket, address }: Source) -> Option<Path> {
     let (carrier, candidates, index) = match socket.checked_sub(FIRST_LISTENER) {
         None => (Carrier::Udp, &setup.candidates, socket),
         Some(listener) => (Carrier::Tcp, &setup.tcp_candidates, listener),
     };
-    Some(Path { carrier, local: *candidates.get(usize::from(index))?, remote })
+    Some(Path { carrier, local: *candidates.get(usize::from(index))?, remote: address })
 }
 
 /// The socket or the listener behind our end of a path.
