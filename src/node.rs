@@ -7,7 +7,7 @@ mod ports;
 mod tcp;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
 use crate::control::apps::Apps;
 use crate::control::serve::{Bounds, serve};
 use crate::control::turn::IceServers;
-use crate::control::{Control, Settings, ShardLink, ShardPort, admin, http};
+use crate::control::{Control, Dialler, Settings, ShardLink, ShardPort, admin, http};
 use crate::ids::{NodeKeys, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
 use crate::net::{IoKind, probe, sys};
 use crate::shard::Certificate;
-use crate::shard::command::{Command, ShardLimits};
+use crate::shard::command::{Command, DialledSocket, ShardLimits};
 use crate::shard::worker::{ShardHandle, WorkerConfig, Workers, spawn_all};
 
 /// Open files that a node needs besides one for each connection of the API and of media over TCP.
@@ -42,6 +42,23 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 impl ShardPort for ShardHandle {
     fn send(&self, command: Command) -> Result<(), Command> {
         self.try_send(command)
+    }
+}
+
+/// Binds ports of all addresses for media.
+struct MediaAddresses {
+    /// Each with the address under which it is reached.
+    all: Vec<(IpAddr, IpAddr)>,
+}
+
+impl Dialler for MediaAddresses {
+    fn dial(&self) -> anyhow::Result<Vec<(DialledSocket, SocketAddr)>> {
+        let bound = self.all.iter().map(|(address, public)| {
+            let socket = DialledSocket::bind(*address)?;
+            let seen_as = SocketAddr::new(*public, socket.address.port());
+            Ok((socket, seen_as))
+        });
+        bound.collect()
     }
 }
 
@@ -69,7 +86,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let keys = Arc::new(NodeKeys::generate());
     let certificate = Certificate::generate().context("the certificate for DTLS cannot be made")?;
     let fingerprint = certificate.fingerprint();
-    let doors = tcp::open(&config, &ports::addresses(&config)?)?;
+    let addresses = ports::addresses(&config)?;
+    let doors = tcp::open(&config, &addresses)?;
+    let all = addresses.iter().map(|address| (*address, ports::public(&config, *address))).collect();
     let workers = worker_configs(&config, io, &keys, certificate, &doors)?;
     let candidates: Vec<Vec<SocketAddr>> =
         workers.iter().map(|worker| ports::candidates(&worker.sockets)).collect();
@@ -90,6 +109,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         whep: config.whep,
         apps: Apps::new(&config.apps, &config.tokens).with_streams(&config.streams, config.whep.public),
         shards: links.collect(),
+        dialler: Box::new(MediaAddresses { all }),
         keys,
         metrics: Metrics::new(candidates.len(), backend_name(io), refused)
             .context("the metrics cannot be set up")?,

@@ -99,8 +99,22 @@ pub struct TransportPlan {
     pub local: IceCredentials,
     /// The description of the client's sending sections alone that feeds the ingress engine, as SDP.
     pub ingress_offer: String,
+    /// Our part in ICE.
+    pub agent: IceAgent,
     /// Whether the client sends media on it. The engine of one that only receives gets no SRTP keys.
     pub takes_media: bool,
+}
+
+/// Our part in ICE (RFC 8445 6.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IceAgent {
+    /// We answer the checks of a client and make none (RFC 8445 2.5).
+    #[default]
+    Lite,
+    /// We make checks, and choose the pair of addresses.
+    Controlling,
+    /// We make checks, and the far end chooses.
+    Controlled,
 }
 
 /// One section in which the client sends.

@@ -88,6 +88,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_MEDIA_GSO", &["media", "gso"], Shape::Switch),
     variable("RINGCAST_MEDIA_BUSY_POLL_MICROSECONDS", &["media", "busy_poll_microseconds"], Shape::Number),
     variable("RINGCAST_LIMITS_SESSIONS", &["limits", "sessions"], Shape::Number),
+    variable("RINGCAST_LIMITS_THIRDPARTY_SESSIONS", &["limits", "thirdparty_sessions"], Shape::Number),
     variable("RINGCAST_LIMITS_TCP_CONNECTIONS", &["limits", "tcp_connections"], Shape::Number),
     variable(
         "RINGCAST_LIMITS_TCP_CONNECTIONS_PER_ADDRESS",

@@ -164,6 +164,8 @@ impl Default for Gso {
 pub struct Limits {
     /// Sessions of the node at the same time.
     pub sessions: Within<1, 1_000_000>,
+    /// Of these, sessions that call another server (`thirdparty=true`); 0 refuses them.
+    pub thirdparty_sessions: Within<0, 16_000>,
     /// TCP connections for media at the same time.
     pub tcp_connections: Within<1, 1_000_000>,
     /// TCP connections for media from one address.
@@ -300,6 +302,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: Within::new(10_000),
+            thirdparty_sessions: Within::new(256),
             tcp_connections: Within::new(4_096),
             tcp_connections_per_address: Within::new(256),
             requests_per_second: Within::new(50),

@@ -32,18 +32,19 @@ pub mod token;
 mod tracks;
 pub mod turn;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{Http, Limits, Whep, Whip};
 use crate::ids::{NodeKeys, SessionId, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
 use crate::plan::SessionPlan;
-use crate::shard::command::{Command, ConfigureError};
+use crate::shard::command::{Command, ConfigureError, DialledSocket};
 
 use apps::Apps;
 use channels::Groups;
@@ -65,6 +66,15 @@ const SHARD_RETRY: Duration = Duration::from_millis(2);
 pub trait ShardPort: Send + Sync + 'static {
     /// Hands a command over in order, or gives it back when the queue is full.
     fn send(&self, command: Command) -> Result<(), Command>;
+}
+
+/// The way to sockets for sessions that call out to another server.
+pub trait Dialler: Send + Sync + 'static {
+    /// Binds a free port of every local address, and tells under which address the other side sees it.
+    ///
+    /// # Errors
+    /// When the system gives none, with cause and remedy.
+    fn dial(&self) -> anyhow::Result<Vec<(DialledSocket, SocketAddr)>>;
 }
 
 /// What control needs to know of one shard.
@@ -91,6 +101,8 @@ pub struct Settings {
     pub apps: Apps,
     /// Shards in the order of their ids.
     pub shards: Vec<ShardLink>,
+    /// Where sessions that call out get their sockets.
+    pub dialler: Box<dyn Dialler>,
     /// Maker and reader of ids and credentials.
     pub keys: Arc<NodeKeys>,
     /// Where figures of requests and shards are kept.
@@ -106,6 +118,9 @@ pub struct Control {
     whep: Whep,
     apps: Apps,
     shards: Vec<ShardLink>,
+    dialler: Box<dyn Dialler>,
+    /// Room for sessions that call out.
+    calls: Arc<Semaphore>,
     keys: Arc<NodeKeys>,
     registry: Registry,
     placement: Placement,
@@ -119,10 +134,11 @@ pub struct Control {
 impl Control {
     /// Makes an empty state.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { http, limits, ice, whip, whep, apps, shards, keys, metrics } = settings;
+        let Settings { http, limits, ice, whip, whep, apps, shards, dialler, keys, metrics } = settings;
         Arc::new(Self {
             placement: Placement::new(shards.len()),
             rooms: Rooms::new(&limits),
+            calls: Arc::new(Semaphore::new(limits.thirdparty_sessions.size())),
             groups: Groups::default(),
             http,
             limits,
@@ -131,6 +147,7 @@ impl Control {
             whep,
             apps,
             shards,
+            dialler,
             keys,
             registry: Registry::default(),
             streams: Streams::default(),

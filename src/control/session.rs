@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::ids::{SessionId, ShardId};
@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) shard: ShardId,
     /// Whose token made it; `None` when it was the secret.
     pub(super) owner: Option<Owner>,
+    /// Its place among those that call out, given back with it.
+    _call: Option<OwnedSemaphorePermit>,
     opened_at: Instant,
     connected: AtomicBool,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -69,6 +71,7 @@ impl Session {
         owner: Option<Owner>,
         shard: ShardId,
         negotiation: Negotiation,
+        call: Option<OwnedSemaphorePermit>,
     ) -> Arc<Self> {
         let state = State {
             negotiation,
@@ -84,6 +87,7 @@ impl Session {
             app: app.into(),
             shard,
             owner,
+            _call: call,
             opened_at: now,
             connected: AtomicBool::new(false),
             turn: Arc::default(),

@@ -17,7 +17,7 @@ impl Negotiation {
             return Err(NegotiationError::NoOfferPending);
         }
         let answer = SessionDescription::parse(sdp)?;
-        let remote = RemoteTransport::of(&answer)?;
+        let remote = RemoteTransport::of(&answer, self.transport.caller())?;
         self.check_answer(&answer)?;
         self.ingress.begin();
         let mut summary = AnswerSummary::default();

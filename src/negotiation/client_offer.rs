@@ -28,7 +28,7 @@ impl Negotiation {
         mint: &mut dyn FnMut() -> IceCredentials,
     ) -> Result<OfferSummary, NegotiationError> {
         let offer = SessionDescription::parse(sdp)?;
-        let remote = RemoteTransport::of(&offer)?;
+        let remote = RemoteTransport::of(&offer, self.transport.caller())?;
         let ended = slots::roll_back(&mut self.slots);
         let mut summary = OfferSummary { ended, ..OfferSummary::default() };
         self.check_offer(&offer)?;

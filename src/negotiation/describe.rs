@@ -1,6 +1,7 @@
 //! Turns slots into the sections of our descriptions.
 
 use super::slots::Slot;
+use super::transport::Caller;
 use super::{MESSAGE_BYTES_MAX, Negotiation, SCTP_PORT};
 use crate::sdp::{
     Direction, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
@@ -18,6 +19,12 @@ impl Negotiation {
     /// Prints all slots as one description.
     pub(super) fn describe(&mut self, role: Role, bundle: Vec<String>, extmap_allow_mixed: bool) -> String {
         self.origin.version += 1;
+        // RFC 8842 5.2, 5.3: offers leave the role open; we answer as the DTLS server, unless that is the other side.
+        let setup = match role {
+            Role::Offer => Setup::ActPass,
+            Role::Answer if self.transport.begins_dtls() => Setup::Active,
+            Role::Answer => Setup::Passive,
+        };
         let sections = self.slots.iter().map(|slot| {
             if slot.stopped {
                 return stopped(slot);
@@ -36,15 +43,14 @@ impl Negotiation {
                     pwd: self.transport.local.pwd.clone(),
                 }),
                 fingerprint: None,
-                // RFC 8842 5.2, 5.3: offers leave the role open; we answer as the DTLS server.
-                setup: Some(if role == Role::Offer { Setup::ActPass } else { Setup::Passive }),
+                setup: Some(setup),
             };
             section
         });
         let description = SessionDescription {
             origin: self.origin,
             bundle,
-            ice_lite: true,
+            ice_lite: self.transport.caller() == Caller::Client,
             extmap_allow_mixed,
             transport: Transport { fingerprint: self.fingerprint(), ..Transport::default() },
             sections: sections.collect(),

@@ -14,12 +14,21 @@ pub enum NegotiationError {
     /// No certificate fingerprint where a section is live.
     #[error("the session description has no a=fingerprint")]
     MissingFingerprint,
-    /// The client wants us to be the DTLS client, which we never are.
-    #[error("a=setup:passive is not supported: the server is always the passive side")]
+    /// The client wants us to be the DTLS client, which we are only where we call out.
+    #[error(
+        "a=setup:passive is not supported: the server is the passive side, except in sessions made with thirdparty=true"
+    )]
     PassiveClient,
     /// The client is ICE-lite too, so nobody would send checks.
-    #[error("a=ice-lite is not supported: the server is the lite side")]
+    #[error(
+        "a=ice-lite is not supported: the server is the lite side, except in sessions made with thirdparty=true"
+    )]
     LiteClient,
+    /// We call out, and nobody says where to.
+    #[error(
+        "the session description has no candidate over UDP with an address in numbers, so there is nobody to call"
+    )]
+    MissingCandidates,
     /// Another certificate on an association that stays.
     #[error("a=fingerprint changed without new ICE credentials")]
     FingerprintChanged,
@@ -45,7 +54,7 @@ impl NegotiationError {
     #[must_use]
     pub fn subcode(&self) -> &'static str {
         match self {
-            Self::Sdp(_) | Self::MissingIce | Self::MissingFingerprint => "bad_sdp",
+            Self::Sdp(_) | Self::MissingIce | Self::MissingFingerprint | Self::MissingCandidates => "bad_sdp",
             Self::PassiveClient | Self::LiteClient => "unsupported_role",
             Self::FingerprintChanged => "fingerprint_changed",
             Self::Sections(_) => "m_line_mismatch",

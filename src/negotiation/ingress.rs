@@ -195,12 +195,15 @@ impl IngressLines {
                 _ => stopped(line),
             });
         }
+        if let Some(first) = sections.first_mut() {
+            first.candidates.clone_from(&remote.candidates);
+        }
         let live = sections.iter().filter(|section| !section.rejected);
         let description = SessionDescription {
             // No version: the text is the same as long as what it says is.
             origin: Origin { id, version: 1 },
             bundle: live.map(|section| section.mid.clone()).collect(),
-            ice_lite: false,
+            ice_lite: remote.lite,
             extmap_allow_mixed: true,
             transport: Transport {
                 ice: Some(remote.ice.clone()),

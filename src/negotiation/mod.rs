@@ -46,6 +46,7 @@ pub use media::{
     AnswerSummary, EndedSlot, KeepAlive, LocalTransport, OfferSummary, Place, PublishedCodec, PublishedMedia,
     RemoteSource, SectionState, SectionSummary,
 };
+pub use transport::Caller;
 
 use crate::ids::IceCredentials;
 use crate::rtp::MediaKind;
@@ -128,6 +129,15 @@ impl Negotiation {
     pub fn with_keep_alive(mut self, keep_alive: KeepAlive) -> Self {
         self.keep_alive = keep_alive;
         self
+    }
+
+    /// Has us make the connection to another server: a full ICE agent in place of a lite one (RFC 8445 2.5), with the
+    /// addresses of its own that it was made with.
+    #[must_use]
+    pub fn calling(mut self) -> Self {
+        self.transport.call();
+        // Other servers need no line that keeps their transport, and some take no data channels.
+        self.with_keep_alive(KeepAlive::None)
     }
 
     /// Tells whether an offer of ours waits for its answer.

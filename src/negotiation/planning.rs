@@ -23,6 +23,7 @@ impl Negotiation {
                 generation: self.transport.generation,
                 local: self.transport.local.clone(),
                 ingress_offer: ingress_offer.unwrap_or_default(),
+                agent: self.transport.agent,
                 takes_media: !ingress.is_empty(),
             },
             ingress,

@@ -6,7 +6,8 @@
 
 use super::error::NegotiationError;
 use crate::ids::IceCredentials;
-use crate::sdp::{Fingerprint, Ice, SessionDescription, Setup};
+use crate::plan::IceAgent;
+use crate::sdp::{CANDIDATES_MAX, Candidate, Fingerprint, Ice, SessionDescription, Setup};
 
 /// The client's side of a transport, from the first live section of its description.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +15,29 @@ pub(super) struct RemoteTransport {
     pub(super) ice: Ice,
     pub(super) fingerprint: Fingerprint,
     pub(super) setup: Setup,
+    /// Whether it waits for checks (RFC 8445 2.5); only where we call out.
+    pub(super) lite: bool,
+    /// Where it can be reached; only where we call out.
+    pub(super) candidates: Vec<Candidate>,
+}
+
+/// Who makes the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The client: it makes checks, and we wait for them.
+    Client,
+    /// We do: the other side may be a server that waits as well.
+    Us,
 }
 
 impl RemoteTransport {
     /// Reads it from a description; `None` if every section is rejected.
-    pub(super) fn of(description: &SessionDescription) -> Result<Option<Self>, NegotiationError> {
-        if description.ice_lite {
+    pub(super) fn of(
+        description: &SessionDescription,
+        caller: Caller,
+    ) -> Result<Option<Self>, NegotiationError> {
+        let we_call = caller == Caller::Us;
+        if description.ice_lite && !we_call {
             return Err(NegotiationError::LiteClient);
         }
         let Some(section) = description.sections.iter().find(|section| !section.rejected) else {
@@ -28,15 +46,31 @@ impl RemoteTransport {
         let transport = &section.transport;
         let ice = transport.ice.clone().filter(|ice| !ice.ufrag.is_empty() && !ice.pwd.is_empty());
         let setup = transport.setup.unwrap_or(Setup::ActPass);
-        if setup == Setup::Passive {
+        if setup == Setup::Passive && !we_call {
             return Err(NegotiationError::PassiveClient);
         }
         Ok(Some(Self {
             ice: ice.ok_or(NegotiationError::MissingIce)?,
             fingerprint: transport.fingerprint.clone().ok_or(NegotiationError::MissingFingerprint)?,
             setup,
+            lite: description.ice_lite,
+            candidates: if we_call { candidates(description)? } else { Vec::new() },
         }))
     }
+}
+
+/// Where the other side can be reached, each address once.
+fn candidates(description: &SessionDescription) -> Result<Vec<Candidate>, NegotiationError> {
+    let mut found: Vec<Candidate> = Vec::new();
+    for section in description.sections.iter().filter(|section| !section.rejected) {
+        for candidate in &section.candidates {
+            let is_new = found.iter().all(|known| known.address != candidate.address);
+            if is_new && found.len() < CANDIDATES_MAX {
+                found.push(*candidate);
+            }
+        }
+    }
+    if found.is_empty() { Err(NegotiationError::MissingCandidates) } else { Ok(found) }
 }
 
 /// The present transport.
@@ -45,22 +79,48 @@ pub(super) struct TransportState {
     pub(super) generation: u32,
     pub(super) local: IceCredentials,
     pub(super) remote: Option<RemoteTransport>,
+    caller: Caller,
+    /// Our part in ICE: lite, unless we call.
+    pub(super) agent: IceAgent,
     /// The mid that tags it.
     tag: String,
 }
 
 impl TransportState {
     pub(super) fn new(local: IceCredentials) -> Self {
-        Self { generation: 0, local, remote: None, tag: String::new() }
+        let (caller, agent) = (Caller::Client, IceAgent::Lite);
+        Self { generation: 0, local, remote: None, caller, agent, tag: String::new() }
+    }
+
+    /// Has us make the connection.
+    pub(super) fn call(&mut self) {
+        (self.caller, self.agent) = (Caller::Us, IceAgent::Controlling);
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// Whether the other side waits for the DTLS handshake, so that we begin it (RFC 8842 5).
+    pub(super) fn begins_dtls(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.setup == Setup::Passive)
     }
 
     /// Takes a client's offer. New credentials of ours can still be told in the answer.
     pub(super) fn take_offer(
         &mut self,
-        remote: RemoteTransport,
+        mut remote: RemoteTransport,
         tag: &str,
         mint: &mut dyn FnMut() -> IceCredentials,
     ) -> Result<(), NegotiationError> {
+        if self.caller == Caller::Us && remote.setup == Setup::ActPass {
+            // RFC 5763 5: who answers had better begin, and a server that waits for checks waits for the handshake as well.
+            remote.setup = Setup::Passive;
+        }
+        // RFC 8445 6.1.1: of two full agents the one that offers controls, as long as the connection lasts.
+        if self.caller == Caller::Us && self.remote.is_none() && !remote.lite {
+            self.agent = IceAgent::Controlled;
+        }
         if self.change(remote, tag)?.new_credentials {
             self.local = mint();
         }
@@ -91,7 +151,8 @@ impl TransportState {
             if certificate && !restarted {
                 return Err(NegotiationError::FingerprintChanged);
             }
-            if self.tag != tag || certificate {
+            // A server that we call keeps its ports whatever section goes.
+            if (self.tag != tag && self.caller == Caller::Client) || certificate {
                 self.generation = self.generation.saturating_add(1);
             }
             // RFC 8445 9: a restart changes the credentials of both sides.
@@ -116,6 +177,8 @@ mod tests {
             ice: Ice { ufrag: ufrag.to_owned(), pwd: "p".to_owned() },
             fingerprint: Fingerprint { hash: "sha-256".to_owned(), value: fingerprint.to_owned() },
             setup: Setup::ActPass,
+            lite: false,
+            candidates: Vec::new(),
         }
     }
 

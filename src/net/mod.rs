@@ -1,12 +1,13 @@
 //! The only sockets of the media path: datagrams in, datagrams out, nothing else.
 //!
-//! Owns the TCP connections ([`tcp`]) and the UDP sockets of one shard and the two ways to drive them: [`uring`] (a ring of its own) and [`mmsg`]
-//! (readiness with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests. Must not know what a
-//! datagram means, who a session is, or that there are shards at all. Bounds: a fixed number of receive buffers per
+//! Owns the UDP sockets of one shard and the two ways to drive them, [`uring`] (a ring of its own) and [`mmsg`] (readiness
+//! with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests; beside them the TCP connections ([`tcp`])
+//! and the sockets of sessions that call out ([`dialled`]). Must not know what a datagram means, who a session is, or that there are shards at all. Bounds: a fixed number of receive buffers per
 //! driver, a fixed arena per [`Outbox`]. A received [`Datagram`] goes on to the shard's demultiplexer; what comes
 //! back in an [`Outbox`] leaves here.
 
 mod ancillary;
+pub mod dialled;
 pub mod host;
 pub mod local;
 pub mod mmsg;
@@ -19,6 +20,7 @@ pub mod tcp;
 pub mod udp;
 pub mod uring;
 pub mod wake;
+mod watch;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -28,7 +30,8 @@ pub use outbox::Outbox;
 pub use probe::IoKind;
 pub use wake::Waker;
 
-/// Position of a socket in the list that the driver was made from; from [`tcp::FIRST_LISTENER`] on, a TCP listener.
+/// Position of a socket in the list that the driver was made from; from [`dialled::FIRST_DIALLED`] on, a socket of one
+/// session, and from [`tcp::FIRST_LISTENER`] on, a TCP listener.
 pub type SocketIndex = u16;
 
 /// Sockets that one driver takes at most: one for each local address of the machine.

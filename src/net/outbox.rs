@@ -12,7 +12,7 @@
 use std::net::SocketAddr;
 
 use super::SocketIndex;
-use super::tcp::FIRST_LISTENER;
+use super::dialled::FIRST_DIALLED;
 
 /// Segments of one send at most: older kernels refuse more than 64.
 pub const SEGMENTS_MAX: usize = 64;
@@ -56,8 +56,8 @@ pub struct Outbox {
     offered: usize,
     datagrams: usize,
     transmits: Vec<Transmit>,
-    /// Some of them are for TCP connections.
-    framed: bool,
+    /// Some of them do not leave by a socket of the driver.
+    aside: bool,
 }
 
 impl Outbox {
@@ -70,7 +70,7 @@ impl Outbox {
             offered: 0,
             datagrams: 0,
             transmits: Vec::with_capacity(TRANSMITS_MAX),
-            framed: false,
+            aside: false,
         }
     }
 
@@ -106,7 +106,7 @@ impl Outbox {
         match self.transmits.last_mut() {
             Some(last) if extends(last, socket, destination, len) => last.len += len,
             _ => {
-                self.framed |= socket >= FIRST_LISTENER;
+                self.aside |= socket >= FIRST_DIALLED;
                 self.transmits.push(Transmit { socket, destination, start, len, segment: len });
             }
         }
@@ -124,9 +124,10 @@ impl Outbox {
         self.transmits.is_empty()
     }
 
-    /// Tells whether some of it is for TCP connections, which [`Connections::send`](super::tcp::Connections::send) takes.
-    pub fn has_framed(&self) -> bool {
-        self.framed
+    /// Tells whether some of it leaves by no socket of the driver but by what stands beside it: TCP connections
+    /// ([`tcp`](super::tcp)) and dialled sockets ([`dialled`](super::dialled)).
+    pub fn has_aside(&self) -> bool {
+        self.aside
     }
 
     /// Returns the number of datagrams to be sent.
@@ -150,7 +151,7 @@ impl Outbox {
         self.offered = 0;
         self.datagrams = 0;
         self.transmits.clear();
-        self.framed = false;
+        self.aside = false;
     }
 
     /// Returns the bytes of `piece`.
@@ -209,8 +210,7 @@ impl Pieces {
         transmits: &[Transmit],
         segments: impl Fn(SocketIndex) -> bool,
     ) -> Option<Piece> {
-        // What is for TCP connections does not leave by a UDP socket.
-        while transmits.get(self.transmit).is_some_and(|transmit| transmit.socket >= FIRST_LISTENER) {
+        while transmits.get(self.transmit).is_some_and(|transmit| transmit.socket >= FIRST_DIALLED) {
             self.transmit += 1;
         }
         let transmit = transmits.get(self.transmit)?;

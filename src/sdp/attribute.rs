@@ -1,8 +1,10 @@
 //! Reads the `a=` lines of a section one by one.
 
+use std::net::SocketAddr;
+
 use super::{
-    ATTRIBUTES_MAX, Direction, Extmap, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section,
-    SectionKind, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    ATTRIBUTES_MAX, CANDIDATES_MAX, Candidate, Direction, Extmap, Fingerprint, Ice, Msid, Payload, Rid,
+    RidDirection, Section, SectionKind, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
 /// Most feedback lines that are kept of one payload type.
@@ -38,6 +40,7 @@ impl AttributeSink {
             "msid" => section.msid = Some(msid(value)),
             "sctp-port" => section.sctp_port = value.trim().parse().ok(),
             "max-message-size" => section.max_message_size = value.trim().parse().ok(),
+            "candidate" => candidate(section, value),
             "rtcp-mux" => section.rtcp_mux = true,
             "rtcp-rsize" => section.rtcp_rsize = true,
             _ => {
@@ -276,4 +279,18 @@ fn push<T>(list: &mut Vec<T>, value: T, what: &str) -> Result<(), String> {
     }
     list.push(value);
     Ok(())
+}
+
+/// Takes a candidate that we can send checks to: UDP, component 1, an address in numbers. Others are of no use.
+fn candidate(section: &mut Section, value: &str) {
+    let mut words = value.split_ascii_whitespace();
+    let (_foundation, component, protocol) = (words.next(), words.next(), words.next());
+    let is_ours = component == Some("1") && protocol.is_some_and(|name| name.eq_ignore_ascii_case("udp"));
+    let priority = words.next().and_then(|word| word.parse().ok());
+    let ip = words.next().and_then(|word| word.parse().ok());
+    let port = words.next().and_then(|word| word.parse().ok()).filter(|port| *port != 0);
+    let (Some(priority), Some(ip), Some(port), true) = (priority, ip, port, is_ours) else { return };
+    if section.candidates.len() < CANDIDATES_MAX {
+        section.candidates.push(Candidate { address: SocketAddr::new(ip, port), priority, tcp: false });
+    }
 }

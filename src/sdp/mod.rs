@@ -25,6 +25,8 @@ pub const SECTIONS_MAX: usize = 512;
 pub const PAYLOADS_MAX: usize = 256;
 /// Most `a=extmap`, `a=ssrc` sources, `a=ssrc-group`, `a=rid` or layers of one section, each.
 pub const ATTRIBUTES_MAX: usize = 128;
+/// Most candidates of one section that are read; each is sent checks to.
+pub const CANDIDATES_MAX: usize = 16;
 /// Longest value of one attribute that is kept, bytes.
 pub const VALUE_BYTES_MAX: usize = 4096;
 

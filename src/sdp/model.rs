@@ -173,7 +173,7 @@ pub struct Section {
     pub rtcp_mux: bool,
     /// `a=rtcp-rsize` (RFC 5506).
     pub rtcp_rsize: bool,
-    /// Candidates to print; those of clients are not read, since the address is learnt from checks.
+    /// Candidates: those over UDP with an address in numbers are read.
     pub candidates: Vec<Candidate>,
     /// `a=end-of-candidates` (RFC 8838 8.2).
     pub end_of_candidates: bool,
@@ -341,7 +341,7 @@ pub struct Msid {
 /// A host candidate (RFC 8839 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// Transport address as clients reach it.
+    /// Transport address as the other side reaches it.
     pub address: SocketAddr,
     /// Priority (RFC 8445 5.1.2.1).
     pub priority: u32,

@@ -16,7 +16,7 @@ use str0m::crypto::dtls::{
     ProtocolVersion, SrtpProfile,
 };
 
-use crate::srtp::Profile;
+use crate::srtp::{Profile, Role};
 
 /// Keying material of one finished handshake and the profile it is for.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct ExportedKeys {
     pub(super) material: KeyingMaterial,
     /// The negotiated protection profile.
     pub(super) profile: Profile,
+    /// Our side of the handshake: the server, unless the far end is one that waits.
+    pub(super) role: Role,
 }
 
 /// Where the keys of one handshake arrive, once, and from where they go on to the engine when it needs them.
@@ -157,12 +159,13 @@ impl DtlsInstance for Instance {
         {
             return DtlsOutput::KeyingMaterial(material, profile);
         }
+        let role = if self.dtls.is_active() { Role::Client } else { Role::Server };
         match self.dtls.poll_output(buf) {
             DtlsOutput::KeyingMaterial(material, negotiated) => {
                 if let (Some(keys), Some(profile)) = (&self.keys, profile(negotiated)) {
                     // A second export on one association would be a second handshake; the first one stands.
                     let material = KeyingMaterial::new(&material);
-                    let _already_set = keys.exported.set(ExportedKeys { material, profile });
+                    let _already_set = keys.exported.set(ExportedKeys { material, profile, role });
                 }
                 if self.engine_needs_keys() {
                     return DtlsOutput::KeyingMaterial(material, negotiated);

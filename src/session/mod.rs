@@ -19,6 +19,7 @@ mod setup;
 mod transport;
 mod wires;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::media::KeyframeRequestKind;
@@ -33,7 +34,7 @@ pub use transport::{Carrier, Path, binding_request};
 
 use self::channels::Channels;
 use self::ingress::Collector;
-use self::transport::{EngineError, Feed, Transport, Turn};
+use self::transport::{Accepted, EngineError, Feed, Transport, Turn};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
 use crate::plan::{ChannelPlan, EgressPlan, IngressPlan, TransportPlan};
@@ -71,6 +72,8 @@ pub struct Session {
     successor: Option<(Box<Transport>, Instant)>,
     plan: Option<TransportPlan>,
     transports: u32,
+    /// Our addresses, when it calls out by sockets of its own.
+    dialled: Box<[SocketAddr]>,
     paths: Vec<(Path, u32)>,
     ingress: Vec<IngressSection>,
     collector: Collector,
@@ -86,7 +89,9 @@ pub struct Session {
 
 impl Session {
     /// Makes a session that waits for its first plan.
-    pub fn new(id: SessionId, now: Instant) -> Self {
+    ///
+    /// One that calls out to another server has addresses of its own (`dialled`); one that is called has none.
+    pub fn new(id: SessionId, dialled: Box<[SocketAddr]>, now: Instant) -> Self {
         Self {
             id,
             created: now,
@@ -94,6 +99,7 @@ impl Session {
             successor: None,
             plan: None,
             transports: 0,
+            dialled,
             paths: Vec::new(),
             ingress: Vec::new(),
             collector: Collector::default(),
@@ -128,6 +134,11 @@ impl Session {
         self.paths.iter().map(|(path, _)| *path)
     }
 
+    /// Our addresses, when it calls out by sockets of its own.
+    pub fn dialled(&self) -> &[SocketAddr] {
+        &self.dialled
+    }
+
     /// Credentials under which the client may check connectivity at present.
     pub fn credentials(&self) -> impl Iterator<Item = &IceCredentials> {
         let successor = self.successor.as_ref().map(|(transport, _)| transport);
@@ -155,7 +166,7 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), SessionError> {
-        let parts = setup.parts();
+        let parts = setup.parts(&self.dialled);
         match (&mut self.present, &mut self.successor) {
             (None, _) => {
                 self.present = Some(Box::new(Transport::new(&parts, &plan, now)?));
@@ -164,6 +175,11 @@ impl Session {
             (Some(present), _) if present.generation() == plan.generation => present.apply(&plan)?,
             (_, Some((successor, _))) if successor.generation() == plan.generation => {
                 successor.apply(&plan)?
+            }
+            // Its ports are for one association only, and the far end has begun the next.
+            _ if !self.dialled.is_empty() => {
+                self.present = Some(Box::new(Transport::new(&parts, &plan, now)?));
+                self.transports += 1;
             }
             _ => {
                 self.successor =
@@ -285,6 +301,29 @@ impl Session {
         Ok(())
     }
 
+    /// Takes what came by a socket of this session's own: the engine, a full agent, knows which checks are its own and
+    /// which addresses they have proven, and the pair that it has settled on is the path of media.
+    ///
+    /// # Errors
+    /// The reason for which the datagram was dropped.
+    pub fn handle_dialled(
+        &mut self,
+        path: Path,
+        contents: &[u8],
+        setup: &SessionSetup,
+        now: Instant,
+        out: &mut SessionOutput,
+    ) -> Result<(), DropReason> {
+        let Some(transport) = self.present.as_deref() else { return Err(DropReason::UnknownSource) };
+        match transport.accepts(path, contents, now) {
+            Accepted::Check => self
+                .run(Which::Present, Feed::Datagram(path, contents), setup, now, out)
+                .map_err(|_| DropReason::Refused),
+            Accepted::Proven => self.handle_datagram(path, contents, setup, now, out),
+            Accepted::No(reason) => Err(reason),
+        }
+    }
+
     /// Forgets an address that can no longer be reached: its TCP connection is over.
     pub fn forget_path(&mut self, path: Path) {
         self.paths.retain(|(known, _)| *known != path);
@@ -340,6 +379,9 @@ impl Session {
         self.channels.handle_timeout(now, &mut out.channels);
         let Some(tick) = self.next_tick.filter(|tick| *tick <= now) else { return Ok(false) };
         self.next_tick = Some((tick + TICK).max(now));
+        if self.present.as_ref().is_some_and(|transport| transport.has_consent()) {
+            self.last_authentic = now;
+        }
         self.egress.iter_mut().flatten().for_each(EgressStream::tick);
         Ok(true)
     }
@@ -563,7 +605,7 @@ impl Session {
             return Ok(());
         }
         let Some(plan) = &self.plan else { return Ok(()) };
-        let parts = setup.parts();
+        let parts = setup.parts(&self.dialled);
         self.present = Some(Box::new(Transport::new(&parts, plan, now)?));
         self.transports += 1;
         Ok(())

@@ -48,12 +48,16 @@ pub struct SessionSetup {
 }
 
 impl SessionSetup {
-    /// What a transport needs of it.
-    pub(super) fn parts(&self) -> TransportSetup<'_> {
-        TransportSetup {
-            candidates: &self.candidates,
-            tcp_candidates: &self.tcp_candidates,
-            certificate: &self.certificate.0,
+    /// What a transport needs of it; a session that calls out has its own addresses.
+    pub(super) fn parts<'a>(&'a self, dialled: &'a [SocketAddr]) -> TransportSetup<'a> {
+        let certificate = &self.certificate.0;
+        if dialled.is_empty() {
+            return TransportSetup {
+                candidates: &self.candidates,
+                tcp_candidates: &self.tcp_candidates,
+                certificate,
+            };
         }
+        TransportSetup { candidates: dialled, tcp_candidates: &[], certificate }
     }
 }

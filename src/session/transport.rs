@@ -15,13 +15,15 @@ use str0m::ice::StunMessage;
 use str0m::media::{Frequency, KeyframeRequestKind};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
-use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
+use str0m::stats::CandidatePairStats;
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::channels::Message;
 use super::dtls::{self, KeyExchange};
 use super::wires::{WireEvent, Wires};
+use crate::drop::DropReason;
 use crate::ids::IceCredentials;
-use crate::plan::{ChannelPlan, TransportPlan};
+use crate::plan::{ChannelPlan, IceAgent, TransportPlan};
 use crate::srtp::{Profile, SrtcpReceiver, SrtcpSender, SrtpSender};
 
 /// Payload type slots under which client video codecs are shown to the engine, and their retransmissions.
@@ -31,6 +33,9 @@ const SLOTS: u8 = 16;
 
 /// The most outputs that one input may cause before the engine is taken for broken.
 const OUTPUT_BUDGET: usize = 4096;
+
+/// How often a full agent tells which pair of addresses it has settled on.
+const PAIR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes that the engine buffers for all data channels: room for a message of the largest size beside another.
 const SEND_BUFFER_BYTES: usize = 2 * super::channels::MESSAGE_BYTES_MAX;
@@ -83,6 +88,16 @@ pub(super) trait Drain {
     fn wire(&mut self, event: WireEvent);
 }
 
+/// What a full agent makes of a datagram.
+pub(super) enum Accepted {
+    /// A check of the far end, or the answer to one of ours.
+    Check,
+    /// From a proven address.
+    Proven,
+    /// Neither.
+    No(DropReason),
+}
+
 /// What is fed to the engine.
 pub(super) enum Feed<'a> {
     Nothing,
@@ -108,7 +123,10 @@ pub(super) struct Transport {
     credentials: Vec<IceCredentials>,
     ingress_offer: String,
     generation: u32,
+    agent: IceAgent,
     path: Option<Path>,
+    /// Whether the far end of a full agent answers its checks.
+    consented: bool,
     timeout: Option<Instant>,
     closed: bool,
     wires: Wires,
@@ -130,7 +148,7 @@ impl Transport {
     ) -> Result<Self, EngineError> {
         let exchange = Arc::new(KeyExchange::default());
         dtls::announce(Arc::clone(&exchange));
-        let mut rtc = config(setup.certificate, &plan.local).build(now);
+        let mut rtc = config(setup.certificate, plan).build(now);
         let udp = setup.candidates.iter().map(|address| (address, "udp"));
         let tcp = setup.tcp_candidates.iter().map(|address| (address, "tcp"));
         for (address, protocol) in udp.chain(tcp) {
@@ -145,7 +163,9 @@ impl Transport {
             credentials: Vec::new(),
             ingress_offer: String::new(),
             generation: plan.generation,
+            agent: plan.agent,
             path: None,
+            consented: false,
             timeout: Some(now),
             closed: false,
             wires: Wires::default(),
@@ -165,12 +185,17 @@ impl Transport {
             self.rtc.sdp_api().accept_offer(offer)?;
             self.ingress_offer.clone_from(&plan.ingress_offer);
         }
+        if plan.agent != IceAgent::Lite {
+            // The engine only ever answers, so it would leave that to the far end.
+            self.rtc.direct_api().set_ice_controlling(plan.agent == IceAgent::Controlling);
+        }
         // After a restart by the client the engine makes up credentials; ours name the owner and are in the answer.
         let mut direct = self.rtc.direct_api();
         if direct.local_ice_credentials().ufrag != plan.local.ufrag {
             direct.set_local_ice_credentials(creds(&plan.local));
         }
-        if self.credentials.last() != Some(&plan.local) {
+        // On its own sockets the engine looks at checks itself.
+        if plan.agent == IceAgent::Lite && self.credentials.last() != Some(&plan.local) {
             self.credentials.push(plan.local.clone());
             // A client restarts one at a time; the credentials before the last restart are still in flight.
             if self.credentials.len() > 2 {
@@ -262,8 +287,14 @@ impl Transport {
                 Output::Transmit(transmit) => {
                     let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
                     let path = Path { carrier, local: transmit.source, remote: transmit.destination };
+                    // All but checks go to the pair that a full agent has settled on.
+                    if self.agent != IceAgent::Lite && !is_check(&transmit.contents) {
+                        self.path = Some(path);
+                    }
                     drain.transmit(path, &transmit.contents);
                 }
+                Output::Event(Event::PeerStats(stats)) => self.follow_pair(stats.selected_candidate_pair),
+                Output::Event(Event::IceConnectionStateChange(state)) => self.follow_state(state),
                 Output::Event(Event::RtpPacket(packet)) => drain.packet(&mut self.rtc, packet),
                 Output::Event(Event::Closed) => {
                     self.closed = true;
@@ -279,6 +310,47 @@ impl Transport {
             }
         }
         Err(EngineError::Restless)
+    }
+
+    /// Whether the far end of a full agent answers its checks; a client is heard by its own.
+    pub(super) fn has_consent(&self) -> bool {
+        self.consented
+    }
+
+    /// Whether a full agent takes a datagram: a check that holds what only the far end knows, or anything else from an
+    /// address that a check has proven.
+    pub(super) fn accepts(&self, path: Path, contents: &[u8], now: Instant) -> Accepted {
+        let is_check = is_check(contents);
+        if is_check && stun_message(contents).is_none() {
+            return Accepted::No(DropReason::BadStun);
+        }
+        let Ok(receive) = Receive::new(Protocol::Udp, path.remote, path.local, contents) else {
+            return Accepted::No(DropReason::UnknownProtocol);
+        };
+        match (self.rtc.accepts(&Input::Receive(now, receive)), is_check) {
+            (true, true) => Accepted::Check,
+            (true, false) => Accepted::Proven,
+            (false, true) => Accepted::No(DropReason::BadIntegrity),
+            (false, false) => Accepted::No(DropReason::UnknownSource),
+        }
+    }
+
+    /// Follows the pair of addresses that a full agent has settled on, while the far end consents (RFC 7675 5.1).
+    fn follow_pair(&mut self, pair: Option<CandidatePairStats>) {
+        if let Some(pair) = pair.filter(|_| self.consented) {
+            self.path =
+                Some(Path { carrier: Carrier::Udp, local: pair.local.addr, remote: pair.remote.addr });
+        }
+    }
+
+    fn follow_state(&mut self, state: IceConnectionState) {
+        if self.agent == IceAgent::Lite {
+            return;
+        }
+        self.consented = state.is_connected();
+        if !self.consented {
+            self.path = None;
+        }
     }
 
     /// Opens a data channel with an agreed id, unless it is there. Returns whether it is open already.
@@ -311,7 +383,7 @@ impl Transport {
             return false;
         }
         let Some(exported) = self.exchange.exported() else { return false };
-        let Ok(derived) = crate::srtp::derive(exported.profile, &exported.material) else {
+        let Ok(derived) = crate::srtp::derive_as(exported.role, exported.profile, &exported.material) else {
             return false;
         };
         self.keys = Some(Box::new(Keys {
@@ -333,13 +405,15 @@ fn creds(credentials: &IceCredentials) -> IceCreds {
 /// It drops packets whose payload type it did not match, and matches by format parameters; it needs no more of
 /// a video codec than its clock rate and its retransmission link. So each video payload type of a client is
 /// shown to it as one of [`SLOTS`] profiles of a single codec, and the true names stay with negotiation.
-fn config(certificate: &DtlsCert, credentials: &IceCredentials) -> RtcConfig {
+fn config(certificate: &DtlsCert, plan: &TransportPlan) -> RtcConfig {
+    let is_lite = plan.agent == IceAgent::Lite;
     let mut config = RtcConfig::new()
         .set_crypto_provider(dtls::provider())
         .set_dtls_cert(certificate.clone())
-        .set_ice_lite(true)
+        .set_ice_lite(is_lite)
+        .set_stats_interval((!is_lite).then_some(PAIR_INTERVAL))
         .set_rtp_mode(true)
-        .set_local_ice_credentials(creds(credentials))
+        .set_local_ice_credentials(creds(&plan.local))
         .set_sctp_max_buffered_amount(SEND_BUFFER_BYTES)
         .set_rtcp_report_interval_audio(Duration::from_secs(1))
         .clear_codecs()
@@ -363,8 +437,17 @@ fn config(certificate: &DtlsCert, credentials: &IceCredentials) -> RtcConfig {
 ///
 /// `None` when the bytes are no STUN binding request with a user name (RFC 8445 7.2.2).
 pub fn binding_request(contents: &[u8]) -> Option<(StunMessage<'_>, &str)> {
-    // The parser has not seen all the bytes that a stranger can make up; a failure in it is a bad message.
-    let parsed = std::panic::catch_unwind(|| StunMessage::parse(contents).ok()).ok()??;
+    let parsed = stun_message(contents)?;
     let ours = parsed.username()?.split_once(':')?.0;
     parsed.is_binding_request().then_some((parsed, ours))
+}
+
+fn stun_message(contents: &[u8]) -> Option<StunMessage<'_>> {
+    // The parser has not seen all the bytes that a stranger can make up; a failure in it is a bad message.
+    std::panic::catch_unwind(|| StunMessage::parse(contents).ok()).ok()?
+}
+
+/// Whether a datagram is STUN rather than DTLS, RTP or RTCP (RFC 7983 7).
+fn is_check(contents: &[u8]) -> bool {
+    contents.first().is_some_and(|first| *first < 4)
 }

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::demux::{Protocol, Source, protocol_of};
+use super::dialled::is_dialled;
 use super::mailbox::PeerMessage;
 use super::sessions::SessionKey;
 use super::{DATAGRAM_BYTES_MAX, Shard, path_of, socket_of};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
-use crate::net::tcp::FIRST_LISTENER;
+use crate::net::dialled::FIRST_DIALLED;
 use crate::net::{Outbox, SocketIndex};
 use crate::session::{Binding, Path, binding_request};
 
@@ -71,6 +72,10 @@ impl Shard {
             Err(DropReason::Size)
         } else {
             match protocol_of(datagram) {
+                Some(_) if is_dialled(arrival.source.socket) => {
+                    let Source { socket, address } = arrival.source;
+                    self.handle_dialled(now, socket, address, datagram, outbox)
+                }
                 None => Err(DropReason::UnknownProtocol),
                 Some(Protocol::Stun) => self.handle_check(now, arrival, datagram, outbox),
                 Some(Protocol::Dtls | Protocol::Rtp) => self.handle_proven(now, arrival, datagram, outbox),
@@ -176,12 +181,14 @@ impl Shard {
 
     /// Whether all shards receive on this socket's port. A connection belongs to one shard for good.
     fn is_shared(&mut self, socket: SocketIndex) -> bool {
-        socket < FIRST_LISTENER && self.mailbox.handover().is_in_use()
+        socket < FIRST_DIALLED && self.mailbox.handover().is_in_use()
     }
 
     /// Gives up an address of a session, unless another session has proven it since.
     pub(super) fn forget_path(&mut self, path: Path, session: SessionKey) {
-        if let Some(socket) = socket_of(&self.setup, path) {
+        if let Some(socket) =
+            socket_of(&self.setup, &self.dialled, path).filter(|socket| !is_dialled(*socket))
+        {
             self.forget_source(Source { socket, address: path.remote }, session);
         }
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::ids::{PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
+pub use crate::net::dialled::DialledSocket;
 use crate::plan::SessionPlan;
 
 /// What control asks of a shard. Delivered in order, never lost.
@@ -18,6 +19,8 @@ pub enum Command {
     Open {
         /// Its id, whose shard is this one.
         session: SessionId,
+        /// Sockets of its own, if it calls out to another server; otherwise a client calls it by those of the shard.
+        dialled: Vec<DialledSocket>,
     },
     /// Brings a session to the given plan.
     Configure {

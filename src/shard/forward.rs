@@ -68,7 +68,7 @@ impl Shard {
                 packets.for_each(|_| self.counters.drop(DropReason::SubscriberNotReady));
                 continue;
             };
-            let Some(socket) = socket_of(&self.setup, outlet.path) else { continue };
+            let Some(socket) = socket_of(&self.setup, &self.dialled, outlet.path) else { continue };
             for entry in publication.state.batch() {
                 let rewritten = match slot.state.rewrite(&publication.state, entry) {
                     Forwarding::Forward(rewritten) => rewritten,
@@ -116,7 +116,7 @@ impl Shard {
             session.session.seal_again(stream, &outgoing(&rewritten), rtx, &cached.packet, space)
         });
         let Some((path, len)) = sealed else { return };
-        let Some(socket) = socket_of(&self.setup, path) else { return };
+        let Some(socket) = socket_of(&self.setup, &self.dialled, path) else { return };
         outbox.commit(socket, path.remote, len);
         self.counters.retransmissions[0] += 1;
     }
@@ -132,7 +132,7 @@ impl Shard {
             let Some((path, len)) = session.session.seal_report(slot.stream, clock, now, space) else {
                 continue;
             };
-            if let Some(socket) = socket_of(&self.setup, path) {
+            if let Some(socket) = socket_of(&self.setup, &self.dialled, path) {
                 outbox.commit(socket, path.remote, len);
             }
         }

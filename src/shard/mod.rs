@@ -12,6 +12,7 @@ mod channels;
 pub mod command;
 mod configure;
 mod demux;
+mod dialled;
 mod forward;
 mod handover;
 mod ingest;
@@ -33,9 +34,11 @@ use foldhash::fast::RandomState;
 
 pub use self::arrival::Steer;
 use self::channels::Member;
-use self::command::{Command, ConfigureError, EndReason, Event, ShardLimits};
+use self::command::{Command, ConfigureError, DialledSocket, EndReason, Event, ShardLimits};
 pub use self::demux::shard_of_check;
 use self::demux::{Demux, Source};
+pub use self::dialled::Dial;
+use self::dialled::DialledTable;
 use self::mailbox::Mailbox;
 use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
 use self::sessions::{SessionKey, SessionSlot};
@@ -80,6 +83,7 @@ pub struct Shard {
     sessions: Table<SessionSlot>,
     by_id: HashMap<SessionId, SessionKey, RandomState>,
     demux: Demux,
+    dialled: DialledTable,
     publications: Table<PublicationSlot>,
     by_publication: HashMap<PublicationId, PublicationKey, RandomState>,
     subscriptions: Table<SubscriptionSlot>,
@@ -112,6 +116,8 @@ pub struct TableSizes {
     pub paths_elsewhere: usize,
     /// User name fragments.
     pub ufrags: usize,
+    /// Sockets of sessions that call out.
+    pub dialled: usize,
     /// Data channels and groups of them, those with members on other shards included.
     pub hubs: usize,
 }
@@ -133,6 +139,7 @@ impl Shard {
             sessions: Table::default(),
             by_id: HashMap::default(),
             demux: Demux::default(),
+            dialled: DialledTable::default(),
             publications: Table::default(),
             by_publication: HashMap::default(),
             subscriptions: Table::default(),
@@ -172,7 +179,7 @@ impl Shard {
     /// Carries out a command of control.
     pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
         match command {
-            Command::Open { session } => self.open(now, session),
+            Command::Open { session, dialled } => self.open(now, session, dialled),
             Command::Configure { session, plan, reply } => {
                 let result = self.configure(now, session, *plan, outbox);
                 // Control may have given up waiting; the plan is in force all the same.
@@ -255,17 +262,20 @@ impl Shard {
             paths: self.demux.paths(),
             paths_elsewhere: self.demux.elsewhere(),
             ufrags: self.demux.ufrags(),
+            dialled: self.dialled.len(),
             hubs: self.hubs.len(),
         }
     }
 
-    fn open(&mut self, now: Instant, id: SessionId) {
-        if self.sessions.len() >= self.limits.sessions {
+    fn open(&mut self, now: Instant, id: SessionId, dialled: Vec<DialledSocket>) {
+        if self.sessions.len() >= self.limits.sessions || !self.dialled.has_room(dialled.len()) {
             self.counters.drop(DropReason::Overload);
             self.events.push_back(Event::Ended(id, EndReason::NeverConnected));
             return;
         }
-        let key = self.sessions.insert(SessionSlot::new(Session::new(id, now)));
+        let addresses = dialled.iter().map(|socket| socket.address).collect();
+        let key = self.sessions.insert(SessionSlot::new(Session::new(id, addresses, now)));
+        self.dialled.open(key, dialled);
         self.by_id.insert(id, key);
         self.arm_session(key);
     }
@@ -330,7 +340,7 @@ impl Shard {
     }
 
     fn transmit(&mut self, path: Path, contents: &[u8], outbox: &mut Outbox) {
-        let Some(socket) = socket_of(&self.setup, path) else { return };
+        let Some(socket) = socket_of(&self.setup, &self.dialled, path) else { return };
         match outbox.space(contents.len()).and_then(|space| space.get_mut(..contents.len())) {
             Some(space) => {
                 space.copy_from_slice(contents);
@@ -402,6 +412,7 @@ impl Shard {
         for path in slot.session.paths() {
             self.forget_path(path, key);
         }
+        self.dialled.close(slot.session.dialled());
         for ufrag in &slot.ufrags {
             self.demux.unbind_ufrag(ufrag);
         }
@@ -429,12 +440,14 @@ fn path_of(setup: &SessionSetup, Source { socket, address }: Source) -> Option<P
 }
 
 /// The socket or the listener behind our end of a path.
-fn socket_of(setup: &SessionSetup, path: Path) -> Option<SocketIndex> {
+fn socket_of(setup: &SessionSetup, dialled: &DialledTable, path: Path) -> Option<SocketIndex> {
     let (candidates, first) = match path.carrier {
         Carrier::Udp => (&setup.candidates, 0),
         Carrier::Tcp => (&setup.tcp_candidates, FIRST_LISTENER),
     };
-    let index = candidates.iter().position(|candidate| *candidate == path.local)?;
+    let Some(index) = candidates.iter().position(|candidate| *candidate == path.local) else {
+        return dialled.socket_at(&path.local);
+    };
     SocketIndex::try_from(index).ok()?.checked_add(first)
 }
 

@@ -188,7 +188,7 @@ mod tests {
         let now = Instant::now();
         (0..count)
             .map(|_| {
-                let session = Session::new(SessionId([0; 16]), now);
+                let session = Session::new(SessionId([0; 16]), Box::default(), now);
                 TimerOf::Session(table.insert(SessionSlot::new(session)))
             })
             .collect()

@@ -16,8 +16,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::command::{Command, Event, ShardLimits};
 use super::mailbox::Mailbox;
-use super::{Certificate, Shard, ShardSetup, Steer};
+use super::{Certificate, Dial, Shard, ShardSetup, Steer};
 use crate::ids::{NodeKeys, ShardId};
+use crate::net::dialled::Dialled;
 use crate::net::steering::Steering;
 use crate::net::tcp::{Arrival, Connections};
 use crate::net::{Datagram, Driver, IoKind, Outbox, SendReport, Waker, host, sys};
@@ -250,6 +251,7 @@ impl Worker {
             shard: Shard::new(setup, self.mailbox),
             driver,
             connections: Connections::new()?,
+            dialled: Dialled::new()?,
             outbox: Outbox::new(ARENA_BYTES).full_at(SEND_BYTES),
             commands: self.commands,
             arrivals: self.arrivals,
@@ -272,6 +274,7 @@ struct Turn {
     shard: Shard,
     driver: Driver,
     connections: Connections,
+    dialled: Dialled,
     outbox: Outbox,
     commands: Arc<ArrayQueue<Command>>,
     arrivals: Arc<ArrayQueue<Arrival>>,
@@ -300,11 +303,14 @@ impl Turn {
         self.wait(deadline).await;
         let begun = now();
         self.take_in(begun);
-        let (driver, connections, shard) = (&mut self.driver, &mut self.connections, &mut self.shard);
+        self.dial();
+        let (driver, shard) = (&mut self.driver, &mut self.shard);
+        let (connections, dialled) = (&mut self.connections, &mut self.dialled);
         let mut sent = SendReport::default();
         let mut send = |outbox: &mut Outbox| {
-            if outbox.has_framed() {
+            if outbox.has_aside() {
                 sent.add(&connections.send(outbox, begun));
+                sent.add(&dialled.send(outbox));
             }
             sent.add(&driver.send(outbox));
         };
@@ -339,15 +345,31 @@ impl Turn {
         }
     }
 
+    /// Opens and closes the sockets of sessions that call out.
+    fn dial(&mut self) {
+        while let Some(dial) = self.shard.poll_dial() {
+            match dial {
+                Dial::Open(index, socket) => {
+                    if let Err(error) = self.dialled.add(index, socket) {
+                        tracing::warn!(%error, "a socket of a session that calls out is not served");
+                    }
+                }
+                Dial::Close(index) => self.dialled.remove(index),
+            }
+        }
+    }
+
     /// Sleeps until something comes, by a socket, a connection or the waker, or the deadline has passed.
     async fn wait(&mut self, deadline: Instant) {
-        if self.connections.is_empty() {
+        let (connected, dialled) = (!self.connections.is_empty(), !self.dialled.is_empty());
+        if !connected && !dialled {
             return self.driver.wait(Some(deadline)).await;
         }
-        // Either may be dropped half-way: neither loses anything by it.
+        // Each may be dropped half-way: none loses anything by it.
         tokio::select! {
             biased;
-            () = self.connections.ready() => {}
+            () = self.connections.ready(), if connected => {}
+            () = self.dialled.ready(), if dialled => {}
             () = self.driver.wait(Some(deadline)) => {}
         }
     }
@@ -369,7 +391,7 @@ impl Turn {
             return;
         }
         let until = deadline.min(now() + self.busy_poll);
-        while !self.driver.poll() && !self.connections.poll() && now() < until {
+        while !self.driver.poll() && !self.connections.poll() && !self.dialled.poll() && now() < until {
             std::hint::spin_loop();
         }
     }
@@ -394,6 +416,9 @@ impl Turn {
         }
         if !self.connections.is_empty() {
             self.connections.receive(&mut take);
+        }
+        if !self.dialled.is_empty() {
+            self.dialled.receive(&mut take);
         }
         for _ in 0..COMMAND_BUDGET {
             let Some(command) = self.commands.pop() else { break };

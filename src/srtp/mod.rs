@@ -94,7 +94,7 @@ impl fmt::Display for Profile {
 pub enum Role {
     /// Seals with the client's keys.
     Client,
-    /// Seals with the server's keys, as this node always does.
+    /// Seals with the server's keys, as this node does unless it calls out.
     Server,
 }
 
@@ -165,7 +165,7 @@ pub struct Contexts {
     pub rtcp_receiver: SrtcpReceiver,
 }
 
-/// Derives the contexts of this node, which is the server of every DTLS association.
+/// Derives the contexts of the server.
 ///
 /// The keying material is what DTLS exported for `EXTRACTOR-dtls_srtp` (RFC 5764 4.2): client key, server key,
 /// client salt, server salt.
@@ -173,7 +173,7 @@ pub fn derive(profile: Profile, keying_material: &[u8]) -> Result<Contexts, KeyE
     derive_as(Role::Server, profile, keying_material)
 }
 
-/// Derives the contexts of either side; the client's serves load generators and tests.
+/// Derives the contexts of either side.
 pub fn derive_as(role: Role, profile: Profile, keying_material: &[u8]) -> Result<Contexts, KeyError> {
     let local = kdf::Master::of(role, profile, keying_material)?;
     let remote = kdf::Master::of(role.peer(), profile, keying_material)?;

@@ -1,6 +1,7 @@
 //! The whole service with scripted shards, and a client that talks to it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -9,12 +10,12 @@ use ringcast::config::{App, AppId, Config, Secret};
 use ringcast::control::apps::Apps;
 use ringcast::control::http::{ApiService, service};
 use ringcast::control::turn::IceServers;
-use ringcast::control::{Control, Settings, ShardLink, ShardPort};
+use ringcast::control::{Control, Dialler, Settings, ShardLink, ShardPort};
 use ringcast::ids::{NodeKeys, PublicationId, SessionId};
 use ringcast::metrics::export::Metrics;
 use ringcast::negotiation::LocalTransport;
 use ringcast::plan::SessionPlan;
-use ringcast::shard::command::{Command, ConfigureError, EndReason, Event, SessionStatistics};
+use ringcast::shard::command::{Command, ConfigureError, DialledSocket, EndReason, Event, SessionStatistics};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
@@ -95,6 +96,17 @@ impl FakeShard {
 
     pub(crate) fn tell(&self, event: Event) {
         self.events.send(event).unwrap();
+    }
+}
+
+/// Sockets of loopback, which the other side sees elsewhere.
+struct Loopback;
+
+impl Dialler for Loopback {
+    fn dial(&self) -> anyhow::Result<Vec<(DialledSocket, SocketAddr)>> {
+        let socket = DialledSocket::bind([127, 0, 0, 1].into())?;
+        let port = socket.address.port();
+        Ok(vec![(socket, ([192, 0, 2, 7], port).into())])
     }
 }
 
@@ -220,6 +232,7 @@ impl Api {
             whep: config.whep,
             apps: Apps::new(&config.apps, &config.tokens).with_streams(&config.streams, config.whep.public),
             shards: links.collect(),
+            dialler: Box::new(Loopback),
             keys: Arc::new(NodeKeys::generate()),
             metrics: Metrics::new(2, "mmsg", Default::default()).unwrap(),
         });

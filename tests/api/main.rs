@@ -23,6 +23,7 @@ mod pull;
 mod push;
 mod serving;
 mod sessions;
+mod thirdparty;
 mod tokens;
 mod turn;
 mod whip;

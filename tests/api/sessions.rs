@@ -58,7 +58,7 @@ async fn a_bad_request_makes_no_session() {
     let cases = [
         ("", "{".to_owned(), 400, "decoding_error"),
         ("", "[]".to_owned(), 400, "decoding_error"),
-        ("?thirdparty=true", String::new(), 406, "invalid_params"),
+        ("?thirdparty=true", description("offer", &browser.offer()), 406, "invalid_session_description"),
         ("", description("offer", "nonsense"), 406, "invalid_session_description"),
         ("", description("answer", &browser.offer()), 406, "invalid_session_description"),
     ];

@@ -203,6 +203,7 @@ async fn what_concerns_everybody_needs_the_secret() {
     let adapters = json!({"tracks": [{"trackName": "mic"}]}).to_string();
     for (method, path, body) in [
         (Method::GET, "/ext/sessions", String::new()),
+        (Method::POST, "/sessions/new?thirdparty=true", String::new()),
         (Method::GET, "/ext/rooms/lobby", String::new()),
         (Method::PUT, "/ext/rooms/lobby/members/a", json!({"name": "a"}).to_string()),
         (Method::DELETE, "/ext/rooms/lobby/members/a", String::new()),

@@ -8,6 +8,8 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use utoipa::IntoParams;
 
+use crate::negotiation::Caller;
+
 use super::super::Control;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::model::{NewSessionRequest, NewSessionResponse, SessionState};
@@ -22,8 +24,8 @@ const LABEL_CHARS_MAX: usize = 64;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its documentation is used")]
 pub(super) struct NewSessionQuery {
-    /// Whether the far end is another ICE-lite peer. Not served: `true` is refused, anything
-    /// else is ignored.
+    /// Whether the far end is another server that waits to be called (`true`): the session then makes the connection,
+    /// as a full ICE agent with ports of its own. Needs the secret. Anything else is ignored.
     #[param(required = false)]
     thirdparty: Option<String>,
     /// A label for the log.
@@ -54,13 +56,21 @@ pub(super) async fn new_session(
 ) -> Result<(StatusCode, Json<NewSessionResponse>), ApiError> {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
     let query = query.map(|Query(query)| query).unwrap_or_default();
-    if query.get("thirdparty").is_some_and(|value| value == "true") {
-        return Err(ApiError::params("thirdparty sessions are not served"));
+    let is_call = query.get("thirdparty").is_some_and(|value| value == "true");
+    let caller = if is_call { Caller::Us } else { Caller::Client };
+    if is_call && control.limits.thirdparty_sessions.size() == 0 {
+        return Err(ApiError::params(
+            "thirdparty sessions are switched off (limits.thirdparty_sessions is 0)",
+        ));
     }
     if body.is_empty_object && control.http.strict_session_body {
         return Err(ApiError::Decoding("the body must hold a sessionDescription, or be empty".into()));
     }
     call.access.may_open()?;
+    if is_call {
+        // Whoever may have us call others may have us call anybody.
+        call.access.expect_secret()?;
+    }
     let offer = body.value.and_then(|request| request.session_description);
     let label: String = query
         .get("correlationId")
@@ -69,7 +79,7 @@ pub(super) async fn new_session(
         .take(LABEL_CHARS_MAX)
         .collect();
     let response =
-        run(async move { control.new_session(&call.app, call.access.owner(), offer).await }).await?;
+        run(async move { control.new_session(&call.app, call.access.owner(), caller, offer).await }).await?;
     tracing::info!(session = response.session_id, correlation = ?label, "session opened");
     Ok((StatusCode::CREATED, Json(response)))
 }

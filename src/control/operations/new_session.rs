@@ -1,9 +1,12 @@
 //! sessions/new, and the end of a session by request.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::negotiation::Negotiation;
-use crate::shard::command::Command;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::negotiation::{Caller, LocalTransport, Negotiation};
+use crate::shard::command::{Command, DialledSocket};
 
 use super::super::Control;
 use super::super::access::Owner;
@@ -22,46 +25,69 @@ impl Control {
         self: &Arc<Self>,
         app: &str,
         owner: Option<Owner>,
+        caller: Caller,
         offer: Option<SessionDescription>,
     ) -> Result<NewSessionResponse, ApiError> {
         if self.draining.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(ApiError::Overloaded);
         }
         let offer = offer.as_ref().map(expect_offer).transpose()?;
+        let call = (caller == Caller::Us).then(|| self.call_out()).transpose()?;
         let shard = self.placement.assign().ok_or(ApiError::Overloaded)?;
         let id = self.keys.mint_session(shard);
         let label: String = id.to_string().chars().take(LABEL_CHARS).collect();
         let local = self.link(shard).map(|link| Arc::clone(&link.local));
-        let negotiation = local.map(|local| Negotiation::new(label, local, self.keys.mint_ice(shard)));
-        let session = negotiation.map(|negotiation| Session::new(id, app, owner, shard, negotiation));
-        let session = match session {
-            Ok(session) if self.registry.add_session(&session, self.limits.sessions.size()) => session,
-            Ok(_) | Err(_) => {
+        let credentials = self.keys.mint_ice(shard);
+        let (negotiation, sockets, permit) = match (local, call) {
+            (Err(error), _) => {
                 self.placement.released(shard);
-                return Err(ApiError::Overloaded);
+                return Err(error);
+            }
+            (Ok(local), None) => (Negotiation::new(label, local, credentials), Vec::new(), None),
+            (Ok(local), Some(Call { addresses, sockets, permit })) => {
+                let local = Arc::new(LocalTransport::new(&local.fingerprint, &addresses));
+                (Negotiation::new(label, local, credentials).calling(), sockets, Some(permit))
             }
         };
-        let opened = self.open(&session, offer).await;
+        let session = Session::new(id, app, owner, shard, negotiation, permit);
+        if !self.registry.add_session(&session, self.limits.sessions.size()) {
+            self.placement.released(shard);
+            return Err(ApiError::Overloaded);
+        }
+        let opened = self.open(&session, sockets, offer).await;
         if opened.is_err() {
             self.end_session(id);
         }
         Ok(NewSessionResponse { session_id: id.to_string(), session_description: opened? })
     }
 
+    /// Takes sockets for a session that calls another server.
+    fn call_out(&self) -> Result<Call, ApiError> {
+        let permit = Arc::clone(&self.calls).try_acquire_owned().map_err(|_full| ApiError::Overloaded)?;
+        let dialled = self.dialler.dial().map_err(|error| {
+            tracing::warn!(%error, "a session that calls out gets no sockets");
+            ApiError::Overloaded
+        })?;
+        let (sockets, addresses) = dialled.into_iter().unzip();
+        Ok(Call { addresses, sockets, permit })
+    }
+
     async fn open(
         self: &Arc<Self>,
         session: &Arc<Session>,
+        dialled: Vec<DialledSocket>,
         offer: Option<&str>,
     ) -> Result<Option<SessionDescription>, ApiError> {
+        let open = Command::Open { session: session.id, dialled };
         let Some(sdp) = offer else {
-            self.send(session.shard, Command::Open { session: session.id }).await?;
+            self.send(session.shard, open).await?;
             return Ok(None);
         };
         let mut draft = Draft::begin(self, session).await?;
         // The offer is judged first: a bad one then never reaches the shard.
         draft.client_offer(sdp)?;
         let answer = draft.answer();
-        self.send(session.shard, Command::Open { session: session.id }).await?;
+        self.send(session.shard, open).await?;
         if let Err(error) = draft.commit().await {
             self.close_session(session).await;
             return Err(error);
@@ -77,4 +103,12 @@ impl Control {
             tries -= 1;
         }
     }
+}
+
+/// What a session that calls out is made with.
+struct Call {
+    /// As the other side sees them.
+    addresses: Vec<SocketAddr>,
+    sockets: Vec<DialledSocket>,
+    permit: OwnedSemaphorePermit,
 }

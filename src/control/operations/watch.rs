@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::ids::SessionId;
-use crate::negotiation::{KeepAlive, Place};
+use crate::negotiation::{Caller, KeepAlive, Place};
 use crate::rtp::MediaKind;
 use crate::sdp::{Ice, IceFragment};
 
@@ -42,7 +42,7 @@ impl Control {
         self: &Arc<Self>,
         app: &str,
     ) -> Result<Arc<Session>, ApiError> {
-        let opened = self.new_session(app, None, None).await?;
+        let opened = self.new_session(app, None, Caller::Client, None).await?;
         self.find_session(app, &opened.session_id)
     }
 

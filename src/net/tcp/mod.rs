@@ -14,20 +14,19 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
+use mio::Interest;
 use mio::event::Event;
-use mio::{Events, Interest, Token};
 use slab::Slab;
-use tokio::io::unix::AsyncFd;
 
 pub use self::accept::{Admission, Arrival, Refusal};
 pub use self::connection::{CloseReason, UNSENT_BYTES_MAX};
 use self::connection::{Connection, Progress};
 pub use self::framing::FRAME_BYTES_MAX;
-use super::{Datagram, NetError, Outbox, SendReport, SocketIndex, sys};
+use super::watch::{self, Watch};
+use super::{Datagram, NetError, Outbox, SendReport, SocketIndex};
 
 /// The first number that names a TCP listener where a [`SocketIndex`] is asked for; UDP sockets stand below.
 pub const FIRST_LISTENER: SocketIndex = 1 << 15;
@@ -36,8 +35,6 @@ pub const FIRST_LISTENER: SocketIndex = 1 << 15;
 const READ_BYTES: usize = 16 << 10;
 /// Reads of one turn at most.
 const READS: usize = 32;
-/// Readiness reports taken from the kernel at a time.
-const EVENTS: usize = 256;
 /// How long a connection may stay without a session that has proven its address.
 const UNPROVEN: Duration = Duration::from_secs(10);
 
@@ -56,10 +53,7 @@ pub struct Figures {
 
 /// The connections of one shard.
 pub struct Connections {
-    poll: mio::Poll,
-    /// Another descriptor of `poll`, by which the runtime waits for it.
-    watched: AsyncFd<OwnedFd>,
-    events: Events,
+    watch: Watch,
     all: Slab<Connection>,
     by_peer: HashMap<(SocketIndex, SocketAddr), usize, RandomState>,
     /// Connections that may have more to read.
@@ -74,13 +68,8 @@ pub struct Connections {
 impl Connections {
     /// Makes an empty table; needs the runtime of [`super::host::run`].
     pub fn new() -> Result<Self, NetError> {
-        let poll = mio::Poll::new().map_err(NetError::setup("watch TCP connections"))?;
-        let descriptor = poll.registry().as_fd().try_clone_to_owned();
-        let descriptor = descriptor.map_err(NetError::setup("duplicate an epoll descriptor"))?;
         Ok(Self {
-            poll,
-            watched: sys::watch(descriptor).map_err(NetError::setup("watch TCP connections"))?,
-            events: Events::with_capacity(EVENTS),
+            watch: Watch::new()?,
             all: Slab::new(),
             by_peer: HashMap::default(),
             readable: VecDeque::new(),
@@ -108,7 +97,7 @@ impl Connections {
         let entry = self.all.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut stream, Token(key), interest).is_err() {
+        if self.watch.add(&mut stream, key, interest).is_err() {
             // Only a kernel without memory or descriptors refuses; the connection goes with the stream.
             return self.figures.count(CloseReason::Failed);
         }
@@ -135,11 +124,7 @@ impl Connections {
         if !self.readable.is_empty() {
             return;
         }
-        match self.watched.readable().await {
-            // Cleared before the reports are taken by `receive`: one that comes later is a new edge.
-            Ok(mut guard) => guard.clear_ready(),
-            Err(_runtime_ends) => std::future::pending().await,
-        }
+        self.watch.changed().await;
     }
 
     /// Reads what has come, within bounds, and hands every datagram to `take`. Returns whether more may wait.
@@ -218,23 +203,18 @@ impl Connections {
     /// Takes all reports of readiness, and writes where there is room again.
     fn take_reports(&mut self) {
         loop {
-            if self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_err() {
-                return;
-            }
-            let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+            let events = self.watch.take();
             for event in &events {
                 self.take_report(event);
             }
-            let count = events.iter().count();
-            self.events = events;
-            if count < EVENTS {
+            if !self.watch.give_back(events) {
                 return;
             }
         }
     }
 
     fn take_report(&mut self, event: &Event) {
-        let Token(key) = event.token();
+        let key = watch::key_of(event);
         let Some(connection) = self.all.get_mut(key) else { return };
         connection.ending |= event.is_read_closed();
         if event.is_writable() {
@@ -264,8 +244,7 @@ impl Connections {
 
     fn drop_entry(&mut self, key: usize, reason: CloseReason) {
         if let Some(mut connection) = self.all.try_remove(key) {
-            // Closing it would take it out of the kernel's list as well.
-            let _ = self.poll.registry().deregister(connection.stream_mut());
+            self.watch.remove(connection.stream_mut());
             self.figures.count(reason);
         }
     }

@@ -106,7 +106,7 @@ impl Rig {
                 outbox.commit(FIRST_LISTENER, *client, len);
             }
         }
-        assert!(outbox.has_framed());
+        assert!(outbox.has_aside());
         self.connections.send(&outbox, self.base)
     }
 }

@@ -53,11 +53,11 @@ export class Rig {
   }
 
   /** A new client, partytracks unless `raw`. */
-  async peer(name, { raw = false, apart = false, token = this.server.secret, page, extraConfig } = {}) {
+  async peer(name, { raw = false, apart = false, server = this.server, token = server.secret, page, extraConfig } = {}) {
     const tab = await this.tab(apart, page);
     this.count += 1;
     const peer = new Peer(this, tab, `${name}-${this.count}`);
-    await peer.call("open", { base: this.server.base, token, raw, extraConfig });
+    await peer.call("open", { base: server.base, token, raw, extraConfig });
     tab.peers.add(peer);
     return peer;
   }

@@ -48,7 +48,7 @@ impl Sim {
     /// Opens a session that nobody ever connects to.
     pub(crate) fn open(&mut self, shard: u8) -> SessionId {
         let session = self.keys.mint_session(ShardId(shard));
-        self.command(ShardId(shard), Command::Open { session });
+        self.command(ShardId(shard), Command::Open { session, dialled: Vec::new() });
         session
     }
 

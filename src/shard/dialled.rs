@@ -1,0 +1,111 @@
+//! Sockets of single sessions: which number stands for which address, and whose it is.
+//!
+//! A session that calls out has its own ports, so what comes by them needs no demultiplexer: the socket names the session.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use super::Shard;
+use super::sessions::SessionKey;
+use crate::drop::DropReason;
+use crate::net::dialled::{DIALLED_MAX, DialledSocket, FIRST_DIALLED};
+use crate::net::tcp::FIRST_LISTENER;
+use crate::net::{Outbox, SocketIndex};
+use crate::session::{Carrier, Path};
+
+/// What the worker does for sessions that call out.
+#[derive(Debug)]
+pub enum Dial {
+    /// Takes a socket over under a number.
+    Open(SocketIndex, UdpSocket),
+    /// Closes it.
+    Close(SocketIndex),
+}
+
+/// The dialled sockets of a shard.
+#[derive(Debug, Default)]
+pub(super) struct DialledTable {
+    all: Slab<(SocketAddr, SessionKey)>,
+    by_address: HashMap<SocketAddr, SocketIndex, RandomState>,
+    /// Emptied each turn.
+    dials: VecDeque<Dial>,
+}
+
+impl DialledTable {
+    /// Whether one more session with so many sockets has room.
+    pub(super) fn has_room(&self, sockets: usize) -> bool {
+        self.all.len() + sockets <= DIALLED_MAX
+    }
+
+    /// Makes sockets those of a session.
+    pub(super) fn open(&mut self, session: SessionKey, sockets: Vec<DialledSocket>) {
+        for DialledSocket { address, socket } in sockets {
+            let slot = self.all.insert((address, session));
+            let Some(index) =
+                SocketIndex::try_from(slot).ok().and_then(|slot| slot.checked_add(FIRST_DIALLED))
+            else {
+                self.all.remove(slot);
+                continue;
+            };
+            self.by_address.insert(address, index);
+            self.dials.push_back(Dial::Open(index, socket));
+        }
+    }
+
+    /// Ends the sockets of a session.
+    pub(super) fn close(&mut self, addresses: &[SocketAddr]) {
+        for address in addresses {
+            let Some(index) = self.by_address.remove(address) else { continue };
+            self.all.try_remove(usize::from(index - FIRST_DIALLED));
+            self.dials.push_back(Dial::Close(index));
+        }
+    }
+
+    /// The socket that is bound to an address.
+    pub(super) fn socket_at(&self, address: &SocketAddr) -> Option<SocketIndex> {
+        self.by_address.get(address).copied()
+    }
+
+    fn get(&self, index: SocketIndex) -> Option<(SocketAddr, SessionKey)> {
+        self.all.get(usize::from(index.checked_sub(FIRST_DIALLED)?)).copied()
+    }
+
+    /// Sockets at present.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+}
+
+/// Whether a number names a dialled socket.
+pub(super) fn is_dialled(socket: SocketIndex) -> bool {
+    (FIRST_DIALLED..FIRST_LISTENER).contains(&socket)
+}
+
+impl Shard {
+    /// Takes the next thing to do for sessions that call out.
+    pub fn poll_dial(&mut self) -> Option<Dial> {
+        self.dialled.dials.pop_front()
+    }
+
+    /// A datagram that came by the socket of one session.
+    pub(super) fn handle_dialled(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        source: SocketAddr,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let (local, key) = self.dialled.get(socket).ok_or(DropReason::UnknownSource)?;
+        let path = Path { carrier: Carrier::Udp, local, remote: source };
+        let taken = self.with_session(now, key, outbox, |session, setup, out| {
+            session.handle_dialled(path, datagram, setup, now, out)
+        });
+        self.arm_session(key);
+        taken
+    }
+}
