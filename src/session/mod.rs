@@ -139,6 +139,11 @@ impl Session {
         &self.dialled
     }
 
+    /// Whether it called out and nobody has answered.
+    pub fn reached_nobody(&self) -> bool {
+        !self.dialled.is_empty() && !self.connected_once
+    }
+
     /// Credentials under which the client may check connectivity at present.
     pub fn credentials(&self) -> impl Iterator<Item = &IceCredentials> {
         let successor = self.successor.as_ref().map(|(transport, _)| transport);

@@ -369,7 +369,10 @@ impl Shard {
                 false
             }))
         });
-        if failed {
+        if failed && self.sessions.get(key).is_some_and(|slot| slot.session.reached_nobody()) {
+            // The handshake that it had begun for when somebody answers gives up before its time is over.
+            self.end_session(key, EndReason::NeverConnected, now);
+        } else if failed {
             self.fail_session(key, now);
         } else if tick == Ok(true) {
             self.send_reports(now, key, outbox);

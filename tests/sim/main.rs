@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod calling;
 mod churn;
 mod delivery;
 mod hostile;

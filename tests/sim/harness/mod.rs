@@ -398,6 +398,7 @@ impl Sim {
             paths: sum.paths + one.paths,
             paths_elsewhere: sum.paths_elsewhere + one.paths_elsewhere,
             ufrags: sum.ufrags + one.ufrags,
+            dialled: sum.dialled + one.dialled,
             hubs: sum.hubs + one.hubs,
         })
     }
