@@ -65,7 +65,8 @@ class Tone(MediaStreamTrack):
 
 
 class Api:
-    def __init__(self, http, base, secret):
+    def __init__(self, http, base, secret, query):
+        self.new_session = f"sessions/new{query}"
         self.http, self.base, self.headers = http, base, {"Authorization": f"Bearer {secret}"}
 
     async def __call__(self, method, path, body=None):
@@ -81,7 +82,7 @@ def description(pc):
 
 
 async def publish(api, pc, red, green, blue, hz):
-    session = (await api("POST", "sessions/new"))["sessionId"]
+    session = (await api("POST", api.new_session))["sessionId"]
     names = {pc.addTransceiver(Colour((int(red), int(green), int(blue))), "sendonly"): "camera"}
     names[pc.addTransceiver(Tone(float(hz)), "sendonly")] = "microphone"
     await pc.setLocalDescription(await pc.createOffer())
@@ -92,7 +93,7 @@ async def publish(api, pc, red, green, blue, hz):
 
 
 async def view(api, pc, publisher, *names):
-    session = (await api("POST", "sessions/new"))["sessionId"]
+    session = (await api("POST", api.new_session))["sessionId"]
     tasks = []
     pc.on("track", lambda track: tasks.append(asyncio.ensure_future(watch(track))))
     # One call per track: the second one changes a connection that is up.
@@ -134,7 +135,9 @@ async def main(role, base, secret, *rest):
     async with aiohttp.ClientSession() as http:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         pc.on("connectionstatechange", lambda: say(state=pc.connectionState))
-        await {"publish": publish, "view": view}[role](Api(http, base, secret), pc, *rest)
+        # "view?thirdparty=true" asks for a session by which the server calls us.
+        role, mark, query = role.partition("?")
+        await {"publish": publish, "view": view}[role](Api(http, base, secret, mark + query), pc, *rest)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         await pc.close()
 
