@@ -71,7 +71,10 @@ impl IceFragment {
                         "candidate" if value.split_ascii_whitespace().count() < 8 => {
                             return Err(syntax(number, "the candidate is not complete"));
                         }
-                        "" => return Err(syntax(number, "the attribute has no name")),
+                        // Firefox ends its candidates with an empty one, which clients copy behind the `a=`.
+                        "" if !attribute.is_empty() => {
+                            return Err(syntax(number, "the attribute has no name"));
+                        }
                         _ => {}
                     }
                 }
@@ -124,6 +127,10 @@ impl Display for IceFragment {
         write!(f, "m={media} 9 {protocol} 0\r\na=mid:{mid}\r\n")?;
         for (index, candidate) in self.candidates.iter().enumerate() {
             write_candidate(f, index, candidate)?;
+            // The client that others copied theirs from looks for candidates up to CRLF, and joins what it finds with
+            // commas, which no browser takes. So it shall find the first only. RFC 8866 9 lets a newline alone end a
+            // line, so all others find every one.
+            f.write_str(if index == 0 { "\r\n" } else { "\n" })?;
         }
         f.write_str("a=end-of-candidates\r\n")
     }
@@ -146,6 +153,7 @@ mod tests {
                        a=candidate:1 1 tcp 1 x.local 9 typ new tcptype active\r\na=end-of-candidates\r\n";
         assert_eq!(parse(&format!("{CREDENTIALS}{section}")).unwrap().ufrag, "EsAw");
         assert_eq!(parse(&format!("{section}{CREDENTIALS}").replace("\r\n", "\n")).unwrap().ufrag, "EsAw");
+        assert_eq!(parse(&format!("{CREDENTIALS}{section}a=\r\n")).unwrap().ufrag, "EsAw");
     }
 
     #[test]
@@ -175,9 +183,17 @@ mod tests {
             bundle: vec!["0".into(), "1".into()],
             ice: Ice { ufrag: "EsAw".into(), pwd: "bP+XJMM09aR8AiX1jdukzR6Y".into() },
             section: Some(("audio".into(), "UDP/TLS/RTP/SAVPF".into(), "0".into())),
-            candidates: vec![Candidate::host(([192, 0, 2, 1], 40_000).into(), 65_535)],
+            candidates: vec![
+                Candidate::host(([192, 0, 2, 1], 40_000).into(), 65_535),
+                Candidate::host(([192, 0, 2, 2], 40_000).into(), 65_534),
+                Candidate::host(([192, 0, 2, 3], 40_000).into(), 65_533),
+            ],
         };
         let text = fragment.to_string();
+        let ended =
+            text.split("\r\n").filter(|line| line.starts_with("a=candidate:") && !line.contains('\n'));
+        assert_eq!(ended.count(), 1, "a client that joins them with commas finds one: {text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("a=candidate:")).count(), 3, "{text}");
         assert!(text.contains("a=candidate:1 1 udp 2130706431 192.0.2.1 40000 typ host\r\n"), "{text}");
         let read = IceFragment::parse(&text).unwrap();
         assert_eq!((read.ice, read.ice_lite), (fragment.ice, true));

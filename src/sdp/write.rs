@@ -51,6 +51,7 @@ impl Display for Section {
         line!(f, "c=IN IP4 0.0.0.0");
         for (index, candidate) in self.candidates.iter().enumerate() {
             write_candidate(f, index, candidate)?;
+            f.write_str("\r\n")?;
         }
         if self.end_of_candidates {
             line!(f, "a=end-of-candidates");
@@ -101,13 +102,13 @@ fn transport(f: &mut Formatter<'_>, transport: &Transport) -> fmt::Result {
     Ok(())
 }
 
+/// Writes the line of a candidate, without its end.
 pub(super) fn write_candidate(f: &mut Formatter<'_>, index: usize, candidate: &Candidate) -> fmt::Result {
     // One foundation per address: the bases of two host candidates differ (RFC 8445 5.1.1.3).
     let Candidate { address, priority, tcp } = candidate;
     let (protocol, tail) = if *tcp { ("tcp", " tcptype passive") } else { ("udp", "") };
     let (foundation, ip, port) = (index + 1, address.ip(), address.port());
-    line!(f, "a=candidate:{foundation} 1 {protocol} {priority} {ip} {port} typ host{tail}");
-    Ok(())
+    write!(f, "a=candidate:{foundation} 1 {protocol} {priority} {ip} {port} typ host{tail}")
 }
 
 fn sctp(f: &mut Formatter<'_>, section: &Section) -> fmt::Result {

@@ -221,7 +221,7 @@ impl Api {
             port: Arc::clone(shard) as Arc<dyn ShardPort>,
             local: Arc::new(LocalTransport::new(
                 format!("sha-256 {}", ["AB"; 32].join(":")),
-                &[([192, 0, 2, 1], port).into()],
+                &[([192, 0, 2, 1], port).into(), ([192, 0, 2, 9], port).into()],
             )),
         });
         let control = Control::new(Settings {

@@ -13,6 +13,7 @@
 mod browser;
 mod change;
 mod channels;
+mod client;
 mod description;
 mod errors;
 mod extensions;

@@ -1,36 +1,11 @@
 //! WHIP and WHEP: a stream is published and played by one POST each.
 
-use axum::body::Body;
-use axum::http::Request;
 use ringcast::config::{OptionalSecret, PublicTtl, Within};
 use ringcast::control::apps::unix_now;
 
-use super::browser::{Browser, Direction};
-use super::harness::{APP, Api, Response, SECRET, settle};
-
-async fn send(api: &Api, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-    let mut request = Request::builder().method(method).uri(path);
-    request = request.header("authorization", format!("Bearer {SECRET}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    api.request(request.body(Body::from(body.to_owned())).unwrap()).await
-}
-
-fn offer(direction: Direction) -> String {
-    let mut browser = Browser::default();
-    browser.add("audio", direction);
-    browser.add("video", direction);
-    browser.offer()
-}
-
-async fn post(api: &Api, kind: &str, body: &str) -> Response {
-    send(api, "POST", &format!("/{kind}/{APP}/studio"), &[("content-type", "application/sdp")], body).await
-}
-
-fn header(response: &Response, name: &str) -> String {
-    response.headers[name].to_str().unwrap().to_owned()
-}
+use super::browser::Direction;
+use super::client::{FRAGMENT, NEXT_ICE, PRESENT_ICE, Resource, header, offer, post, problem, send};
+use super::harness::{APP, Api, Response, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_came_first_gets_the_stream_when_it_comes_and_when_it_returns() {
@@ -71,23 +46,84 @@ async fn what_cannot_be_served_is_refused_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn candidates_without_if_match_are_taken_only_with_the_present_credentials() {
+    let api = Api::new();
+    // What the client of Eyevinn (1.1.7) sends: the tag in a header of its own, component 0, one line for every mid.
+    let line = "candidate:842163049 0 udp 2122260223 7a1f.local 61764 typ host\r\n";
+    let media = |mid| format!("m=audio 9 RTP/AVP 0\r\na=mid:{mid}\r\na={line}");
+    let eyevinn = format!("{PRESENT_ICE}{}{}", media(0), media(1));
+    // What the client of binbat (1.1.1) sends after a restart of its own, and in WHEP always.
+    let line =
+        "candidate:842163049 1 udp 2122260223 7a1f.local 61764 typ host generation 0 ufrag Qw7R network-id 1";
+    let binbat = format!(
+        "{PRESENT_ICE}m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na={line}\r\na=\r\na=end-of-candidates\r\n"
+    );
+    for resource in [Resource::publisher(&api).await, Resource::viewer(&api).await] {
+        for body in [&eyevinn, &binbat] {
+            for headers in [&[FRAGMENT, ("etag", resource.tag.as_str())][..], &[FRAGMENT]] {
+                let taken = resource.patch(&api, headers, body).await;
+                assert_eq!((taken.status, taken.headers.get("etag"), taken.body.len()), (204, None, 0));
+            }
+        }
+        let restart = resource.patch(&api, &[FRAGMENT], NEXT_ICE).await;
+        let (status, text) = problem(&restart);
+        assert!(status == 428 && text.contains("If-Match"), "{restart:?}");
+        let restarted = resource.patch(&api, &[FRAGMENT, ("if-match", "*")], NEXT_ICE).await;
+        assert_eq!(restarted.status, 200, "{restarted:?}");
+        // Candidates that come late are of a session that is over; they shall not bring it back.
+        assert_eq!(resource.patch(&api, &[FRAGMENT], &binbat).await.status, 428);
+        let next = binbat.replace(PRESENT_ICE, NEXT_ICE);
+        assert_eq!(resource.patch(&api, &[FRAGMENT], &next).await.status, 204);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_joins_candidates_with_commas_can_use_the_answer_to_its_restart() {
+    let api = Api::new();
+    let publisher = Resource::publisher(&api).await;
+    let restarted = publisher.patch(&api, &[FRAGMENT, ("if-match", "*")], NEXT_ICE).await;
+    let text = String::from_utf8(restarted.body.to_vec()).unwrap();
+    assert!(text.contains("a=ice-ufrag:") && text.contains("a=ice-pwd:"), "{text}");
+    let lines = text.split_inclusive("\r\n").filter(|line| line.starts_with("a=candidate:"));
+    let found: Vec<&str> = lines.filter(|line| !line.trim_end().contains('\n')).collect();
+    assert_eq!(found.len(), 1, "{text}");
+    assert!(text.lines().filter(|line| line.starts_with("a=candidate:")).count() > 1, "{text}");
+    // Its trickle that follows has the tag of the answer, and may end all candidates without any.
+    let end = format!("{NEXT_ICE}m=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=end-of-candidates\r\n");
+    let tag = header(&restarted, "etag");
+    assert_eq!(publisher.patch(&api, &[FRAGMENT, ("if-match", &tag)], &end).await.status, 204);
+}
+
+#[tokio::test(start_paused = true)]
 async fn fragments_need_the_tag_and_a_restart_changes_it() {
     let api = Api::new();
-    let publisher = post(&api, "whip", &offer(Direction::Send)).await;
-    let (resource, tag) = (header(&publisher, "location"), header(&publisher, "etag"));
-    let typed = ("content-type", "application/trickle-ice-sdpfrag");
-    let same = "a=ice-ufrag:Qw7R\r\na=ice-pwd:0Jf7hnC8VTdRLQ1bUAy5nx2o\r\n";
-    let new = "a=ice-ufrag:Next\r\na=ice-pwd:0Jf7hnC8VTdRLQ1bUAy5nx2p\r\n";
-    assert_eq!(send(&api, "PATCH", &resource, &[typed], same).await.status, 428);
-    assert_eq!(send(&api, "PATCH", &resource, &[typed, ("if-match", "\"old\"")], same).await.status, 412);
-    assert_eq!(send(&api, "PATCH", &resource, &[typed, ("if-match", &tag)], "bad").await.status, 400);
-    assert_eq!(send(&api, "PATCH", &resource, &[typed, ("if-match", &tag)], same).await.status, 204);
-    let restarted = send(&api, "PATCH", &resource, &[typed, ("if-match", "*")], new).await;
+    let publisher = Resource::publisher(&api).await;
+    let tag = publisher.tag.as_str();
+    for (condition, body, status) in
+        [("\"old\"", PRESENT_ICE, 412), (tag, "bad", 400), (tag, PRESENT_ICE, 204), ("*", PRESENT_ICE, 204)]
+    {
+        let answer = publisher.patch(&api, &[FRAGMENT, ("if-match", condition)], body).await;
+        assert_eq!(answer.status, status, "{condition} {body}");
+    }
+    let restarted = publisher.patch(&api, &[FRAGMENT, ("if-match", "*")], NEXT_ICE).await;
     assert_eq!(restarted.status, 200);
     assert_ne!(header(&restarted, "etag"), tag);
-    assert_eq!(send(&api, "PATCH", &resource, &[typed, ("if-match", &tag)], new).await.status, 412);
-    assert_eq!(send(&api, "DELETE", &resource, &[], "").await.status, 200);
-    assert_eq!(send(&api, "DELETE", &resource, &[], "").await.status, 404);
+    assert_eq!(publisher.patch(&api, &[FRAGMENT, ("if-match", tag)], NEXT_ICE).await.status, 412);
+    assert_eq!(publisher.delete(&api).await, 200);
+    assert_eq!(publisher.delete(&api).await, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_another_origin_reads_from_options_that_it_may_trickle() {
+    let api = Api::new();
+    let page = ("origin", "https://page.example");
+    let told = send(&api, "OPTIONS", &format!("/whip/{APP}/studio"), &[page], "").await;
+    assert_eq!(told.status, 200);
+    assert!(header(&told, "access-control-allow-methods").split(',').any(|method| method.trim() == "PATCH"));
+    let exposed = header(&told, "access-control-expose-headers");
+    for name in ["access-control-allow-methods", "link", "accept-post"] {
+        assert!(exposed.split(',').any(|exposed| exposed == name), "{name}: {exposed}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

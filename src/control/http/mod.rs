@@ -40,6 +40,16 @@ pub type ApiService = MapRequest<Router, fn(Request<Body>) -> Request<Body>>;
 
 /// How long browsers may keep the answer to a preflight.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(7_200);
+/// Headers that pages of other origins may read, and a client of WHIP asks OPTIONS whether it may send PATCH.
+const EXPOSED: [HeaderName; 7] = [
+    header::RETRY_AFTER,
+    header::LOCATION,
+    header::LINK,
+    header::ETAG,
+    HeaderName::from_static("accept-patch"),
+    HeaderName::from_static("accept-post"),
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+];
 /// Where the calls of one application are.
 const APP_PREFIX: &str = "/v1/apps/{appId}";
 /// Where the calls of one key of a TURN server are.
@@ -126,6 +136,11 @@ fn normalised(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
+/// [`EXPOSED`] as a header has it.
+fn exposed() -> Option<HeaderValue> {
+    HeaderValue::try_from(EXPOSED.map(|name| name.to_string()).join(",")).ok()
+}
+
 fn cors(control: &Control) -> CorsLayer {
     let origins: Vec<HeaderValue> =
         control.http.cors_origins.iter().filter_map(|origin| origin.as_str().parse().ok()).collect();
@@ -150,14 +165,7 @@ fn cors(control: &Control) -> CorsLayer {
             header::ETAG,
             HeaderName::from_static("prefer"),
         ])
-        .expose_headers([
-            header::RETRY_AFTER,
-            HeaderName::from_static("location"),
-            header::LINK,
-            header::ETAG,
-            HeaderName::from_static("accept-patch"),
-            HeaderName::from_static("accept-post"),
-        ])
+        .expose_headers(EXPOSED)
         .max_age(PREFLIGHT_AGE)
 }
 

@@ -95,6 +95,10 @@ pub(super) async fn options(State(control): State<Arc<Control>>, request: Reques
     } else {
         headers.insert("accept-post", HeaderValue::from_static(SDP));
     }
+    // The layer for CORS takes every OPTIONS for a preflight, whose headers no page reads.
+    if let Some(exposed) = super::exposed().filter(|_| !is_preflight) {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
     let token = token.as_ref().map(HeaderValue::as_bytes);
     if !is_preflight && control.apps.authorize_stream(app, stream, access, token).is_ok() {
         ice::push_links(&control, (app, stream), access, headers);
