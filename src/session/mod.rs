@@ -15,6 +15,7 @@ pub mod egress;
 pub mod ingress;
 mod output;
 mod reports;
+mod route;
 mod setup;
 mod transport;
 mod wires;
@@ -268,8 +269,8 @@ impl Session {
             *to == path && out.bytes.get(range.clone()).is_some_and(|bytes| bytes.starts_with(&[1, 1]))
         });
         let Some(transport) = self.transport_mut(which) else { return Err(DropReason::Refused) };
-        if answered && (nominates || transport.path().is_none()) {
-            transport.set_path(path);
+        if answered {
+            transport.route().checked(path, nominates, now);
         }
         let generation = transport.generation();
         Ok(self.remember(path, generation))
@@ -290,6 +291,7 @@ impl Session {
         let which = self.transport_of_path(path);
         if rtcp::is_rtcp(contents) {
             self.handle_rtcp(which, contents, now, out)?;
+            self.received(which, path, now);
             if self.ingress.is_empty() {
                 return Ok(());
             }
@@ -301,7 +303,7 @@ impl Session {
         let packets = out.packets.len();
         self.run(which, Feed::Datagram(path, contents), setup, now, out).map_err(|_| DropReason::Refused)?;
         if out.packets.len() > packets {
-            self.last_authentic = now;
+            self.received(which, path, now);
         }
         Ok(())
     }
@@ -329,12 +331,22 @@ impl Session {
         }
     }
 
+    /// An authentic packet came from a proven address.
+    fn received(&mut self, which: Which, path: Path, now: Instant) {
+        self.last_authentic = now;
+        // A full agent settles that by itself.
+        let is_called = self.dialled.is_empty();
+        if let Some(transport) = self.transport_mut(which).filter(|_| is_called) {
+            transport.route().received(path, now);
+        }
+    }
+
     /// Forgets an address that can no longer be reached: its TCP connection is over.
     pub fn forget_path(&mut self, path: Path) {
         self.paths.retain(|(known, _)| *known != path);
         for which in [Which::Present, Which::Successor] {
             if let Some(transport) = self.transport_mut(which) {
-                transport.forget_path(path);
+                transport.route().forget(path);
             }
         }
     }
@@ -455,7 +467,6 @@ impl Session {
         };
         let keys = transport.and_then(Transport::keys).ok_or(DropReason::NoKeys)?;
         let len = keys.client_rtcp.open(&mut self.scratch).map_err(|_| DropReason::BadRtcp)?;
-        self.last_authentic = now;
         let Some(plain) = self.scratch.get(..len) else { return Err(DropReason::BadRtcp) };
         for report in rtcp::parse(plain) {
             reports::read(report, &mut self.egress, now, &mut out.feedback);

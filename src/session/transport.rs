@@ -20,6 +20,7 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, 
 
 use super::channels::Message;
 use super::dtls::{self, KeyExchange};
+use super::route::Route;
 use super::wires::{WireEvent, Wires};
 use crate::drop::DropReason;
 use crate::ids::IceCredentials;
@@ -124,7 +125,7 @@ pub(super) struct Transport {
     ingress_offer: String,
     generation: u32,
     agent: IceAgent,
-    path: Option<Path>,
+    route: Route,
     /// Whether the far end of a full agent answers its checks.
     consented: bool,
     timeout: Option<Instant>,
@@ -164,7 +165,7 @@ impl Transport {
             ingress_offer: String::new(),
             generation: plan.generation,
             agent: plan.agent,
-            path: None,
+            route: Route::default(),
             consented: false,
             timeout: Some(now),
             closed: false,
@@ -217,17 +218,13 @@ impl Transport {
         self.keys.is_some()
     }
 
+    /// Where media goes to.
     pub(super) fn path(&self) -> Option<Path> {
-        self.path
+        self.route.path()
     }
 
-    pub(super) fn set_path(&mut self, path: Path) {
-        self.path = Some(path);
-    }
-
-    /// Forgets where media goes to if it is there: the client has to check again.
-    pub(super) fn forget_path(&mut self, path: Path) {
-        self.path = self.path.filter(|known| *known != path);
+    pub(super) fn route(&mut self) -> &mut Route {
+        &mut self.route
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
@@ -286,15 +283,13 @@ impl Transport {
                 }
                 Output::Transmit(transmit) => {
                     let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
-                    let path = Path { carrier, local: transmit.source, remote: transmit.destination };
-                    // All but checks go to the pair that a full agent has settled on.
-                    if self.agent != IceAgent::Lite && !is_check(&transmit.contents) {
-                        self.path = Some(path);
-                    }
-                    drain.transmit(path, &transmit.contents);
+                    let asked = Path { carrier, local: transmit.source, remote: transmit.destination };
+                    drain.transmit(self.way_of(asked, &transmit.contents, now), &transmit.contents);
                 }
-                Output::Event(Event::PeerStats(stats)) => self.follow_pair(stats.selected_candidate_pair),
-                Output::Event(Event::IceConnectionStateChange(state)) => self.follow_state(state),
+                Output::Event(Event::PeerStats(stats)) => {
+                    self.follow_pair(stats.selected_candidate_pair, now);
+                }
+                Output::Event(Event::IceConnectionStateChange(state)) => self.follow_state(state, now),
                 Output::Event(Event::RtpPacket(packet)) => drain.packet(&mut self.rtc, packet),
                 Output::Event(Event::Closed) => {
                     self.closed = true;
@@ -336,20 +331,34 @@ impl Transport {
     }
 
     /// Follows the pair of addresses that a full agent has settled on, while the far end consents (RFC 7675 5.1).
-    fn follow_pair(&mut self, pair: Option<CandidatePairStats>) {
+    fn follow_pair(&mut self, pair: Option<CandidatePairStats>, now: Instant) {
         if let Some(pair) = pair.filter(|_| self.consented) {
-            self.path =
-                Some(Path { carrier: Carrier::Udp, local: pair.local.addr, remote: pair.remote.addr });
+            let path = Path { carrier: Carrier::Udp, local: pair.local.addr, remote: pair.remote.addr };
+            self.route.settle(Some(path), now);
         }
     }
 
-    fn follow_state(&mut self, state: IceConnectionState) {
+    /// Where a datagram of the engine goes.
+    fn way_of(&mut self, asked: Path, contents: &[u8], now: Instant) -> Path {
+        if is_check(contents) {
+            return asked;
+        }
+        if self.agent != IceAgent::Lite {
+            // All but checks go to the pair that a full agent has settled on.
+            self.route.settle(Some(asked), now);
+            return asked;
+        }
+        // A lite one would send to the pair that it once saw nominated, also when the client has long been elsewhere.
+        self.route.path().unwrap_or(asked)
+    }
+
+    fn follow_state(&mut self, state: IceConnectionState, now: Instant) {
         if self.agent == IceAgent::Lite {
             return;
         }
         self.consented = state.is_connected();
         if !self.consented {
-            self.path = None;
+            self.route.settle(None, now);
         }
     }
 
