@@ -55,6 +55,10 @@ impl Stream {
         self.source.subscribe()
     }
 
+    pub(super) fn watch_viewers(&self) -> watch::Receiver<usize> {
+        self.viewers.subscribe()
+    }
+
     pub(super) fn viewer_count(&self) -> usize {
         *self.viewers.borrow()
     }
@@ -68,6 +72,8 @@ impl Stream {
 struct Viewer {
     stream: Arc<Stream>,
     follower: Option<AbortHandle>,
+    /// Counts the event streams that it has had; the newest is the one that it has.
+    listening: watch::Sender<u64>,
 }
 
 impl Drop for Viewer {
@@ -185,7 +191,10 @@ impl Streams {
         let mut tables = locked(&self.tables);
         let stream = tables.stream(key);
         stream.viewers.send_modify(|viewers| *viewers += 1);
-        tables.viewers.insert(session, Viewer { stream: Arc::clone(&stream), follower: None });
+        tables.viewers.insert(
+            session,
+            Viewer { stream: Arc::clone(&stream), follower: None, listening: watch::channel(0).0 },
+        );
         stream
     }
 
@@ -195,6 +204,31 @@ impl Streams {
             Some(viewer) => viewer.follower = Some(follower),
             None => follower.abort(),
         }
+    }
+
+    /// Begins an event stream of a viewer, which ends the one that it had: told of what follows by a change, and of the
+    /// viewer's end by being closed.
+    pub(super) fn listen(&self, session: SessionId) -> Option<watch::Receiver<u64>> {
+        let tables = locked(&self.tables);
+        let listening = &tables.viewers.get(&session)?.listening;
+        listening.send_modify(|turn| *turn += 1);
+        Some(listening.subscribe())
+    }
+
+    /// The streams of an application from a name on, at most so many, and whether there are more.
+    pub(super) fn list(&self, app: &str, after: Option<&str>, limit: usize) -> (Vec<Arc<Stream>>, bool) {
+        let tables = locked(&self.tables);
+        let first = StreamKey { app: app.into(), name: after.unwrap_or_default().into() };
+        let of_app = tables.streams.range(first..).map(|(_, stream)| stream);
+        let mut page: Vec<Arc<Stream>> = of_app
+            .take_while(|stream| &*stream.key.app == app)
+            .filter(|stream| after != Some(&*stream.key.name))
+            .take(limit + 1)
+            .cloned()
+            .collect();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        (page, more)
     }
 
     /// The stream that a session watches, if it is this one.

@@ -44,7 +44,7 @@ async fn every_operation_is_described_with_its_refusals() {
             assert_eq!(*security, expected, "{place}");
         }
     }
-    assert_eq!(operations, 24);
+    assert_eq!(operations, 25);
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,7 +168,7 @@ fn statistics() -> SessionStatistics {
 pub(crate) struct Api {
     pub(crate) control: Arc<Control>,
     pub(crate) shards: Vec<Arc<FakeShard>>,
-    service: ApiService,
+    pub(crate) service: ApiService,
 }
 
 /// A response.

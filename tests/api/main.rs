@@ -16,6 +16,7 @@ mod channels;
 mod client;
 mod description;
 mod errors;
+mod events;
 mod extensions;
 mod golden;
 mod harness;

@@ -88,13 +88,9 @@ pub(super) async fn list_sessions(
 ) -> Result<Json<SessionList>, ApiError> {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
     let query = query.map(|Query(query)| query).unwrap_or_default();
-    let bad = |what: &str| ApiError::Decoding(format!("{what} cannot be used"));
-    let cursor = query.get("cursor").map(|text| control.parse_id(text).ok_or_else(|| bad("cursor")));
-    let limit = match query.get("limit").map(|text| text.parse()) {
-        None => PAGE_DEFAULT,
-        Some(Ok(limit)) if (1..=PAGE_MAX).contains(&limit) => limit,
-        Some(_) => return Err(bad("limit")),
-    };
+    let bad = || ApiError::Decoding("cursor cannot be used".into());
+    let cursor = query.get("cursor").map(|text| control.parse_id(text).ok_or_else(bad));
+    let limit = page_limit(&query)?;
     let (page, more) = control.registry.list(&call.app, cursor.transpose()?, limit);
     let cursor = page.last().filter(|_| more).map(|session| session.id.to_string());
     let sessions = page.iter().map(|session| SessionEntry {
@@ -104,6 +100,76 @@ pub(super) async fn list_sessions(
         age_ms: u64::try_from(session.age().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(Json(SessionList { sessions: sessions.collect(), cursor }))
+}
+
+/// One stream of the list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StreamEntry {
+    /// Its name.
+    stream: String,
+    /// The session that publishes it; absent while nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    session_id: Option<String>,
+    /// Sessions that watch it by WHEP.
+    viewers: usize,
+}
+
+/// A page of streams.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StreamList {
+    /// In the order of their names.
+    streams: Vec<StreamEntry>,
+    /// Gives the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cursor: Option<String>,
+}
+
+/// Parameters of the list of streams.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) struct StreamListQuery {
+    /// The `cursor` of the page before.
+    #[param(required = false)]
+    cursor: Option<String>,
+    /// Streams to return.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+}
+
+/// Lists the streams of an application that are published or watched by WHIP and WHEP.
+#[utoipa::path(
+    get, path = "/ext/streams", tag = "extensions", operation_id = "listStreams",
+    params(AppPath, StreamListQuery),
+    responses((status = 200, description = "A page of streams", body = StreamList), AppErrors),
+)]
+pub(super) async fn list_streams(
+    State(control): State<Arc<Control>>,
+    call: SecretCall,
+    uri: Uri,
+) -> Result<Json<StreamList>, ApiError> {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let limit = page_limit(&query)?;
+    let (page, more) = control.streams.list(&call.app, query.get("cursor").map(String::as_str), limit);
+    let cursor = page.last().filter(|_| more).map(|stream| stream.key.name.to_string());
+    let streams = page.iter().map(|stream| StreamEntry {
+        stream: stream.key.name.to_string(),
+        session_id: stream.source().map(|source| source.session.to_string()),
+        viewers: stream.viewer_count(),
+    });
+    Ok(Json(StreamList { streams: streams.collect(), cursor }))
+}
+
+fn page_limit(query: &BTreeMap<String, String>) -> Result<usize, ApiError> {
+    match query.get("limit").map(|text| text.parse()) {
+        None => Ok(PAGE_DEFAULT),
+        Some(Ok(limit)) if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
+        Some(_) => Err(ApiError::Decoding("limit cannot be used".into())),
+    }
 }
 
 /// Ends a session: its media stops at once.

@@ -76,6 +76,7 @@ fn router(control: &Arc<Control>) -> Router {
         .routes(routes!(adapters::close_adapters))
         .routes(routes!(ice::generate_ice_servers))
         .routes(routes!(extensions::list_sessions))
+        .routes(routes!(extensions::list_streams))
         .routes(routes!(extensions::delete_session))
         .routes(routes!(extensions::session_statistics))
         .routes(routes!(tokens::new_token))

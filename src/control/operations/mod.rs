@@ -13,7 +13,7 @@ mod watch;
 
 use std::sync::Arc;
 
-pub(super) use watch::{OpenedViewer, ViewerRefusal};
+pub(super) use watch::{OpenedViewer, ViewerRefusal, change};
 
 use crate::ids::SessionId;
 

@@ -245,7 +245,8 @@ impl Control {
     }
 }
 
-async fn change(published: &mut Option<watch::Receiver<()>>) {
+/// Ends at the next change of a publisher; never without one.
+pub(in super::super) async fn change(published: &mut Option<watch::Receiver<()>>) {
     match published {
         Some(published) => {
             if published.changed().await.is_err() {

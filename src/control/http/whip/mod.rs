@@ -3,6 +3,7 @@
 //! Owns what is HTTP in it: statuses, headers, conditions, problem bodies. What happens to sessions is for
 //! `operations` to do, so a publisher here is a session with tracks named `audio` and `video` like any other.
 
+mod events;
 mod ice;
 mod layer;
 mod offer;
@@ -32,7 +33,8 @@ const SDP: &str = "application/sdp";
 /// The type of fragments with ICE (RFC 8840 9.2).
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// The extension of WHEP that a viewer's resource has.
+/// The extensions of WHEP that a viewer's resource has.
+const EVENTS_RELATION: &str = "urn:ietf:params:whep:ext:core:server-sent-events";
 const LAYER_RELATION: &str = "urn:ietf:params:whep:ext:core:layer";
 
 pub(super) fn router() -> Router<Arc<Control>> {
@@ -43,6 +45,8 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/whip/{appId}/{stream}/{sessionId}", resource())
         .route("/whep/{appId}/{stream}", post(play::post).get(discover).fallback(refuse_method))
         .route("/whep/{appId}/{stream}/{sessionId}", resource());
+    let events = post(events::post).get(events::get).fallback(refuse_method);
+    let routes = routes.route("/whep/{appId}/{stream}/{sessionId}/events", events);
     routes.route(
         "/whep/{appId}/{stream}/{sessionId}/layer",
         post(layer::post).delete(layer::delete).fallback(refuse_method),

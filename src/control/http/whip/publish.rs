@@ -57,6 +57,12 @@ async fn publish(
     sdp: String,
     offered: &OfferedSections,
 ) -> Result<(Arc<Session>, String), Problem> {
+    // The id of a session stands for its tracks: nobody publishes in its place.
+    if control.session_of(&key.app, &key.name).is_some() {
+        return Err(Problem::conflict(
+            "this is the id of a session, under which its own tracks are played: choose another name",
+        ));
+    }
     let has_source = control.streams.find(key).is_some_and(|stream| stream.source().is_some());
     if has_source && !control.whip.takeover {
         return Err(taken());

@@ -8,7 +8,7 @@ use super::super::super::access::Right;
 use super::super::super::session::Session;
 use super::super::super::streams::StreamKey;
 use super::problem::Problem;
-use super::{FRAGMENT, LAYER_RELATION, SDP, ice};
+use super::{EVENTS_RELATION, FRAGMENT, LAYER_RELATION, SDP, events, ice};
 
 /// What PATCH takes on a resource: a viewer may have to answer an offer of ours.
 pub(super) fn accept_patch(access: Right) -> &'static str {
@@ -55,8 +55,14 @@ pub(super) fn description(
     headers.insert("accept-patch", HeaderValue::from_static(accept_patch(access)));
     ice::push_links(control, (&key.app, &key.name), access, &mut headers);
     if access == Right::Whep {
-        let link = format!("<{location}/layer>; rel=\"{LAYER_RELATION}\"");
-        headers.append(header::LINK, header_value(&link)?);
+        let names = events::NAMES.join(",");
+        let links = [
+            format!("<{location}/events>; rel=\"{EVENTS_RELATION}\"; events=\"{names}\""),
+            format!("<{location}/layer>; rel=\"{LAYER_RELATION}\""),
+        ];
+        for link in links {
+            headers.append(header::LINK, header_value(&link)?);
+        }
     }
     Ok((status, headers, sdp).into_response())
 }

@@ -65,7 +65,10 @@ impl Call {
     pub(super) fn known_session(&self, control: &Control) -> Result<Arc<Session>, Problem> {
         let session = control.find_session(&self.key.app, &self.resource).map_err(|_| Problem::gone())?;
         let is_ours = match self.access {
-            Right::Whip => control.streams.is_source(&self.key, session.id),
+            // A session that is played by its id was not made here, so it is not ended here either.
+            Right::Whip => {
+                control.streams.is_source(&self.key, session.id) && *self.key.name != *self.resource
+            }
             _ => control.streams.watched(&self.key, session.id).is_some(),
         };
         if is_ours { Ok(session) } else { Err(Problem::gone()) }
