@@ -92,6 +92,7 @@ impl Shard {
     }
 
     /// A datagram that came by the socket of one session.
+    #[inline(never)]
     pub(super) fn handle_dialled(
         &mut self,
         now: Instant,
