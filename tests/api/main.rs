@@ -29,3 +29,4 @@ mod thirdparty;
 mod tokens;
 mod turn;
 mod whip;
+mod whip_contract;

@@ -14,7 +14,7 @@ fn signed(secret: &str, claims: &Value) -> String {
 }
 
 /// A token of this app for an hour, with more or other claims.
-fn token(more: &Value) -> String {
+pub(crate) fn token(more: &Value) -> String {
     let mut claims = json!({"iss": APP, "aud": "ringcast", "sub": "ann", "iat": now(), "exp": now() + 3_600});
     for (name, value) in more.as_object().unwrap() {
         claims[name] = value.clone();
