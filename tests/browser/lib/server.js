@@ -47,7 +47,8 @@ async function freeUdpPorts(count) {
   throw new Error("no free UDP ports");
 }
 
-export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], variables = {} } = {}) {
+/** `under` is a command that takes the server's own behind it. */
+export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], variables = {}, under = [] } = {}) {
   const app = randomBytes(16).toString("hex");
   const secret = randomBytes(32).toString("hex");
   const [port, adminPort] = [await freeTcpPort(host), await freeTcpPort("127.0.0.1")];
@@ -55,7 +56,8 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], 
   // The server refuses variables that it does not know, and RINGCAST_BIN is the tests' own.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("RINGCAST_"));
   const env = { ...Object.fromEntries(inherited), ...variables };
-  const child = spawn(binary, commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra }), {
+  const [command, ...args] = [...under, binary, ...commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra })];
+  const child = spawn(command, args, {
     env: { ...env, ...variables },
     stdio: ["ignore", "pipe", "pipe"],
   });
