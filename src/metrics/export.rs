@@ -214,7 +214,7 @@ fn of_channels(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     };
     let one = |label: &str, value: f64| (vec![label.to_owned()], value);
     let ways = |of: &dyn Fn(&ShardCounters) -> [u64; 2]| -> Values {
-        let ways = ["in", "out"].into_iter().enumerate();
+        let ways = ["ingress", "egress"].into_iter().enumerate();
         ways.map(|(index, way)| one(way, sum(&|counters| of(counters).get(index).copied()))).collect()
     };
     let drops = ChannelDrop::ALL.iter().map(|reason| {

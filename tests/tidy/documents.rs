@@ -149,3 +149,21 @@ fn dashboards_and_alerts_use_metrics_that_exist() {
     }
     report(&complaints);
 }
+
+#[test]
+fn every_metric_can_be_seen_on_the_dashboard() {
+    let names = read(METRIC_NAMES);
+    let dashboard = read("grafana/ringcast.json");
+    let shown = words_with_prefix(&dashboard, METRIC_PREFIX);
+    let complaints: Vec<String> = words_with_prefix(&names, METRIC_PREFIX)
+        .into_iter()
+        .filter(|name| {
+            !shown.contains(name)
+                && !HISTOGRAM_ENDS.iter().any(|end| shown.contains(format!("{name}{end}").as_str()))
+        })
+        .map(|name| {
+            format!("grafana/ringcast.json: `{name}` has no panel: {METRIC_NAMES} says what it counts")
+        })
+        .collect();
+    report(&complaints);
+}
