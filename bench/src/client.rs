@@ -5,6 +5,8 @@
 //! [`Client::poll_timeout`]. Sources that were published send as soon as the client is connected, and answer a
 //! keyframe request with their next frame. Everything that comes in is accounted for in [`Client::streams`].
 
+pub mod channels;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
+use self::channels::ClientChannel;
 use crate::engine;
 use crate::histogram::Histogram;
 use crate::opening::ExportedKeys;
@@ -121,6 +124,7 @@ pub struct Client {
     published: Vec<Published>,
     streams: Vec<ReceivedStream>,
     index_of: HashMap<u32, usize>,
+    channels: Vec<ClientChannel>,
     transmits: VecDeque<Transmit>,
     timeout: Instant,
     created_at: Instant,
@@ -161,6 +165,7 @@ impl Client {
             published: Vec::new(),
             streams: Vec::new(),
             index_of: HashMap::new(),
+            channels: Vec::new(),
             transmits: VecDeque::new(),
             timeout: now,
             created_at: now,
@@ -472,7 +477,7 @@ impl Client {
             }
             Event::RtpPacket(packet) => self.receive(now, &packet),
             Event::Closed => self.published.clear(),
-            _ => {}
+            event => self.handle_channel_event(event),
         }
     }
 

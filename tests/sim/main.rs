@@ -15,6 +15,7 @@
 mod harness;
 
 mod calling;
+mod channels;
 mod churn;
 mod delivery;
 mod hostile;

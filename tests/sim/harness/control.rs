@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ringcast::ids::{PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
-use ringcast::plan::LayerPreference;
+use ringcast::plan::{ChannelsPlan, LayerPreference, SessionPlan};
 use ringcast::shard::command::{Command, ConfigureError};
 use ringcast_bench::client::{Change, Client, ClientSetup, Credentials};
 use ringcast_bench::source::Media;
@@ -35,6 +35,7 @@ impl Sim {
                 session,
                 shard: ShardId(shard),
                 negotiation: Negotiation::new(label(session), local, credentials),
+                channels: ChannelsPlan::default(),
                 up: Link::new(way.up, seed),
                 down: Link::new(way.down, seed + 1),
                 last_offer: None,
@@ -98,6 +99,24 @@ impl Sim {
         self.configure(key).unwrap();
         self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
         Ok(tracks)
+    }
+
+    /// A client adds the section for data channels, by an offer of its own.
+    pub(crate) fn establish_channels(&mut self, key: PeerKey) {
+        let (now, keys) = (self.now, Arc::clone(&self.keys));
+        let peer = self.peer_mut(key);
+        let shard = peer.shard;
+        let offer = peer.client.create_offer(now, &[Change::DataChannel]).unwrap();
+        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
+        let answer = peer.negotiation.answer();
+        self.configure(key).unwrap();
+        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+    }
+
+    /// Changes the data channels of a client, as control does, without any description.
+    pub(crate) fn plan_channels(&mut self, key: PeerKey, change: impl FnOnce(&mut ChannelsPlan)) {
+        change(&mut self.peer_mut(key).channels);
+        self.configure(key).unwrap();
     }
 
     /// A client stops a section that it sends in, by an offer of its own.
@@ -169,7 +188,8 @@ impl Sim {
         let (reply, mut answer) = oneshot::channel();
         let peer = self.peer(key);
         let (session, shard) = (peer.session, peer.shard);
-        let plan = Box::new(peer.negotiation.plan());
+        let plan = SessionPlan { channels: peer.channels.clone(), ..peer.negotiation.plan() };
+        let plan = Box::new(plan);
         self.command(shard, Command::Configure { session, plan, reply });
         answer.try_recv().unwrap()
     }

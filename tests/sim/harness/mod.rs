@@ -15,6 +15,7 @@ use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation, PublishedMedia};
 use ringcast::net::{Outbox, SocketIndex};
+use ringcast::plan::ChannelsPlan;
 use ringcast::shard::command::{Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes};
@@ -63,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) session: SessionId,
     pub(crate) shard: ShardId,
     pub(crate) negotiation: Negotiation,
+    /// Its data channels, as control keeps them.
+    pub(crate) channels: ChannelsPlan,
     pub(crate) up: Link,
     pub(crate) down: Link,
     /// The newest offer of the node that the client has taken.
