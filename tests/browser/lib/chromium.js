@@ -7,6 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import { inUrl } from "./server.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
@@ -48,7 +49,7 @@ export async function bundleKit() {
 }
 
 /** Serves an empty page with the kit, from an origin which is not the server's own. */
-export async function startPageServer({ host = "127.0.0.1" } = {}) {
+export async function startPageServer({ host = "127.0.0.1", listen = host } = {}) {
   const script = await bundleKit();
   const page = '<!doctype html><meta charset="utf-8"><title>peers</title><link rel="icon" href="data:,"><body><script src="kit.js"></script>';
   const server = http.createServer((request, response) => {
@@ -56,9 +57,11 @@ export async function startPageServer({ host = "127.0.0.1" } = {}) {
     response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
     response.end(isScript ? script : page);
   });
-  await new Promise((resolve) => server.listen(0, host, resolve));
+  await new Promise((resolve) => server.listen(0, listen, resolve));
+  const at = (host) => ({ url: `http://${inUrl(host)}:${server.address().port}/` });
   return {
-    url: `http://${host}:${server.address().port}/`,
+    ...at(host),
+    at,
     stop: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));

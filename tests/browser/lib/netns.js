@@ -1,4 +1,4 @@
-// A network namespace of its own for a browser: with several addresses, which can be taken away, and a lossy way in.
+// Network namespaces for browsers: bare ones, and one with several addresses, which can be taken away, and a lossy way in.
 
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -35,14 +35,11 @@ async function removeLeftovers() {
   }
 }
 
-export async function makeNetns() {
+/** A network namespace in which nothing but `lo` is up, and a command that starts Chromium in it. */
+export async function makeNamespace() {
   await removeLeftovers();
   count += 1;
   const name = `rc${process.pid}n${count}`;
-  const [outside, inside] = [`rco${process.pid % 10_000}n${count}`, `rci${process.pid % 10_000}n${count}`];
-  const net = `10.77.${(process.pid + count) % 250}`;
-  const host = `${net}.1`;
-  const addresses = [`${net}.2`, `${net}.3`];
   const folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-netns-"));
   const within = (...args) => run("ip", ["netns", "exec", name, ...args]);
   // Also when the process is ended in the middle of a test.
@@ -58,17 +55,37 @@ export async function makeNetns() {
   const stop = async () => {
     process.off("exit", atExit).off("SIGTERM", atSignal).off("SIGINT", atSignal);
     await run("ip", ["netns", "del", name]).catch(() => {});
-    await run("ip", ["link", "del", outside]).catch(() => {});
     await rm(folder, { recursive: true, force: true });
+  };
+  await run("ip", ["netns", "add", name]);
+  try {
+    await within("ip", "link", "set", "lo", "up");
+    const executablePath = path.join(folder, "chromium");
+    await writeFile(executablePath, `#!/bin/sh\nexec ip netns exec ${name} ${CHROMIUM} "$@"\n`);
+    await chmod(executablePath, 0o755);
+    return { name, number: count, within, executablePath, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+export async function makeNetns() {
+  const { name, number, within, executablePath, stop: remove } = await makeNamespace();
+  const [outside, inside] = [`rco${process.pid % 10_000}n${number}`, `rci${process.pid % 10_000}n${number}`];
+  const net = `10.77.${(process.pid + number) % 250}`;
+  const host = `${net}.1`;
+  const addresses = [`${net}.2`, `${net}.3`];
+  const stop = async () => {
+    await remove();
+    await run("ip", ["link", "del", outside]).catch(() => {});
   };
   // Each address stands alone (/32): of two in one subnet, the second would go with the first, and so would the routes.
   const addAddress = (address) => within("ip", "addr", "replace", `${address}/32`, "dev", inside);
-  await run("ip", ["netns", "add", name]);
   try {
     await run("ip", ["link", "add", outside, "type", "veth", "peer", "name", inside, "netns", name]);
     await run("ip", ["addr", "add", `${host}/24`, "dev", outside]);
     await run("ip", ["link", "set", outside, "up"]);
-    await within("ip", "link", "set", "lo", "up");
     await addAddress(addresses[0]);
     await within("ip", "link", "set", inside, "up");
     await within("ip", "route", "add", `${host}/32`, "dev", inside);
@@ -77,13 +94,10 @@ export async function makeNetns() {
     await stop();
     throw error;
   }
-  const wrapper = path.join(folder, "chromium");
-  await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${name} ${CHROMIUM} "$@"\n`);
-  await chmod(wrapper, 0o755);
   return {
     host,
     addresses,
-    executablePath: wrapper,
+    executablePath,
     addAddress,
     removeAddress: (address) => within("ip", "addr", "del", `${address}/32`, "dev", inside),
     /** Loses one in `n` UDP packets at random on the way in or out; 0 ends it. */

@@ -11,10 +11,13 @@ import { until } from "./until.js";
 const here = path.dirname(fileURLToPath(import.meta.url));
 const binary = process.env.RINGCAST_BIN ?? path.resolve(here, "../../../target/release/ringcast");
 
+/** An address as it stands before a port. */
+export const inUrl = (host) => (host.includes(":") ? `[${host}]` : host);
+
 /** The command line, in one place. */
-const commandLine = ({ app, secret, host, port, adminPort, udpPort, shards, extra }) => [
+const commandLine = ({ app, secret, listen, port, adminPort, udpPort, shards, extra }) => [
   "--app", `${app}:${secret}`,
-  "--listen", `${host}:${port}`,
+  "--listen", `${inUrl(listen)}:${port}`,
   "--admin", `127.0.0.1:${adminPort}`,
   "--media-port", String(udpPort),
   "--shards", String(shards),
@@ -47,16 +50,19 @@ async function freeUdpPorts(count) {
   throw new Error("no free UDP ports");
 }
 
-/** `under` is a command that takes the server's own behind it. */
-export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], variables = {}, under = [] } = {}) {
+/**
+ * `host` is what the API's URLs name and `listen` where it is served, which differ behind a NAT; `under` is a command
+ * that takes the server's own behind it.
+ */
+export async function startServer({ shards = 1, host = "127.0.0.1", listen = host, extra = [], variables = {}, under = [] } = {}) {
   const app = randomBytes(16).toString("hex");
   const secret = randomBytes(32).toString("hex");
-  const [port, adminPort] = [await freeTcpPort(host), await freeTcpPort("127.0.0.1")];
+  const [port, adminPort] = [await freeTcpPort(listen), await freeTcpPort("127.0.0.1")];
   const udpPort = await freeUdpPorts(shards);
   // The server refuses variables that it does not know, and RINGCAST_BIN is the tests' own.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("RINGCAST_"));
   const env = { ...Object.fromEntries(inherited), ...variables };
-  const [command, ...args] = [...under, binary, ...commandLine({ app, secret, host, port, adminPort, udpPort, shards, extra })];
+  const [command, ...args] = [...under, binary, ...commandLine({ app, secret, listen, port, adminPort, udpPort, shards, extra })];
   const child = spawn(command, args, {
     env: { ...env, ...variables },
     stdio: ["ignore", "pipe", "pipe"],
@@ -71,12 +77,17 @@ export async function startServer({ shards = 1, host = "127.0.0.1", extra = [], 
   let exit = null;
   child.on("exit", (code, signal) => (exit = { code, signal }));
   child.on("error", (error) => (exit = { error: error.message }));
-  const origin = `http://${host}:${port}`;
+  const urls = (host) => {
+    const origin = `http://${inUrl(host)}:${port}`;
+    return { origin, base: `${origin}/v1/apps/${app}` };
+  };
 
   const server = {
-    app, secret, origin, output, udpPort, shards,
+    app, secret, output, udpPort, shards,
     admin: `http://127.0.0.1:${adminPort}`,
-    base: `${origin}/v1/apps/${app}`,
+    ...urls(host),
+    /** The same server for those who know it by another address. */
+    at: (host) => Object.assign(Object.create(server), urls(host)),
     get exit() {
       return exit;
     },
