@@ -103,14 +103,27 @@ impl Sim {
 
     /// A client adds the section for data channels, by an offer of its own.
     pub(crate) fn establish_channels(&mut self, key: PeerKey) {
+        self.client_offers(key, Change::DataChannel, |_| ());
+    }
+
+    /// A client offers a change, and takes the answer.
+    fn client_offers(&mut self, key: PeerKey, change: Change<'_>, then: impl FnOnce(&mut Negotiation)) {
+        let answer = self.answer_to(key, change, then);
+        let now = self.now;
+        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+    }
+
+    /// A client offers a change. Returns the answer, which it has not taken.
+    fn answer_to(&mut self, key: PeerKey, change: Change<'_>, then: impl FnOnce(&mut Negotiation)) -> String {
         let (now, keys) = (self.now, Arc::clone(&self.keys));
         let peer = self.peer_mut(key);
         let shard = peer.shard;
-        let offer = peer.client.create_offer(now, &[Change::DataChannel]).unwrap();
+        let offer = peer.client.create_offer(now, &[change]).unwrap();
         peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
+        then(&mut peer.negotiation);
         let answer = peer.negotiation.answer();
         self.configure(key).unwrap();
-        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+        answer
     }
 
     /// Changes the data channels of a client, as control does, without any description.
@@ -121,15 +134,9 @@ impl Sim {
 
     /// A client stops a section that it sends in, by an offer of its own.
     pub(crate) fn stop(&mut self, key: PeerKey, mid: &str) {
-        let (now, keys) = (self.now, Arc::clone(&self.keys));
-        let peer = self.peer_mut(key);
-        let shard = peer.shard;
-        let offer = peer.client.create_offer(now, &[Change::Stop { mid }]).unwrap();
-        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
-        peer.negotiation.unbind_local(mid);
-        let answer = peer.negotiation.answer();
-        self.configure(key).unwrap();
-        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+        self.client_offers(key, Change::Stop { mid }, |negotiation| {
+            negotiation.unbind_local(mid);
+        });
     }
 
     /// A client pulls tracks: the node offers, the client answers. Returns the sections.
@@ -173,14 +180,7 @@ impl Sim {
 
     /// Restarts ICE from the client's side.
     pub(crate) fn restart_ice(&mut self, key: PeerKey) {
-        let (now, keys) = (self.now, Arc::clone(&self.keys));
-        let peer = self.peer_mut(key);
-        let shard = peer.shard;
-        let offer = peer.client.create_offer(now, &[Change::RestartIce]).unwrap();
-        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
-        let answer = peer.negotiation.answer();
-        self.configure(key).unwrap();
-        self.peer_mut(key).client.accept_answer(now, &answer).unwrap();
+        self.client_offers(key, Change::RestartIce, |_| ());
     }
 
     /// Brings the shard to the session's present plan.
@@ -188,22 +188,16 @@ impl Sim {
         let (reply, mut answer) = oneshot::channel();
         let peer = self.peer(key);
         let (session, shard) = (peer.session, peer.shard);
-        let plan = SessionPlan { channels: peer.channels.clone(), ..peer.negotiation.plan() };
-        let plan = Box::new(plan);
+        let plan = Box::new(SessionPlan { channels: peer.channels.clone(), ..peer.negotiation.plan() });
         self.command(shard, Command::Configure { session, plan, reply });
         answer.try_recv().unwrap()
     }
 
     /// A client stops a section, and is about to do more before it takes the answer.
     pub(crate) fn stop_unanswered(&mut self, key: PeerKey, mid: &str) {
-        let (now, keys) = (self.now, Arc::clone(&self.keys));
-        let peer = self.peer_mut(key);
-        let shard = peer.shard;
-        let offer = peer.client.create_offer(now, &[Change::Stop { mid }]).unwrap();
-        peer.negotiation.client_offer(&offer.sdp, &mut || keys.mint_ice(shard)).unwrap();
-        peer.negotiation.unbind_local(mid);
-        peer.negotiation.answer();
-        self.configure(key).unwrap();
+        self.answer_to(key, Change::Stop { mid }, |negotiation| {
+            negotiation.unbind_local(mid);
+        });
     }
 
     /// A client ends DTLS in good order.
