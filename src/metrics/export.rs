@@ -154,10 +154,26 @@ impl Collector for Node {
 /// A metric's values: label values in the order of its labels, and the number.
 type Values = Vec<(Vec<String>, f64)>;
 
+/// The sum of a figure over all shards.
+fn total(shards: &[(usize, &ShardCounters)], of: impl Fn(&ShardCounters) -> u64) -> f64 {
+    shards.iter().map(|(_, counters)| of(counters)).fold(0_u64, u64::saturating_add) as f64
+}
+
+/// The same of figures that stand side by side, one for each label.
+fn each(
+    shards: &[(usize, &ShardCounters)],
+    labels: &[&str],
+    of: impl Fn(&ShardCounters) -> &[u64],
+) -> Values {
+    let at = |index| total(shards, |counters| of(counters).get(index).copied().unwrap_or_default());
+    labels.iter().enumerate().map(|(index, label)| (vec![(*label).to_owned()], at(index))).collect()
+}
+
+/// The ways of what comes from clients and what goes to them.
+const WAYS: [&str; 2] = ["ingress", "egress"];
+
 fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
-    let sum = |of: &dyn Fn(&ShardCounters) -> u64| {
-        shards.iter().map(|(_, counters)| of(counters)).fold(0_u64, u64::saturating_add) as f64
-    };
+    let sum = |of: &dyn Fn(&ShardCounters) -> u64| total(shards, of);
     let one = |label: &str, value: f64| (vec![label.to_owned()], value);
     let mut rtp = Values::new();
     for (index, kind) in ["audio", "video"].into_iter().enumerate() {
@@ -165,18 +181,6 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         rtp.push((vec!["ingress".to_owned(), kind.to_owned()], sum(&|counters| at(&counters.rtp_in))));
         rtp.push((vec!["egress".to_owned(), kind.to_owned()], sum(&|counters| at(&counters.rtp_out))));
     }
-    let dropped = DropReason::ALL
-        .iter()
-        .map(|reason| {
-            let at = |counters: &ShardCounters| counters.dropped.get(*reason as usize).copied();
-            one(reason.label(), sum(&|counters| at(counters).unwrap_or_default()))
-        })
-        .collect();
-    let each = |labels: &[&str], of: &dyn Fn(&ShardCounters) -> &[u64]| -> Values {
-        let at = |counters: &ShardCounters, index| of(counters).get(index).copied().unwrap_or_default();
-        let labels = labels.iter().enumerate();
-        labels.map(|(index, label)| one(label, sum(&|counters| at(counters, index)))).collect()
-    };
     let pair = |first: (&str, &dyn Fn(&ShardCounters) -> u64),
                 second: (&str, &dyn Fn(&ShardCounters) -> u64)| {
         vec![one(first.0, sum(first.1)), one(second.0, sum(second.1))]
@@ -185,49 +189,30 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::DATAGRAMS, pair(("ingress", &|c| c.datagrams_in), ("egress", &|c| c.datagrams_out))),
         family(&names::DATAGRAM_BYTES, pair(("ingress", &|c| c.bytes_in), ("egress", &|c| c.bytes_out))),
         family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
-        family(&names::DATAGRAMS_TOGETHER, each(&["1", "2", "4", "8"], &|c| &c.together)),
+        family(&names::DATAGRAMS_TOGETHER, each(shards, &["1", "2", "4", "8"], |c| &c.together)),
         family(&names::CONGESTION_MARKS, vec![(vec![], sum(&|counters| counters.congestion_marks))]),
         family(&names::RTP_PACKETS, rtp),
-        family(&names::DROPPED, dropped),
-        family(
-            &names::RETRANSMISSIONS,
-            pair(("hit", &|c| c.retransmissions[0]), ("miss", &|c| c.retransmissions[1])),
-        ),
-        family(
-            &names::KEYFRAME_REQUESTS,
-            pair(("sent", &|c| c.keyframe_requests[0]), ("merged", &|c| c.keyframe_requests[1])),
-        ),
+        family(&names::DROPPED, each(shards, &DropReason::ALL.map(DropReason::label), |c| &c.dropped)),
+        family(&names::RETRANSMISSIONS, each(shards, &["hit", "miss"], |c| &c.retransmissions)),
+        family(&names::KEYFRAME_REQUESTS, each(shards, &["sent", "merged"], |c| &c.keyframe_requests)),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
         family(&names::HANDED_OVER, vec![(vec![], sum(&|counters| counters.handed_over))]),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
         family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
-        family(&names::SESSIONS_ENDED, each(&END_REASONS, &|c| &c.sessions_ended)),
-        family(&names::TCP_BYTES, each(&["ingress", "egress"], &|c| &c.tcp_bytes)),
-        family(&names::TCP_CLOSED, each(&CLOSE_REASONS, &|c| &c.tcp_closed)),
+        family(&names::SESSIONS_ENDED, each(shards, &END_REASONS, |c| &c.sessions_ended)),
+        family(&names::TCP_BYTES, each(shards, &WAYS, |c| &c.tcp_bytes)),
+        family(&names::TCP_CLOSED, each(shards, &CLOSE_REASONS, |c| &c.tcp_closed)),
     ]
 }
 
 fn of_channels(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
-    let sum = |of: &dyn Fn(&ShardCounters) -> Option<u64>| {
-        let each = shards.iter().map(|(_, counters)| of(counters).unwrap_or_default());
-        each.fold(0_u64, u64::saturating_add) as f64
-    };
-    let one = |label: &str, value: f64| (vec![label.to_owned()], value);
-    let ways = |of: &dyn Fn(&ShardCounters) -> [u64; 2]| -> Values {
-        let ways = ["ingress", "egress"].into_iter().enumerate();
-        ways.map(|(index, way)| one(way, sum(&|counters| of(counters).get(index).copied()))).collect()
-    };
-    let drops = ChannelDrop::ALL.iter().map(|reason| {
-        one(reason.label(), sum(&|counters| counters.channel_dropped.get(*reason as usize).copied()))
-    });
-    let ends = ["slow", "lane_full", "unacknowledged"].into_iter().enumerate();
-    let ends =
-        ends.map(|(index, reason)| one(reason, sum(&|counters| counters.channels_ended.get(index).copied())));
+    let drops = ChannelDrop::ALL.map(ChannelDrop::label);
+    let ends = ["slow", "lane_full", "unacknowledged"];
     vec![
-        family(&names::CHANNEL_MESSAGES, ways(&|counters| counters.channel_messages)),
-        family(&names::CHANNEL_BYTES, ways(&|counters| counters.channel_bytes)),
-        family(&names::CHANNEL_DROPPED, drops.collect()),
-        family(&names::CHANNELS_ENDED, ends.collect()),
+        family(&names::CHANNEL_MESSAGES, each(shards, &WAYS, |c| &c.channel_messages)),
+        family(&names::CHANNEL_BYTES, each(shards, &WAYS, |c| &c.channel_bytes)),
+        family(&names::CHANNEL_DROPPED, each(shards, &drops, |c| &c.channel_dropped)),
+        family(&names::CHANNELS_ENDED, each(shards, &ends, |c| &c.channels_ended)),
     ]
 }
 
