@@ -82,6 +82,7 @@ pub struct Session {
     transport_number: u16,
     last_authentic: Instant,
     connected_once: bool,
+    refusal: Option<String>,
     closed_by_client: bool,
     next_tick: Option<Instant>,
     channels: Channels,
@@ -108,6 +109,7 @@ impl Session {
             transport_number: 0,
             last_authentic: now,
             connected_once: false,
+            refusal: None,
             closed_by_client: false,
             next_tick: None,
             channels: Channels::default(),
@@ -301,7 +303,8 @@ impl Session {
             return Err(DropReason::NoKeys);
         }
         let packets = out.packets.len();
-        self.run(which, Feed::Datagram(path, contents), setup, now, out).map_err(|_| DropReason::Refused)?;
+        self.run(which, Feed::Datagram(path, contents), setup, now, out)
+            .map_err(|error| self.refused(&error))?;
         if out.packets.len() > packets {
             self.received(which, path, now);
         }
@@ -325,10 +328,25 @@ impl Session {
         match transport.accepts(path, contents, now) {
             Accepted::Check => self
                 .run(Which::Present, Feed::Datagram(path, contents), setup, now, out)
-                .map_err(|_| DropReason::Refused),
+                .map_err(|error| self.refused(&error)),
             Accepted::Proven => self.handle_datagram(path, contents, setup, now, out),
             Accepted::No(reason) => Err(reason),
         }
+    }
+
+    /// Keeps what was wrong with the first datagram that the engine refused before the session ever connected: most
+    /// often that is why it never does. Once for each session, so it may allocate.
+    #[cold]
+    fn refused(&mut self, error: &EngineError) -> DropReason {
+        if !self.connected_once && self.refusal.is_none() {
+            self.refusal = Some(error.to_string());
+        }
+        DropReason::Refused
+    }
+
+    /// What kept the session from connecting, as far as that is known.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref().filter(|_| !self.connected_once)
     }
 
     /// An authentic packet came from a proven address.

@@ -113,6 +113,9 @@ pub struct SessionStatistics {
     /// The client's address in use.
     #[schema(value_type = Option<String>)]
     pub remote_address: Option<SocketAddr>,
+    /// What kept the client from connecting, as far as that is known, such as an error of its DTLS; absent once it has
+    /// connected.
+    pub refusal: Option<String>,
     /// Our address in use.
     #[schema(value_type = Option<String>)]
     pub local_address: Option<SocketAddr>,

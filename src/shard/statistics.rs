@@ -18,6 +18,7 @@ impl Shard {
             shard: self.id.0,
             connected: path.is_some(),
             remote_address: path.map(|path| path.remote),
+            refusal: slot.session.refusal().map(str::to_owned),
             local_address: path.map(|path| path.local),
             srtp_profile: profile,
             age_ms: millis(now.duration_since(slot.session.created())),

@@ -155,6 +155,7 @@ fn statistics() -> SessionStatistics {
         shard: 0,
         connected: true,
         remote_address: Some(([192, 0, 2, 7], 50_000).into()),
+        refusal: None,
         local_address: None,
         srtp_profile: None,
         age_ms: 5,

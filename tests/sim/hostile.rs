@@ -180,6 +180,9 @@ fn a_client_whose_certificate_is_not_the_described_one_is_refused() {
             .is_empty()
     );
     assert!(sim.told(|event| matches!(event, Event::Connected(id) if *id == session)).is_empty());
+    let refusal = sim.statistics(liar).refusal;
+    assert!(refusal.as_ref().is_some_and(|text| text.contains("fingerprint")), "{refusal:?}");
+    assert_eq!(sim.statistics(subscribers[0]).refusal, None);
     assert_untouched(&mut sim, &tracks, &subscribers);
     sim.run_until(began + LIMITS.never_connected + SECOND);
     let end =

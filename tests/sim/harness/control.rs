@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ringcast::ids::{PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
 use ringcast::plan::{ChannelsPlan, LayerPreference, SessionPlan};
-use ringcast::shard::command::{Command, ConfigureError};
+use ringcast::shard::command::{Command, ConfigureError, SessionStatistics};
 use ringcast_bench::client::{Change, Client, ClientSetup, Credentials};
 use ringcast_bench::source::Media;
 use tokio::sync::oneshot;
@@ -51,6 +51,14 @@ impl Sim {
         let session = self.keys.mint_session(ShardId(shard));
         self.command(ShardId(shard), Command::Open { session, dialled: Vec::new() });
         session
+    }
+
+    /// The figures of a client's session.
+    pub(crate) fn statistics(&mut self, peer: PeerKey) -> SessionStatistics {
+        let (session, shard) = (self.peer(peer).session, self.peer(peer).shard);
+        let (reply, mut answer) = oneshot::channel();
+        self.command(shard, Command::Statistics { session, reply });
+        answer.try_recv().unwrap().unwrap()
     }
 
     /// Gives a shard a command.
