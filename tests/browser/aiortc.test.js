@@ -1,63 +1,33 @@
-// aiortc, a WebRTC stack that shares no code with the browsers, as publisher and as viewer beside Chromium.
+// aiortc, a WebRTC stack that shares no code with the browsers, on every interface, beside Chromium.
 // AIORTC_PYTHON names a Python that has it; `run` makes one. Without it the tests are skipped.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { DataPeer } from "./lib/datapeer.js";
+import { useOutside } from "./lib/outside.js";
 import { picture, tone, useRig } from "./lib/rig.js";
-import { until } from "./lib/until.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const python = process.env.AIORTC_PYTHON ?? path.resolve(here, "../.cache/venv/bin/python");
 const skip = existsSync(python) ? false : `${python} is not there`;
 
+// The first colour of the kit's palette in all three thirds: picture 0.
+const COLOUR = [225, 40, 40];
+
 describe("aiortc", { skip }, () => {
   const rig = useRig({ before, after, afterEach });
-  const running = new Set();
-  afterEach(async () => {
-    for (const peer of running) await peer.stop();
-  });
-
-  function startPeer(role, ...args) {
-    const { base, secret } = rig().server;
-    const child = spawn(python, [path.join(here, "aiortc_peer.py"), role, base, secret, ...args.map(String)]);
-    const lines = [];
-    let complaint = "";
-    createInterface({ input: child.stdout }).on("line", (line) => lines.push(JSON.parse(line)));
-    child.stderr.on("data", (chunk) => (complaint += chunk));
-    const peer = {
-      async line(what, check, ms = 20_000) {
-        return until(`aiortc to ${what}`, () => {
-          if (child.exitCode !== null) throw Object.assign(new Error(`aiortc ended: ${complaint}`), { isFinal: true });
-          const found = lines.findLast(check);
-          return { done: Boolean(found), seen: { last: lines.slice(-3), complaint: complaint.slice(-500) }, value: found };
-        }, { ms });
-      },
-      async stop() {
-        running.delete(peer);
-        if (child.exitCode !== null) return;
-        const ended = new Promise((resolve) => child.once("exit", resolve));
-        child.stdin.end();
-        const hardly = setTimeout(() => child.kill("SIGKILL"), 3_000);
-        await ended;
-        clearTimeout(hardly);
-      },
-    };
-    running.add(peer);
-    return peer;
-  }
+  const start = useOutside({ afterEach }, "aiortc", [python, path.join(here, "aiortc_peer.py")]);
+  const onApi = (role, ...args) => start(role, rig().server.base, rig().server.secret, ...args);
 
   // In the second round the server is a full ICE agent as well, and calls: it controls where it offers, aiortc where that does.
   for (const [query, how] of [["", ""], ["?thirdparty=true", ", called by the server"]]) {
-    test(`as a publisher is seen and heard by Chromium${how}`, async () => {
-      // The first colour of the kit's palette in all three thirds: picture 0.
-      const publisher = startPeer(`publish${query}`, 225, 40, 40, 700);
+    test(`aiortc as a publisher is seen and heard by Chromium${how}`, async () => {
+      const publisher = onApi(`publish${query}`, ...COLOUR, 700);
       const { sessionId } = await publisher.line("publish", (line) => line.sessionId);
-      await publisher.line("connect", (line) => line.state === "connected");
+      await publisher.connected();
       const bob = await rig().peer("bob");
       const seen = await bob.pull({ location: "remote", sessionId, trackName: "camera" });
       const heard = await bob.pull({ location: "remote", sessionId, trackName: "microphone" });
@@ -65,16 +35,49 @@ describe("aiortc", { skip }, () => {
       await heard.expectTone(700, { ms: 30_000 });
     });
 
-    test(`as a viewer sees and hears Chromium${how}`, async () => {
+    test(`aiortc as a viewer sees and hears Chromium${how}`, async () => {
       const alice = await rig().peer("alice", { raw: true });
-      // Red, green, blue: digits 0, 1, 2 in base six.
       const camera = await alice.push("camera", picture(8));
       await alice.push("microphone", tone(900));
-      const viewer = startPeer(`view${query}`, camera.metadata.sessionId, "camera", "microphone");
-      const { thirds } = await viewer.line("see 20 frames", (line) => line.kind === "video" && line.frames >= 20, 30_000);
-      thirds.forEach((rgb, index) => assert.equal(rgb.indexOf(Math.max(...rgb)), index, `third ${index} is ${rgb}`));
-      const { hz } = await viewer.line("hear 150 frames", (line) => line.kind === "audio" && line.frames >= 150, 30_000);
-      assert.ok(Math.abs(hz - 900) < 12, `it hears ${hz} Hz`);
+      const viewer = onApi(`view${query}`, camera.metadata.sessionId, "camera", "microphone");
+      await viewer.expectRedGreenBlue();
+      await viewer.expectTone(900);
     });
   }
+
+  test("aiortc's stream by WHIP is seen and heard by Chromium", async () => {
+    const publisher = start("whip", rig().server.whip("aio"), rig().server.secret, ...COLOUR, 700);
+    await publisher.connected();
+    const { video, audio } = await rig().whep("aio");
+    await video.expectPicture(0, { frames: 20, ms: 30_000 });
+    await audio.expectTone(700, { ms: 30_000 });
+    await publisher.stop();
+    const { reply } = await rig().server.api("GET", "ext/streams");
+    assert.deepEqual(reply.streams.find(({ stream }) => stream === "aio")?.publisher ?? null, null, "its DELETE ended the stream");
+  });
+
+  test("aiortc sees and hears Chromium's stream by WHEP", async () => {
+    await rig().whip("page", [picture(8), tone(900)]);
+    const viewer = start("whep", rig().server.whep("page"), rig().server.secret);
+    await viewer.expectRedGreenBlue();
+    await viewer.expectTone(900);
+  });
+
+  test("aiortc exchanges data channel messages with Chromium", async () => {
+    const page = await DataPeer.open((await rig().tab()).page, rig().server);
+    const id = await page.publish("of Chromium");
+    await page.active("of Chromium", id);
+    const aio = onApi("channels", page.session, "of aiortc", "of Chromium");
+    const { sessionId: session } = await aio.line("open its channels", (line) => line.open);
+    await page.active("of aiortc", await page.subscribe({ session }, "of aiortc"));
+    aio.say({ text: "hello" });
+    aio.say({ bytes: 60_000 });
+    const [text, binary] = await page.got("of aiortc", 2);
+    assert.deepEqual([text.content, binary.text, binary.length], ["hello", false, 60_000]);
+    await page.run("send", "of Chromium", "hello yourself");
+    await page.run("sendBytes", "of Chromium", 60_000, 5);
+    await aio.line("get the text", (line) => line.text === "hello yourself");
+    await aio.line("get the bytes", (line) => line.bytes === 60_000);
+    await page.run("close");
+  });
 });

@@ -1,7 +1,14 @@
-"""A WebRTC client that is no browser: aiortc on the plain HTTP API, as a publisher or as a viewer.
+"""A WebRTC client that is no browser: aiortc, until its input ends. It prints a line for what it does and receives.
 
-  aiortc_peer.py publish BASE SECRET RED GREEN BLUE HZ   prints {"sessionId": ...}, sends until its input ends
-  aiortc_peer.py view BASE SECRET SESSION NAME...        prints a line for what it receives, until its input ends
+On the plain HTTP API, where each role may have a query for `sessions/new` behind it:
+  aiortc_peer.py publish BASE SECRET RED GREEN BLUE HZ
+  aiortc_peer.py view BASE SECRET SESSION NAME...
+  aiortc_peer.py channels BASE SECRET SESSION NAME THEIRS
+                 publishes the channel NAME, subscribes to THEIRS of SESSION; {"text": ...} and {"bytes": n} of its input
+                 are sent
+By WHIP and WHEP:
+  aiortc_peer.py whip URL SECRET RED GREEN BLUE HZ
+  aiortc_peer.py whep URL SECRET
 """
 
 import asyncio
@@ -14,6 +21,7 @@ import numpy
 from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, VideoStreamTrack
 from av import AudioFrame, VideoFrame
+from yarl import URL
 
 
 def say(**fields):
@@ -81,10 +89,14 @@ def description(pc):
     return {"type": pc.localDescription.type, "sdp": pc.localDescription.sdp}
 
 
-async def publish(api, pc, red, green, blue, hz):
+def add_sources(pc, red, green, blue, hz):
+    camera = pc.addTransceiver(Colour((int(red), int(green), int(blue))), "sendonly")
+    return {camera: "camera", pc.addTransceiver(Tone(float(hz)), "sendonly"): "microphone"}
+
+
+async def publish(api, pc, *source):
     session = (await api("POST", api.new_session))["sessionId"]
-    names = {pc.addTransceiver(Colour((int(red), int(green), int(blue))), "sendonly"): "camera"}
-    names[pc.addTransceiver(Tone(float(hz)), "sendonly")] = "microphone"
+    names = add_sources(pc, *source)
     await pc.setLocalDescription(await pc.createOffer())
     tracks = [{"location": "local", "mid": one.mid, "trackName": name} for one, name in names.items()]
     reply = await api("POST", f"sessions/{session}/tracks/new", {"sessionDescription": description(pc), "tracks": tracks})
@@ -94,8 +106,6 @@ async def publish(api, pc, red, green, blue, hz):
 
 async def view(api, pc, publisher, *names):
     session = (await api("POST", api.new_session))["sessionId"]
-    tasks = []
-    pc.on("track", lambda track: tasks.append(asyncio.ensure_future(watch(track))))
     # One call per track: the second one changes a connection that is up.
     for name in names:
         reply = await api("POST", f"sessions/{session}/tracks/new", {"tracks": [{"location": "remote", "sessionId": publisher, "trackName": name}]})
@@ -105,6 +115,43 @@ async def view(api, pc, publisher, *names):
         await pc.setLocalDescription(await pc.createAnswer())
         await api("PUT", f"sessions/{session}/renegotiate", {"sessionDescription": description(pc)})
     say(sessionId=session)
+
+
+async def channels(api, pc, other, name, theirs):
+    first = pc.createDataChannel("server-events")
+    await pc.setLocalDescription(await pc.createOffer())
+    reply = await api("POST", api.new_session, {"sessionDescription": description(pc)})
+    await pc.setRemoteDescription(RTCSessionDescription(**reply["sessionDescription"]))
+    session = reply["sessionId"]
+    opened = asyncio.Event()
+    first.on("open", opened.set)
+    await opened.wait()
+    made = []
+    for wish in ({"location": "local"}, {"location": "remote", "sessionId": other}):
+        wish["dataChannelName"] = theirs if "sessionId" in wish else name
+        reply = await api("POST", f"sessions/{session}/datachannels/new", {"dataChannels": [wish]})
+        channel = pc.createDataChannel(wish["dataChannelName"], negotiated=True, id=reply["dataChannels"][0]["id"])
+        channel.on("message", lambda got: say(text=got) if isinstance(got, str) else say(bytes=len(got)))
+        made.append(channel)
+    say(sessionId=session, open=True)
+    return made[0]
+
+
+def send(channel, line):
+    wish = json.loads(line)
+    channel.send(wish["text"] if "text" in wish else bytes(wish["bytes"]))
+
+
+async def by_offer(http, pc, url, secret):
+    """The one exchange of WHIP and WHEP; returns the address of the resource."""
+    await pc.setLocalDescription(await pc.createOffer())
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/sdp"}
+    async with http.post(url, data=pc.localDescription.sdp, headers=headers) as response:
+        answer = await response.text()
+        if response.status != 201:
+            raise RuntimeError(f"POST {url}: {response.status} {answer}")
+        await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        return response.url.join(URL(response.headers["Location"]))
 
 
 async def watch(track):
@@ -131,14 +178,30 @@ async def watch(track):
                 say(kind="audio", frames=count, hz=peak * frame.sample_rate / sum(map(len, heard)), loud=float(spectrum[peak]))
 
 
-async def main(role, base, secret, *rest):
+async def main(role, url, secret, *rest):
     async with aiohttp.ClientSession() as http:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         pc.on("connectionstatechange", lambda: say(state=pc.connectionState))
-        # "view?thirdparty=true" asks for a session by which the server calls us.
-        role, mark, query = role.partition("?")
-        await {"publish": publish, "view": view}[role](Api(http, base, secret, mark + query), pc, *rest)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        tasks = []
+        pc.on("track", lambda track: tasks.append(asyncio.ensure_future(watch(track))))
+        resource = channel = None
+        if role == "whip":
+            add_sources(pc, *rest)
+            resource = await by_offer(http, pc, url, secret)
+        elif role == "whep":
+            for kind in ("video", "audio"):
+                pc.addTransceiver(kind, "recvonly")
+            resource = await by_offer(http, pc, url, secret)
+        else:
+            # "view?thirdparty=true" asks for a session by which the server calls us.
+            role, mark, query = role.partition("?")
+            work = {"publish": publish, "view": view, "channels": channels}[role]
+            channel = await work(Api(http, url, secret, mark + query), pc, *rest)
+        while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+            send(channel, line)
+        if resource:
+            async with http.delete(resource, headers={"Authorization": f"Bearer {secret}"}) as response:
+                response.raise_for_status()
         await pc.close()
 
 

@@ -62,6 +62,28 @@ export class Rig {
     return peer;
   }
 
+  /** A new client that sends what `specs` ask for to `stream` by WHIP. Resolves when it is answered. */
+  async whip(stream, specs, { page, server = this.server, token = server.secret } = {}) {
+    const peer = await this.plain(page);
+    const resource = await within(`${peer.name} to publish`, peer.call("whip", server.whip(stream), token, specs), 20_000, peer);
+    return { peer, ...resource, sessionId: resource.location.split("/").at(-1) };
+  }
+
+  /** A new client that plays `stream` by WHEP. */
+  async whep(stream, { page, server = this.server, token = server.secret } = {}) {
+    const peer = await this.plain(page);
+    const resource = await within(`${peer.name} to play`, peer.call("whep", server.whep(stream), token), 20_000, peer);
+    return { peer, ...resource, video: new Pulled(peer, "video"), audio: new Pulled(peer, "audio") };
+  }
+
+  async plain(page) {
+    const tab = await this.tab(false, page);
+    this.count += 1;
+    const peer = new Peer(this, tab, `plain-${this.count}`);
+    tab.peers.add(peer);
+    return peer;
+  }
+
   /** Closes the peers of one test, whatever became of it, so that tests do not load each other. */
   async clear() {
     assert.equal(this.server.exit, null, `the server has ended: ${this.server.output.join("\n")}`);

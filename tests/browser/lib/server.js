@@ -79,7 +79,12 @@ export async function startServer({ shards = 1, host = "127.0.0.1", listen = hos
   child.on("error", (error) => (exit = { error: error.message }));
   const urls = (host) => {
     const origin = `http://${inUrl(host)}:${port}`;
-    return { origin, base: `${origin}/v1/apps/${app}` };
+    return {
+      origin,
+      base: `${origin}/v1/apps/${app}`,
+      whip: (stream) => `${origin}/whip/${app}/${stream}`,
+      whep: (stream) => `${origin}/whep/${app}/${stream}`,
+    };
   };
 
   const server = {

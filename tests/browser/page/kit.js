@@ -1,10 +1,11 @@
 // Everything the tests do inside a browser page, as functions on `window.kit` that take and return plain values.
-// One page holds any number of peers; each peer is one unmodified partytracks client, or one RawClient.
+// One page holds any number of peers; each is one unmodified partytracks client, one RawClient or one PlainClient.
 
 import { PartyTracks } from "partytracks/client";
 import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
 import { FrameWatch, Playback, makeSource, receivedFigures } from "./media.js";
 import { RawClient } from "./raw.js";
+import { PlainClient } from "./whip.js";
 import * as ringcast from "../../../client/src/index.js";
 
 // The package as applications import it, and sources for it, for tests that are written as a page would be.
@@ -27,6 +28,14 @@ const received = (name, label) => {
   if (!item) throw new Error(`${name} pulls no ${label}`);
   return item;
 };
+
+/** A new peer that knows WHIP and WHEP and nothing else. */
+function plain(name) {
+  const client = new PlainClient();
+  const entry = { client, raw: true, sent: new Map(), received: new Map(), pc: () => client.pc };
+  peers.set(name, entry);
+  return entry;
+}
 
 function play(item, pc, track) {
   item.pc = pc;
@@ -81,6 +90,28 @@ const kit = {
       entry.sessions.push(next.sessionId);
     });
     return null;
+  },
+
+  // ---- WHIP and WHEP ----
+
+  /** Publishes what `specs` ask for, by WHIP. */
+  async whip(name, url, token, specs) {
+    const entry = plain(name);
+    const sources = await Promise.all(specs.map(makeSource));
+    sources.forEach((source) => entry.sent.set(source.track.kind, { source }));
+    return entry.client.publish(url, token, sources.map(({ track }) => track));
+  },
+
+  /** Plays by WHEP; what arrives is pulled as "video" and "audio". */
+  async whep(name, url, token) {
+    const { client, received } = plain(name);
+    const resource = await client.view(url, token);
+    for (const { receiver } of client.pc.getTransceivers()) {
+      const item = {};
+      play(item, client.pc, receiver.track);
+      received.set(receiver.track.kind, item);
+    }
+    return resource;
   },
 
   close(name) {
