@@ -76,6 +76,20 @@ export class Rig {
     return { peer, ...resource, video: new Pulled(peer, "video"), audio: new Pulled(peer, "audio") };
   }
 
+  /** `package_`'s publisher sends what `specs` ask for to `stream` by WHIP. */
+  async publishBy(package_, stream, specs, { server = this.server, token = server.secret } = {}) {
+    const peer = await this.plain();
+    const call = peer.call("publishBy", package_, server.whip(stream), token, specs);
+    return { peer, ...(await within(`${package_} to publish`, call, 20_000)) };
+  }
+
+  /** `package_`'s player plays `stream` by WHEP. */
+  async playBy(package_, stream, { server = this.server, token = server.secret } = {}) {
+    const peer = await this.plain();
+    await within(`${package_} to play`, peer.call("playBy", package_, server.whep(stream), token), 20_000);
+    return { peer, video: new Pulled(peer, "video"), audio: new Pulled(peer, "audio") };
+  }
+
   async plain(page) {
     const tab = await this.tab(false, page);
     this.count += 1;
@@ -233,8 +247,9 @@ async function within(what, promise, ms, peer) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(async () => {
-      const [history, state] = await Promise.all([peer.call("history"), peer.call("state")]).catch(() => [[], null]);
-      reject(new Error(`waited ${ms} ms for ${what}; state ${JSON.stringify(state)}; last calls:\n${JSON.stringify(history.slice(-6), null, 1)}`));
+      const [history, state] = await Promise.all([peer?.call("history"), peer?.call("state")]).catch(() => [null, null]);
+      const calls = JSON.stringify((history ?? []).slice(-6), null, 1);
+      reject(new Error(`waited ${ms} ms for ${what}; state ${JSON.stringify(state)}; last calls:\n${calls}`));
     }, ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));

@@ -1,9 +1,11 @@
 // Everything the tests do inside a browser page, as functions on `window.kit` that take and return plain values.
-// One page holds any number of peers; each is one unmodified partytracks client, one RawClient or one PlainClient.
+// One page holds any number of peers; each is one unmodified partytracks client, one RawClient, one PlainClient or one of
+// the publishers and players from npm.
 
 import { PartyTracks } from "partytracks/client";
 import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
 import { FrameWatch, Playback, makeSource, receivedFigures } from "./media.js";
+import { players, publishers } from "./players.js";
 import { RawClient } from "./raw.js";
 import { PlainClient } from "./whip.js";
 import * as ringcast from "../../../client/src/index.js";
@@ -99,13 +101,18 @@ const kit = {
     const entry = plain(name);
     const sources = await Promise.all(specs.map(makeSource));
     sources.forEach((source) => entry.sent.set(source.track.kind, { source }));
-    return entry.client.publish(url, token, sources.map(({ track }) => track));
+    const items = sources.map(({ track }, index) => ({ track, encodings: specs[index].encodings }));
+    entry.client.add(items).forEach((transceiver, index) => {
+      if (specs[index].codec) prefer(transceiver, specs[index].codec);
+    });
+    return entry.client.offer(url, token);
   },
 
   /** Plays by WHEP; what arrives is pulled as "video" and "audio". */
   async whep(name, url, token) {
     const { client, received } = plain(name);
-    const resource = await client.view(url, token);
+    client.ask();
+    const resource = await client.offer(url, token);
     for (const { receiver } of client.pc.getTransceivers()) {
       const item = {};
       play(item, client.pc, receiver.track);
@@ -113,6 +120,35 @@ const kit = {
     }
     return resource;
   },
+
+  /** Publishes by the client of that name from npm. */
+  async publishBy(name, package_, url, token, specs) {
+    const sources = await Promise.all(specs.map(makeSource));
+    const client = await publishers[package_](url, token, new MediaStream(sources.map(({ track }) => track)));
+    const sent = new Map(sources.map((source) => [source.track.kind, { source }]));
+    peers.set(name, { client, raw: true, sent, received: new Map(), pc: client.pc });
+    return { location: client.location, trickles: client.trickles };
+  },
+
+  /** Plays by the client of that name from npm; resolves when it has the tracks of `count` kinds. */
+  async playBy(name, package_, url, token, count = 2) {
+    const client = await players[package_](url, token);
+    const received = new Map();
+    peers.set(name, { client, raw: true, sent: new Map(), received, pc: client.pc });
+    while (client.tracks().length < count) await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const track of client.tracks()) {
+      const item = {};
+      play(item, client.pc(), track);
+      received.set(track.kind, item);
+    }
+  },
+
+  /** What the server has told a player. */
+  told: (name) => peer(name).client.told,
+  selectLayer: (name, layer) => peer(name).client.selectLayer(layer),
+  restartBy: (name) => peer(name).client.restart(),
+  /** Ends what it publishes or plays as its user would. */
+  stopBy: (name) => peer(name).client.stop(),
 
   close(name) {
     const entry = peer(name);

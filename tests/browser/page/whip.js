@@ -6,19 +6,20 @@ export class PlainClient {
     this.log = [];
   }
 
-  /** Sends `tracks` to the stream at `url`. Resolves with the address and version of the resource. */
-  publish(url, token, tracks) {
-    const stream = new MediaStream(tracks);
-    tracks.forEach((track) => this.pc.addTransceiver(track, { direction: "sendonly", streams: [stream] }));
-    return this.offer(url, token);
+  /** Will send each `track` of `items`, in its `encodings` if it has any; their transceivers. */
+  add(items) {
+    const streams = [new MediaStream(items.map(({ track }) => track))];
+    return items.map(({ track, encodings }) =>
+      this.pc.addTransceiver(track, { direction: "sendonly", streams, ...(encodings ? { sendEncodings: encodings } : {}) }),
+    );
   }
 
-  /** Asks for picture and sound of the stream at `url`. */
-  view(url, token) {
+  /** Will receive picture and sound. */
+  ask() {
     for (const kind of ["video", "audio"]) this.pc.addTransceiver(kind, { direction: "recvonly" });
-    return this.offer(url, token);
   }
 
+  /** Offers to `url`. Resolves with the address and version of the resource. */
   async offer(url, token) {
     await this.pc.setLocalDescription(await this.pc.createOffer());
     const response = await fetch(url, {
