@@ -82,8 +82,9 @@ pub(super) fn published(payloads: &[Payload], kind: MediaKind) -> Vec<PublishedC
 
 /// Maps what a publisher may send to what a client has negotiated.
 ///
-/// Each payload type of the client is taken once, by exact parameters before compatible ones. What is left over
-/// shares a compatible one: a publisher that changes its codec in mid-track then still reaches the client.
+/// Each payload type of the client is taken once, by exact parameters before compatible ones, and by those before others
+/// that play the stream too. What is left over shares one: a publisher that changes its codec in mid-track then still
+/// reaches the client.
 pub(super) fn payload_map(
     codecs: &[PublishedCodec],
     payloads: &[Payload],
@@ -92,7 +93,7 @@ pub(super) fn payload_map(
     let viewer: Vec<(&Payload, Codec)> =
         payloads.iter().filter_map(|payload| Some((payload, known(payload, kind)?))).collect();
     let mut taken: Vec<(u8, u8)> = Vec::new();
-    for pass in [Pass::Exact, Pass::Compatible, Pass::Shared] {
+    for pass in [Pass::Exact, Pass::Compatible, Pass::Playable, Pass::Shared] {
         for codec in codecs.iter().filter(|codec| codec.codec != Codec::Red) {
             if taken.iter().any(|(from, _)| *from == codec.pt) {
                 continue;
@@ -103,7 +104,8 @@ pub(super) fn payload_map(
                     && free(payload.pt)
                     && match pass {
                         Pass::Exact => same_parameters(payload.fmtp.as_deref(), codec.fmtp.as_deref()),
-                        _ => compatible(kind, payload.fmtp.as_deref(), codec.fmtp.as_deref()),
+                        Pass::Compatible => compatible(kind, payload.fmtp.as_deref(), codec.fmtp.as_deref()),
+                        _ => playable(kind, codec.fmtp.as_deref(), payload.fmtp.as_deref()),
                     }
             };
             if let Some((payload, _)) = viewer.iter().find(|(payload, kind)| fits(payload, *kind)) {
@@ -136,6 +138,7 @@ pub(super) fn payload_map(
 enum Pass {
     Exact,
     Compatible,
+    Playable,
     Shared,
 }
 
@@ -152,7 +155,7 @@ pub(super) fn same_parameters(left: Option<&str>, right: Option<&str>) -> bool {
     sorted(left) == sorted(right)
 }
 
-/// Whether a stream of one configuration can be decoded by the other side's configuration.
+/// Whether two configurations are one as an offer and its answer see it.
 pub(super) fn compatible(codec: Codec, left: Option<&str>, right: Option<&str>) -> bool {
     let equal = |key: &str, default: &str| {
         let value = |fmtp: Option<&str>| fmtp.and_then(|fmtp| fmtp_parameter(fmtp, key).map(str::to_owned));
@@ -160,7 +163,9 @@ pub(super) fn compatible(codec: Codec, left: Option<&str>, right: Option<&str>) 
     };
     match codec {
         // RFC 6184 8.2.2: profile and packetization mode are symmetric; the level may differ.
-        Codec::H264 => equal("packetization-mode", "0") && h264_profile(left) == h264_profile(right),
+        Codec::H264 => {
+            packetization_mode(left) == packetization_mode(right) && h264_profile(left) == h264_profile(right)
+        }
         // RFC 9628 6: profile 0 unless said otherwise.
         Codec::Vp9 => equal("profile-id", "0"),
         // AV1 RTP payload 7.2.3: the profile is symmetric.
@@ -171,6 +176,36 @@ pub(super) fn compatible(codec: Codec, left: Option<&str>, right: Option<&str>) 
         Codec::Red => false,
         Codec::Vp8 | Codec::Opus | Codec::Pcmu | Codec::Pcma => true,
     }
+}
+
+/// Whether a decoder for `viewer` plays a stream of `stream`, which is more than the rules of offer and answer grant.
+///
+/// Constrained Baseline is a part of the other profiles (H.264 A.2). Baseline has more tools than it, but no encoder for
+/// calls makes use of them, and browsers name it first though what they send is constrained. Mode 1 has all that mode 0
+/// has (RFC 6184 6.2, 6.3). A viewer who says nothing at all leaves it to what comes: by the letter that would be 128 by
+/// 96 pixels in mode 0, which nobody means.
+fn playable(codec: Codec, stream: Option<&str>, viewer: Option<&str>) -> bool {
+    use H264Profile::{Baseline, ConstrainedBaseline, ConstrainedHigh, High, Main};
+    if codec != Codec::H264 {
+        return compatible(codec, stream, viewer);
+    }
+    if viewer.is_none() {
+        return true;
+    }
+    let (sent, taken) = (h264_profile(stream), h264_profile(viewer));
+    let profile = match sent {
+        Baseline | ConstrainedBaseline => {
+            matches!(taken, ConstrainedBaseline | Baseline | Main | ConstrainedHigh | High)
+        }
+        _ => sent == taken,
+    };
+    let (sent, taken) = (packetization_mode(stream), packetization_mode(viewer));
+    profile && (sent == taken || (sent == "0" && taken == "1"))
+}
+
+/// RFC 6184 8.1: single NAL unit mode, 0, if absent.
+fn packetization_mode(fmtp: Option<&str>) -> &str {
+    fmtp.and_then(|fmtp| fmtp_parameter(fmtp, "packetization-mode")).unwrap_or("0")
 }
 
 /// H.264 profiles as decoders tell them apart.
@@ -236,6 +271,32 @@ mod tests {
         assert!(!fits("64001f", "640c1f"));
         assert!(!compatible(Codec::H264, Some(&line("42e01f")), Some("profile-level-id=42e01f")));
         assert!(compatible(Codec::H264, None, Some("profile-level-id=42001f;packetization-mode=0")));
+    }
+
+    #[test]
+    fn decoders_play_what_is_a_part_of_theirs() {
+        let line = |mode: u8, profile: &str| format!("profile-level-id={profile};packetization-mode={mode}");
+        let plays = |stream: &str, viewer: &str| playable(Codec::H264, Some(stream), Some(viewer));
+        for profile in ["42e01f", "42001f", "4d001f", "640c1f", "64001f"] {
+            assert!(plays(&line(1, "42e01f"), &line(1, profile)), "{profile}");
+            assert!(plays(&line(1, "42001f"), &line(1, profile)), "{profile}");
+        }
+        assert!(!plays(&line(1, "4d001f"), &line(1, "42e01f")));
+        assert!(!plays(&line(1, "64001f"), &line(1, "640c1f")));
+        assert!(plays(&line(0, "42e01f"), &line(1, "42e01f")));
+        assert!(!plays(&line(1, "42e01f"), &line(0, "42e01f")));
+        assert!(playable(Codec::H264, None, Some(&line(1, "42e01f"))));
+        assert!(playable(Codec::H264, Some(&line(1, "42e01f")), None));
+        assert!(!playable(Codec::Vp9, Some("profile-id=2"), None));
+    }
+
+    #[test]
+    fn a_viewer_of_constrained_baseline_alone_gets_what_browsers_call_baseline() {
+        let publisher = [h264(102, 1, "42001f"), h264(108, 0, "42e01f"), h264(127, 1, "4d001f")];
+        let map =
+            payload_map(&published(&publisher, MediaKind::Video), &[h264(97, 1, "42e01f")], MediaKind::Video);
+        let pairs: Vec<_> = map.iter().map(|entry| (entry.from, entry.to)).collect();
+        assert_eq!(pairs, [(102, 97), (108, 97)]);
     }
 
     #[test]
