@@ -3,6 +3,10 @@
 //! The stock provider builds and self-tests a configuration for every connection (over a millisecond); here it
 //! is built once per process. The keys of a handshake leave through a cell that was announced on this thread
 //! just before the engine was built, since the engine itself keeps them to itself.
+//!
+//! That implementation takes ECDSA certificates alone. Clients that may have one of RSA are met by another one: `rsa`.
+
+mod rsa;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,19 +108,30 @@ impl DtlsProvider for Dtls {
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let config = Self::config()?;
-        let certificate = certificate.clone();
+        let own = certificate.clone();
         let dtls = match version {
-            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
-            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
-            _ => dimpl::Dtls::new_auto(config, certificate, now),
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, own, now),
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, own, now),
+            _ => dimpl::Dtls::new_auto(config, own, now),
         };
+        let untouched = (version != DtlsVersion::Dtls13).then(|| certificate.clone());
         let keys = ANNOUNCED.with_borrow_mut(Option::take);
-        Ok(Box::new(Instance { dtls, keys, held_back: None }))
+        Ok(Box::new(Instance { handshake: Handshake::Usual(dtls), untouched, now, keys, held_back: None }))
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly every session has the large one")]
+enum Handshake {
+    Usual(dimpl::Dtls),
+    Rsa(Box<rsa::Server>),
+}
+
 struct Instance {
-    dtls: dimpl::Dtls,
+    handshake: Handshake,
+    /// Our certificate, until the first packet has shown who is to use it.
+    untouched: Option<DtlsCert>,
+    /// When we were last told the time.
+    now: Instant,
     keys: Option<Arc<KeyExchange>>,
     /// Keys that the engine does not need yet.
     held_back: Option<(KeyingMaterial, SrtpProfile)>,
@@ -125,6 +140,15 @@ struct Instance {
 impl Instance {
     fn engine_needs_keys(&self) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.engine_needs.load(Ordering::Relaxed))
+    }
+
+    /// Gives the handshake to the other implementation if `packet`, the first one, is from a client that needs it.
+    fn choose(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        let Some(certificate) = self.untouched.take() else { return Ok(()) };
+        if !self.is_active() && rsa::may_have_rsa(packet) {
+            self.handshake = Handshake::Rsa(Box::new(rsa::Server::new(&certificate, self.now)?));
+        }
+        Ok(())
     }
 }
 
@@ -145,11 +169,17 @@ fn profile(profile: SrtpProfile) -> Option<Profile> {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
-        self.dtls.set_active(active);
+        if let Handshake::Usual(dtls) = &mut self.handshake {
+            dtls.set_active(active);
+        }
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.dtls.handle_packet(packet)
+        self.choose(packet)?;
+        match &mut self.handshake {
+            Handshake::Usual(dtls) => dtls.handle_packet(packet),
+            Handshake::Rsa(server) => server.handle_packet(packet),
+        }
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
@@ -159,8 +189,12 @@ impl DtlsInstance for Instance {
         {
             return DtlsOutput::KeyingMaterial(material, profile);
         }
-        let role = if self.dtls.is_active() { Role::Client } else { Role::Server };
-        match self.dtls.poll_output(buf) {
+        let role = if self.is_active() { Role::Client } else { Role::Server };
+        let output = match &mut self.handshake {
+            Handshake::Usual(dtls) => dtls.poll_output(buf),
+            Handshake::Rsa(server) => server.poll_output(buf),
+        };
+        match output {
             DtlsOutput::KeyingMaterial(material, negotiated) => {
                 if let (Some(keys), Some(profile)) = (&self.keys, profile(negotiated)) {
                     // A second export on one association would be a second handshake; the first one stands.
@@ -179,30 +213,49 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.dtls.handle_timeout(now)
+        self.now = now;
+        match &mut self.handshake {
+            Handshake::Usual(dtls) => dtls.handle_timeout(now),
+            Handshake::Rsa(server) => server.handle_timeout(now),
+        }
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.dtls.send_application_data(data)
+        match &mut self.handshake {
+            Handshake::Usual(dtls) => dtls.send_application_data(data),
+            Handshake::Rsa(server) => server.send_application_data(data),
+        }
     }
 
     fn is_active(&self) -> bool {
-        self.dtls.is_active()
+        matches!(&self.handshake, Handshake::Usual(dtls) if dtls.is_active())
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.dtls.protocol_version()
+        match &self.handshake {
+            Handshake::Usual(dtls) => dtls.protocol_version(),
+            Handshake::Rsa(server) => server.is_connected().then_some(ProtocolVersion::DTLS1_2),
+        }
     }
 
     fn is_closing(&self) -> bool {
-        self.dtls.is_closing()
+        matches!(&self.handshake, Handshake::Usual(dtls) if dtls.is_closing())
     }
 
     fn is_closed(&self) -> bool {
-        self.dtls.is_closed()
+        match &self.handshake {
+            Handshake::Usual(dtls) => dtls.is_closed(),
+            Handshake::Rsa(server) => server.is_closed(),
+        }
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.dtls.close()
+        match &mut self.handshake {
+            Handshake::Usual(dtls) => dtls.close(),
+            Handshake::Rsa(server) => {
+                server.close();
+                Ok(())
+            }
+        }
     }
 }

@@ -1,0 +1,38 @@
+// GStreamer's webrtcbin, as Debian ships it, as WHIP publisher and WHEP player beside Chromium. Skipped where it is missing.
+
+import { spawnSync } from "node:child_process";
+import path from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { useOutside } from "./lib/outside.js";
+import { picture, tone, useRig } from "./lib/rig.js";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const python = process.env.GSTREAMER_PYTHON ?? "/usr/bin/python3";
+const isThere = spawnSync(python, ["-c", "import gi; gi.require_version('GstWebRTC', '1.0')"]).status === 0;
+const skip = isThere ? false : "the bindings of GStreamer's webrtcbin are not there";
+
+describe("GStreamer", { skip }, () => {
+  const rig = useRig({ before, after, afterEach });
+  const start = useOutside({ afterEach }, "GStreamer", [python, path.join(here, "gstreamer_peer.py")]);
+
+  for (const codec of ["VP8", "H264"]) {
+    test(`GStreamer's ${codec} stream by WHIP is seen and heard by Chromium`, async () => {
+      const { server } = rig();
+      // The first colour of the kit's palette: picture 0.
+      const publisher = start("whip", server.whip(`pipeline-${codec}`), server.secret, codec, "0xe12828", 700);
+      await publisher.connected();
+      const { video, audio } = await rig().whep(`pipeline-${codec}`);
+      await video.expectPicture(0, { frames: 20, ms: 30_000 });
+      await audio.expectTone(700, { ms: 30_000 });
+    });
+
+    test(`GStreamer sees and hears Chromium's ${codec} stream by WHEP`, async () => {
+      const { server } = rig();
+      await rig().whip(`page-${codec}`, [picture(8, { codec }), tone(900)]);
+      const player = start("whep", server.whep(`page-${codec}`), server.secret, codec);
+      await player.expectRedGreenBlue();
+      await player.expectTone(900);
+    });
+  }
+});
