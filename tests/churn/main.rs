@@ -25,6 +25,10 @@ const WAVE: usize = 50;
 const WARM_UP: usize = 8;
 /// Waves that are counted: 2,000 sessions.
 const COUNTED: usize = 40;
+/// Streams by WHIP that are there at a time, each with one viewer by WHEP.
+const STREAMS: usize = 10;
+/// Waves of streams until every table has met its load, and those that are counted: 200 streams.
+const STREAM_WAVES: [usize; 2] = [4, 20];
 /// What may remain without being a leak: a session takes well over 50 KB, so 2,000 of them would be 100 MB.
 const MEMORY_SLACK_KB: u64 = 12 * 1024;
 
@@ -70,11 +74,27 @@ impl Server {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn delete(&self, session: &str) {
-        let url = format!("{}/v1/apps/{APP}/ext/sessions/{session}", self.http);
+    /// Offers to a stream. Returns where its resource is, and the answer.
+    fn offer(&self, path: &str, sdp: &str) -> (String, String) {
+        let request = self.agent.post(format!("{}{path}", self.http));
+        let request = request.header("authorization", format!("Bearer {SECRET}"));
+        let mut reply = request.header("content-type", "application/sdp").send(sdp).unwrap();
+        let text = reply.body_mut().read_to_string().unwrap();
+        assert_eq!(reply.status(), 201, "{path}: {text}");
+        (reply.headers()["location"].to_str().unwrap().to_owned(), text)
+    }
+
+    fn delete(&self, path: &str) {
+        let url = format!("{}{path}", self.http);
         let reply =
             self.agent.delete(url).header("authorization", format!("Bearer {SECRET}")).call().unwrap();
-        assert!(reply.status().is_success(), "{}", reply.status());
+        assert!(reply.status().is_success(), "{path}: {}", reply.status());
+    }
+
+    fn streams(&self) -> Value {
+        let url = format!("{}/v1/apps/{APP}/ext/streams", self.http);
+        let request = self.agent.get(url).header("authorization", format!("Bearer {SECRET}"));
+        serde_json::from_str(&request.call().unwrap().body_mut().read_to_string().unwrap()).unwrap()
     }
 
     /// The sum of a metric over its labels.
@@ -130,17 +150,23 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 struct Peer {
     client: Client,
     socket: UdpSocket,
-    session: String,
+    /// What ends it when it is deleted.
+    path: String,
+}
+
+/// A client at a port of its own.
+fn client(epoch: Instant) -> (Client, UdpSocket) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address: SocketAddr = socket.local_addr().unwrap();
+    let setup = ClientSetup { address, epoch, keep_log: false, credentials: None };
+    (Client::new(epoch, setup).unwrap(), socket)
 }
 
 impl Peer {
     /// Opens a session that publishes sound.
     fn join(server: &Server, epoch: Instant, id: u32) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let address: SocketAddr = socket.local_addr().unwrap();
-        let setup = ClientSetup { address, epoch, keep_log: false, credentials: None };
-        let mut client = Client::new(epoch, setup).unwrap();
+        let (mut client, socket) = client(epoch);
         let session = server.post("sessions/new", &json!({}))["sessionId"].as_str().unwrap().to_owned();
         let offer = client.create_offer(epoch, &[Change::Publish { id, media: &Media::audio() }]).unwrap();
         let body = json!({
@@ -149,7 +175,16 @@ impl Peer {
         });
         let reply = server.post(&format!("sessions/{session}/tracks/new"), &body);
         client.accept_answer(Instant::now(), reply["sessionDescription"]["sdp"].as_str().unwrap()).unwrap();
-        Self { client, socket, session }
+        Self { client, socket, path: format!("/v1/apps/{APP}/ext/sessions/{session}") }
+    }
+
+    /// Publishes to a stream by WHIP, or watches it by WHEP.
+    fn offer(server: &Server, epoch: Instant, path: &str, change: Change<'_>) -> Self {
+        let (mut client, socket) = client(epoch);
+        let offer = client.create_offer(epoch, &[change]).unwrap();
+        let (path, answer) = server.offer(path, &offer.sdp);
+        client.accept_answer(Instant::now(), &answer).unwrap();
+        Self { client, socket, path }
     }
 
     fn turn(&mut self) {
@@ -168,29 +203,66 @@ impl Peer {
     }
 }
 
-fn wave(server: &Server, number: usize) {
-    let epoch = Instant::now();
-    let mut peers: Vec<Peer> =
-        (0..WAVE).map(|id| Peer::join(server, epoch, u32::try_from(id).unwrap())).collect();
+fn until_connected(peers: &mut [Peer]) {
     until("a wave to connect", || {
         peers.iter_mut().for_each(Peer::turn);
         peers.iter().all(|peer| peer.client.connected_at().is_some())
     });
+}
+
+/// Streams with a viewer each, who is told of events; every other viewer waits for its stream. Where only one of the two
+/// goes first, the other is left alone for a moment.
+fn wave_of_streams(server: &Server, number: usize) {
+    let epoch = Instant::now();
+    let media = Media::audio();
+    // Its connections end with the wave.
+    let listeners: ureq::Agent = ureq::Agent::config_builder().build().into();
+    let mut events = Vec::new();
+    let (mut publishers, mut viewers) = (Vec::new(), Vec::new());
+    for index in 0..STREAMS {
+        let change = Change::Publish { id: u32::try_from(index).unwrap(), media: &media };
+        let publish = || Peer::offer(server, epoch, &format!("/whip/{APP}/stream-{index}"), change);
+        let waits = index.is_multiple_of(2);
+        if !waits {
+            publishers.push(publish());
+        }
+        let watch = Change::Receive { video: false };
+        let viewer = Peer::offer(server, epoch, &format!("/whep/{APP}/stream-{index}"), watch);
+        events.push(listeners.get(format!("{}{}/events", server.http, viewer.path)).call().unwrap());
+        viewers.push(viewer);
+        if waits {
+            publishers.push(publish());
+        }
+    }
+    until_connected(&mut publishers);
+    until_connected(&mut viewers);
+    let (first, second) =
+        if number.is_multiple_of(2) { (&publishers, &viewers) } else { (&viewers, &publishers) };
+    first.iter().chain(second).for_each(|peer| server.delete(&peer.path));
+    assert_eq!(server.streams(), json!({ "streams": [] }));
+}
+
+fn wave(server: &Server, number: usize) {
+    let epoch = Instant::now();
+    let mut peers: Vec<Peer> =
+        (0..WAVE).map(|id| Peer::join(server, epoch, u32::try_from(id).unwrap())).collect();
+    until_connected(&mut peers);
     for peer in &mut peers {
         // Every other wave says farewell before its sessions are ended.
         if number.is_multiple_of(2) {
             peer.client.close(Instant::now());
             peer.turn();
         }
-        server.delete(&peer.session);
+        server.delete(&peer.path);
     }
 }
 
-/// Waits until the server has counted the handshakes of so many waves and holds nothing of them. Shards report from
+/// Waits until the server has counted so many handshakes and holds nothing of them. Shards report from
 /// time to time: without the first, an empty report may be one from between two waves.
-fn until_empty(server: &Server, waves: usize) {
-    let handshakes = (waves * WAVE) as f64;
-    until("every handshake to be counted", || server.metric("ringcast_handshakes_total") >= handshakes);
+fn until_empty(server: &Server, handshakes: usize) {
+    until("every handshake to be counted", || {
+        server.metric("ringcast_handshakes_total") >= handshakes as f64
+    });
     for gauge in
         ["ringcast_sessions", "ringcast_publications", "ringcast_subscriptions", "ringcast_addresses"]
     {
@@ -202,12 +274,34 @@ fn until_empty(server: &Server, waves: usize) {
 fn two_thousand_sessions_leave_memory_descriptors_and_tables_as_they_were() {
     let server = Server::start();
     (0..WARM_UP).for_each(|number| wave(&server, number));
-    until_empty(&server, WARM_UP);
+    until_empty(&server, WARM_UP * WAVE);
     let (descriptors, memory) = (server.descriptors(), server.memory_kb());
     (0..COUNTED).for_each(|number| wave(&server, number));
-    until_empty(&server, WARM_UP + COUNTED);
+    until_empty(&server, (WARM_UP + COUNTED) * WAVE);
     let (descriptors_after, memory_after) = (server.descriptors(), server.memory_kb());
     println!("descriptors {descriptors} -> {descriptors_after}, memory {memory} -> {memory_after} KB");
     assert_eq!(descriptors_after, descriptors);
+    assert!(memory_after <= memory + MEMORY_SLACK_KB, "memory rose from {memory} to {memory_after} KB");
+}
+
+#[test]
+fn two_hundred_streams_by_whip_and_whep_leave_nothing_behind() {
+    let server = Server::start();
+    let [warm_up, counted] = STREAM_WAVES;
+    (0..warm_up).for_each(|number| wave_of_streams(&server, number));
+    until_empty(&server, warm_up * STREAMS * 2);
+    // Connections of events end some time after their listeners.
+    let mut descriptors = server.descriptors();
+    until("connections of events to end", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let before = std::mem::replace(&mut descriptors, server.descriptors());
+        descriptors == before
+    });
+    let memory = server.memory_kb();
+    (0..counted).for_each(|number| wave_of_streams(&server, number));
+    until_empty(&server, (warm_up + counted) * STREAMS * 2);
+    until("descriptors to be as before", || server.descriptors() == descriptors);
+    let memory_after = server.memory_kb();
+    println!("{descriptors} descriptors, memory {memory} -> {memory_after} KB");
     assert!(memory_after <= memory + MEMORY_SLACK_KB, "memory rose from {memory} to {memory_after} KB");
 }
