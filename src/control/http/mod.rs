@@ -29,6 +29,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tower::util::MapRequest;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -89,7 +90,8 @@ fn router(control: &Arc<Control>) -> Router {
         .routes(routes!(turn::revoke_turn_credentials));
     let documented = OpenApiRouter::with_openapi(openapi::description());
     let documented = documented.nest(APP_PREFIX, app).nest(TURN_PREFIX, turn);
-    let (router, description) = documented.split_for_parts();
+    let (router, mut description) = documented.split_for_parts();
+    description.merge(whip::Description::openapi());
     let description = openapi::printed(description);
     router
         .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], description)))

@@ -13,8 +13,18 @@ const TOKEN: &str = "scopedToken";
 /// The same for the keys of a TURN server.
 const TURN_TOKEN: &str = "turnKeyToken";
 /// Groups of operations, in the order in which a reader meets them.
-const TAGS: [&str; 8] =
-    ["sessions", "tracks", "ice", "turn", "extensions", "presence", "datachannels", "adapters"];
+const TAGS: [&str; 10] = [
+    "sessions",
+    "tracks",
+    "datachannels",
+    "whip",
+    "whep",
+    "ice",
+    "turn",
+    "extensions",
+    "presence",
+    "adapters",
+];
 
 /// Refusals of every call of an application.
 #[derive(IntoResponses)]

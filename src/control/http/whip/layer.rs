@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::super::super::Control;
 use super::super::super::model::{LayerOrder, Simulcast, TrackRequest};
@@ -15,9 +16,9 @@ use super::problem::Problem;
 use super::request::{Call, text};
 
 /// Which layer of which section; without a layer the choice is the server's.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Selection {
+pub(super) struct Selection {
     /// Mid of the section; absent for that of the video.
     media_id: Option<String>,
     /// The layer by its rid.

@@ -3,6 +3,7 @@
 //! Owns what is HTTP in it: statuses, headers, conditions, problem bodies. What happens to sessions is for
 //! `operations` to do, so a publisher here is a session with tracks named `audio` and `video` like any other.
 
+mod description;
 mod events;
 mod ice;
 mod layer;
@@ -25,6 +26,7 @@ use axum::routing::{patch, post};
 
 use super::super::Control;
 use super::super::access::Right;
+pub(super) use description::Description;
 use problem::Problem;
 use request::Call;
 

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::super::super::error::ApiError;
+use super::description::ProblemDetails;
 
 /// Seconds after which a client may ask again for what is not there, or taken, at present.
 const RETRY_SECONDS: u16 = 2;
@@ -73,11 +74,11 @@ impl From<ApiError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
+        let body = json!(ProblemDetails {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.detail,
         });
         let content = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
         let mut response = (self.status, content, body.to_string()).into_response();
