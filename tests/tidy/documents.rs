@@ -113,6 +113,55 @@ fn links_and_paths_in_documents_lead_somewhere() {
     report(&complaints);
 }
 
+/// Names of the tests in a file of the browser suite, each as the parts around what is filled in.
+fn browser_tests(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("test(")?;
+        let mark = rest.chars().next().filter(|mark| matches!(mark, '"' | '`'))?;
+        let (name, _) = rest[1..].split_once(&format!("{mark}, "))?;
+        let mut parts = name.split("${");
+        let first = parts.next();
+        // An expression may hold braces of its own: the last one that closes is the end of it.
+        Some(first.into_iter().chain(parts.filter_map(|part| Some(part.rsplit_once('}')?.1))).collect())
+    })
+}
+
+fn is_filled_in(parts: &[&str], name: &str) -> bool {
+    let [first, middle @ .., last] = parts else { return parts == [name] };
+    let inner = name.strip_prefix(first).and_then(|rest| rest.strip_suffix(last));
+    inner.is_some_and(|inner| {
+        middle.iter().try_fold(inner, |rest, part| Some(rest.split_once(part)?.1)).is_some()
+    })
+}
+
+/// What a cell of a table refers to, by the name of the reference: `[name]: file "test"`.
+fn references(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    text.lines().filter_map(|line| {
+        let (name, target) = line.strip_prefix('[')?.split_once("]: ")?;
+        let (file, test) = target.split_once(" \"")?;
+        Some((name, file, test.strip_suffix('"')?))
+    })
+}
+
+#[test]
+fn clients_that_the_readme_says_were_tried_have_a_test_for_each_cell() {
+    let readme = read("README.md");
+    let mut complaints = Vec::new();
+    let named: BTreeSet<&str> = between(&readme, "][", "]").collect();
+    let defined: BTreeSet<&str> = references(&readme).map(|(name, ..)| name).collect();
+    assert!(!named.is_empty());
+    for name in named.symmetric_difference(&defined) {
+        complaints.push(format!("README.md: `{name}` is either no reference, or nothing refers to it"));
+    }
+    for (_, file, name) in references(&readme) {
+        let tests = read(file);
+        if !browser_tests(&tests).any(|parts| is_filled_in(&parts, name)) {
+            complaints.push(format!("README.md: {file} has no test `{name}`"));
+        }
+    }
+    report(&complaints);
+}
+
 #[test]
 fn settings_that_the_readme_names_are_read() {
     let readme = read("README.md");
