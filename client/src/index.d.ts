@@ -1,29 +1,11 @@
 import type { BehaviorSubject } from "rxjs";
+import type { DataOptions, DataSubscription, Simulcast, State, TrackId } from "./session.js";
 
-export interface TrackId {
-  sessionId: string;
-  trackName: string;
-}
-export interface Simulcast {
-  preferredRid?: string;
-  priorityOrdering?: "none" | "asciibetical";
-  ridNotAvailable?: "none" | "asciibetical";
-}
+export * from "./session.js";
+
 export interface RemoteTrack extends TrackId {
   track: MediaStreamTrack;
   mid: string;
-}
-export type State = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
-export interface DataOptions {
-  ordered?: boolean;
-  maxRetransmits?: number;
-  maxPacketLifeTime?: number;
-}
-export interface DataSubscription extends DataOptions {
-  name: string;
-  sessionId: string;
-  canReply?: boolean;
-  waitForAck?: boolean;
 }
 
 /** The client with promises and observables. */
@@ -85,32 +67,5 @@ export function nextChange(levels: Map<string, number>, seated: string[]): { lea
 export class LevelMeter {
   constructor(track: MediaStreamTrack, options?: { context?: AudioContext });
   readonly level: number;
-  close(): void;
-}
-
-/** A reply in which the server refused a call. */
-export class ApiError extends Error {
-  readonly status: number;
-  readonly code: string | undefined;
-  readonly isTransient: boolean;
-  readonly isFatal: boolean;
-}
-
-/** The same with events, one file without dependencies. */
-export class RingcastClient extends EventTarget {
-  constructor(options: { base: string; key: string });
-  readonly sessionId: string | null;
-  readonly peerConnection: RTCPeerConnection | null;
-  readonly state: State;
-  readonly publishedNames: string[];
-  set key(key: string);
-  publish(trackName: string, track: MediaStreamTrack, options?: { encodings?: RTCRtpEncodingParameters[] }): void;
-  replaceTrack(trackName: string, track: MediaStreamTrack): Promise<void>;
-  unpublish(trackName: string): void;
-  subscribe(sessionId: string, trackName: string, options?: { simulcast?: Simulcast }): void;
-  unsubscribe(sessionId: string, trackName: string): void;
-  switchSource(from: TrackId, to: TrackId): Promise<void>;
-  openDataChannel(name: string, options?: Partial<Omit<DataSubscription, "name">>): Promise<RTCDataChannel>;
-  closeDataChannel(channel: RTCDataChannel): Promise<void>;
   close(): void;
 }

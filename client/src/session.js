@@ -13,7 +13,7 @@
 // can be repeated, and starts a new session with the same wishes when the old one cannot be saved.
 //
 // Events: "state" {state}, "session" {sessionId}, "published" {trackName, mid}, "track" {sessionId, trackName, track, mid},
-// "problem" {message, fatal}.
+// "refused" {trackName, error} and, of a subscription, {sessionId, trackName, error}; "problem" {message, status, fatal}.
 
 const MAX_TRACKS_PER_CALL = 64;
 const CALL_ATTEMPTS = 5;
@@ -33,14 +33,20 @@ export class ApiError extends Error {
   get isTransient() {
     return this.status === 425 || this.status === 429 || this.status >= 500;
   }
-  /** No session of this page will ever be accepted: a wrong key or an unknown app. */
+  /** The key does not allow what was asked for, or has run out. */
+  get isRefusal() {
+    return this.status === 401 || this.status === 403;
+  }
+  /** Where a new session is asked for: none will ever be had with this key, or of this app. */
   get isFatal() {
-    return this.status === 401 || this.status === 403 || this.status === 404;
+    return this.isRefusal || this.status === 404;
   }
 }
 
 /** The session was given up while a call was under way; the loop simply starts over. */
 class StaleSession extends Error {}
+
+const isRefusal = (error) => error instanceof ApiError && error.isRefusal;
 
 /** Makes one API call. Every reply of the API is JSON, except that an overloaded server may send no body. */
 export async function callApi(url, { method, key, body, keepalive = false }) {
@@ -61,13 +67,14 @@ export async function callApi(url, { method, key, body, keepalive = false }) {
 export class RingcastClient extends EventTarget {
   #base;
   #key;
-  #session = null; // { id, pc }
+  #session = null; // { id, pc, spares, events }
   #local = new Map(); // trackName -> { trackName, track, encodings, transceiver, isLive }
   #remote = new Map(); // "sessionId trackName" -> { sessionId, trackName, transceiver, failures, retryAt }
   #channels = []; // data channels to open: { name, policy, request, resolve, reject }
   #leaving = []; // transceivers nobody wants any more
   #loop = null; // the running loop, if any
   #hasWork = false;
+  #oneByOne = false; // something in a call was refused: until all is done, each is asked for alone
   #isClosed = false;
   #failures = 0;
   #state = "idle";
@@ -203,6 +210,7 @@ export class RingcastClient extends EventTarget {
         await this.#pullNew(session);
         await this.#openChannels(session);
         this.#failures = 0;
+        if (!this.#hasWork) this.#oneByOne = false;
       } catch (error) {
         if (this.#isClosed) return;
         this.#hasWork = true;
@@ -235,7 +243,7 @@ export class RingcastClient extends EventTarget {
     ]);
     if (this.#isClosed) throw new StaleSession();
     const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
-    const session = { id: sessionId, pc };
+    const session = { id: sessionId, pc, spares: [] };
     this.#session = session;
     this.#emit("session", { sessionId });
     this.#watch(session);
@@ -275,28 +283,56 @@ export class RingcastClient extends EventTarget {
     if (!this.#isClosed) this.#setState("reconnecting");
   }
 
-  // ---- the three kinds of negotiation ---------------------------------------------------------------------
+  // ---- the kinds of negotiation ---------------------------------------------------------------------------
+
+  #batch(entries) {
+    return entries.slice(0, this.#oneByOne ? 1 : MAX_TRACKS_PER_CALL);
+  }
+
+  /**
+   * Makes a call for `entries`. If it is refused, which is for one of them and for all, each is asked for alone;
+   * what is refused alone goes to `giveUp`, and nothing else ends. Resolves with nothing if it was refused.
+   */
+  async #callFor(entries, giveUp, call) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      if (entries.length > 1) this.#oneByOne = true;
+      else giveUp(entries[0], error);
+      this.#hasWork = true;
+      return undefined;
+    }
+  }
 
   /** Push: we offer, the server answers in the same call. */
   async #pushNew(session) {
-    const entries = [...this.#local.values()].filter((entry) => !entry.transceiver).slice(0, MAX_TRACKS_PER_CALL);
+    const entries = this.#batch([...this.#local.values()].filter((entry) => !entry.transceiver));
     if (entries.length === 0) return;
     const { pc } = session;
     for (const entry of entries) {
-      entry.transceiver = pc.addTransceiver(entry.track, {
-        direction: "sendonly",
-        ...(entry.encodings ? { sendEncodings: entry.encodings } : {}),
-      });
+      entry.transceiver = await this.#senderFor(session, entry);
     }
     await pc.setLocalDescription();
-    const reply = await this.#callSession(session, "POST", "tracks/new", {
+    const body = {
       sessionDescription: { type: "offer", sdp: pc.localDescription.sdp },
       tracks: entries.map(({ trackName, transceiver }) => ({ location: "local", mid: transceiver.mid, trackName })),
-    });
+    };
+    const giveUp = (entry, error) => this.#giveUpLocal(entry, error);
+    const reply = await this.#callFor(entries, giveUp, () => this.#callSession(session, "POST", "tracks/new", body));
+    if (!reply) {
+      await pc.setLocalDescription({ type: "rollback" });
+      for (const entry of entries) this.#spare(session, entry);
+      return;
+    }
     await pc.setRemoteDescription(reply.sessionDescription);
     for (const entry of entries) {
       const result = reply.tracks.find((item) => item.mid === entry.transceiver.mid);
-      if (!result || result.errorCode) throw new Error(result?.errorDescription ?? "The server did not take a track.");
+      if (!result || result.errorCode) {
+        this.#giveUpLocal(entry, new ApiError(200, result?.errorCode, result?.errorDescription));
+        this.#abandon(entry);
+        continue;
+      }
       entry.isLive = true;
       if (this.#local.get(entry.trackName) === entry) this.#emit("published", { trackName: entry.trackName, mid: result.mid });
       else this.#abandon(entry);
@@ -304,15 +340,46 @@ export class RingcastClient extends EventTarget {
     this.#hasWork = true; // more than one call's worth may be waiting
   }
 
+  /** A section to send in: one that a refused call has left, or a new one. */
+  async #senderFor(session, { track, encodings }) {
+    const isFree = (transceiver) => !encodings && transceiver.receiver.track.kind === track.kind;
+    const spare = session.spares.findIndex(isFree);
+    if (spare < 0) return session.pc.addTransceiver(track, { direction: "sendonly", ...(encodings ? { sendEncodings: encodings } : {}) });
+    const [transceiver] = session.spares.splice(spare, 1);
+    await transceiver.sender.replaceTrack(track);
+    transceiver.direction = "sendonly";
+    return transceiver;
+  }
+
+  /** Keeps the section of a refused call for another track: to stop one that was never agreed on breaks Chromium's next offer. */
+  #spare(session, entry) {
+    const { transceiver } = entry;
+    entry.transceiver = null;
+    transceiver.direction = "inactive";
+    transceiver.sender.replaceTrack(null);
+    if (!entry.encodings) session.spares.push(transceiver);
+  }
+
+  #giveUpLocal(entry, error) {
+    if (this.#local.get(entry.trackName) !== entry) return;
+    this.#local.delete(entry.trackName);
+    this.#emit("refused", { trackName: entry.trackName, error });
+  }
+
+  #giveUpRemote({ sessionId, trackName }, error) {
+    if (this.#remote.delete(`${sessionId} ${trackName}`)) this.#emit("refused", { sessionId, trackName, error });
+  }
+
   /** Pull: we name the tracks, the server offers, our answer goes to `renegotiate`. */
   async #pullNew(session) {
     const isDue = (entry) => !entry.transceiver && entry.retryAt <= performance.now();
-    const entries = [...this.#remote.values()].filter(isDue).slice(0, MAX_TRACKS_PER_CALL);
+    const entries = this.#batch([...this.#remote.values()].filter(isDue));
     if (entries.length === 0) return;
     const { pc } = session;
-    const reply = await this.#callSession(session, "POST", "tracks/new", {
-      tracks: entries.map(({ sessionId, trackName, simulcast }) => ({ location: "remote", sessionId, trackName, simulcast })),
-    });
+    const tracks = entries.map(({ sessionId, trackName, simulcast }) => ({ location: "remote", sessionId, trackName, simulcast }));
+    const giveUp = (entry, error) => this.#giveUpRemote(entry, error);
+    const reply = await this.#callFor(entries, giveUp, () => this.#callSession(session, "POST", "tracks/new", { tracks }));
+    if (!reply) return;
     if (reply.requiresImmediateRenegotiation) {
       await pc.setRemoteDescription(reply.sessionDescription);
       await pc.setLocalDescription();
@@ -344,33 +411,56 @@ export class RingcastClient extends EventTarget {
   /** Data channels: the transport for them once per session, then each gets its number from the server. */
   async #openChannels(session) {
     if (this.#channels.length === 0) return;
+    const wanted = this.#batch(this.#channels);
+    this.#channels = this.#channels.slice(wanted.length);
+    this.#hasWork = true;
+    try {
+      await this.#establish(session);
+      const own = wanted.filter(({ request }) => request.location === "local");
+      const others = wanted.filter(({ request }) => request.location === "remote");
+      for (const group of [own, others].filter(({ length }) => length > 0)) await this.#openGroup(session, group);
+    } catch (error) {
+      for (const { reject } of wanted) reject(error);
+      if (!isRefusal(error)) throw error;
+    }
+  }
+
+  async #establish(session) {
+    if (session.events) return;
     const { pc } = session;
-    if (!session.events) {
-      session.events = pc.createDataChannel("server-events");
-      await pc.setLocalDescription();
+    const events = pc.createDataChannel("server-events");
+    await pc.setLocalDescription();
+    try {
       const reply = await this.#callSession(session, "POST", "datachannels/establish", {
         dataChannel: { location: "remote", dataChannelName: "server-events" },
         sessionDescription: { type: "offer", sdp: pc.localDescription.sdp },
       });
       await pc.setRemoteDescription(reply.sessionDescription);
-    }
-    const wanted = this.#channels.splice(0, MAX_TRACKS_PER_CALL);
-    try {
-      const own = wanted.filter(({ request }) => request.location === "local");
-      const others = wanted.filter(({ request }) => request.location === "remote");
-      for (const group of [own, others].filter(({ length }) => length > 0)) {
-        const reply = await this.#callSession(session, "POST", "datachannels/new", { dataChannels: group.map(({ request }) => request) });
-        group.forEach(({ name, policy, resolve, reject }, index) => {
-          const result = reply.dataChannels[index];
-          if (result.errorCode) reject(new ApiError(200, result.errorCode, result.errorDescription));
-          else resolve(pc.createDataChannel(name, { ...policy, negotiated: true, id: result.id }));
-        });
-      }
     } catch (error) {
-      for (const { reject } of wanted) reject(error);
+      if (isRefusal(error)) await pc.setLocalDescription({ type: "rollback" });
+      events.close();
       throw error;
     }
-    this.#hasWork = true;
+    session.events = events;
+  }
+
+  /** Opens channels of one kind; when the call is refused, each of them alone. */
+  async #openGroup(session, group) {
+    let reply;
+    try {
+      const dataChannels = group.map(({ request }) => request);
+      reply = await this.#callSession(session, "POST", "datachannels/new", { dataChannels });
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      if (group.length === 1) group[0].reject(error);
+      else for (const one of group) await this.#openGroup(session, [one]);
+      return;
+    }
+    group.forEach(({ name, policy, resolve, reject }, index) => {
+      const result = reply.dataChannels[index];
+      if (result.errorCode) reject(new ApiError(200, result.errorCode, result.errorDescription));
+      else resolve(session.pc.createDataChannel(name, { ...policy, negotiated: true, id: result.id }));
+    });
   }
 
   /** Close: stopped transceivers go out in an offer, so that their m-lines can be used again. */
@@ -384,17 +474,22 @@ export class RingcastClient extends EventTarget {
       // An offer in which every m-line is stopped would end the transport. `force` ends the tracks without
       // any SDP; the m-lines stay and the server uses them for later pulls.
       for (const transceiver of leaving) transceiver.sender.replaceTrack(null);
-      await this.#callSession(session, "PUT", "tracks/close", { tracks, force: true });
+      await this.#callSession(session, "PUT", "tracks/close", { tracks, force: true }).catch((error) => {
+        if (!isRefusal(error)) throw error;
+      });
       return;
     }
     for (const transceiver of leaving) transceiver.stop();
     await pc.setLocalDescription();
-    const reply = await this.#callSession(session, "PUT", "tracks/close", {
-      tracks,
-      force: false,
-      sessionDescription: { type: "offer", sdp: pc.localDescription.sdp },
-    });
-    await pc.setRemoteDescription(reply.sessionDescription);
+    const sessionDescription = { type: "offer", sdp: pc.localDescription.sdp };
+    try {
+      const reply = await this.#callSession(session, "PUT", "tracks/close", { tracks, force: false, sessionDescription });
+      await pc.setRemoteDescription(reply.sessionDescription);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      // They are silent on our side; the next offer that is taken says so.
+      await pc.setLocalDescription({ type: "rollback" });
+    }
   }
 
   #abandon(entry) {

@@ -30,6 +30,7 @@ export class Ringcast {
     on("session", ({ sessionId }) => this.sessionId$.next(sessionId));
     on("published", (detail) => this.#settle("published", detail));
     on("track", (detail) => this.#arrived(detail));
+    on("refused", (detail) => this.#refused(detail));
     on("problem", ({ message, fatal }) => {
       if (!fatal) return;
       for (const { reject } of this.#waiting) reject(new Error(message));
@@ -139,6 +140,16 @@ export class Ringcast {
     for (const waiting of [...this.#waiting].filter((one) => one.event === event && one.test(detail))) {
       this.#waiting.delete(waiting);
       waiting.resolve(detail);
+    }
+  }
+
+  /** The server does not allow one track; the others go on. */
+  #refused({ error, ...detail }) {
+    const event = detail.sessionId ? "track" : "published";
+    if (event === "published" && this.#local.delete(detail.trackName)) this.localTracks$.next(new Map(this.#local));
+    for (const waiting of [...this.#waiting].filter((one) => one.event === event && one.test(detail))) {
+      this.#waiting.delete(waiting);
+      waiting.reject(error);
     }
   }
 

@@ -104,13 +104,127 @@ test("the package publishes by name, subscribes, replaces, switches, measures an
     const { reply } = await rig().server.api("GET", `sessions/${await bob.run(() => client.sessionId)}`);
     return { done: reply.tracks.some(({ trackName, status }) => trackName === "mic" && status === "inactive"), seen: reply };
   });
-  const refusal = await alice.run(async () => {
-    const { track } = await makeSource({ kind: "tone", hz: 300 });
-    return client.publishTrack(track, { trackName: "screen" }).then(() => null, (error) => error.message);
+  // What one name is refused for harms no other, not even one of the same call.
+  const [refused, published] = await alice.run(async () => {
+    const [one, other] = await Promise.all([makeSource({ kind: "tone", hz: 300 }), makeSource({ kind: "picture", identity: 7 })]);
+    return Promise.all([
+      client.publishTrack(one.track, { trackName: "screen" }).then(() => null, ({ status, message }) => ({ status, message })),
+      client.publishTrack(other.track, { trackName: "cam3" }),
+    ]);
   });
-  assert.match(refusal, /claim publish/);
+  assert.equal(refused.status, 403);
+  assert.match(refused.message, /claim publish/);
+  assert.equal(published.sessionId, sent.id);
+  assert.deepEqual(await alice.run(() => [client.state$.value, [...client.localTracks$.value.keys()]]), ["connected", ["cam", "cam2", "mic", "cam3"]]);
+  await bob.run(async (cam3) => { window.seen = new Playback(await client.subscribeToTrack(cam3)); }, published);
+  await sees(7);
   await bob.run(() => { meter.close(); client.close(); });
   assert.equal(await bob.run(() => client.state$.value), "closed");
+  await Promise.all([alice.close(), bob.close()]);
+});
+
+test("the package opens data channels, for replies too, and one that is refused harms no other", async () => {
+  const [alice, bob] = [await page(), await page()];
+  const token = (sub, names) => mint({ sub, publishData: names, subscribeData: names });
+  const sessionId = await alice.run(async (options) => {
+    window.client = new ringcast.Ringcast(options);
+    window.got = [];
+    window.chat = await client.publishData("chat", { ordered: false, maxRetransmits: 2 });
+    chat.onmessage = ({ data }) => got.push(data);
+    return client.sessionId;
+  }, { apiUrl: rig().server.base, token: await token("alice", ["chat"]) });
+  const refused = await bob.run(async ({ options, sessionId }) => {
+    window.client = new ringcast.Ringcast(options);
+    window.got = [];
+    const both = [client.publishData("secret"), client.subscribeToData({ name: "chat", sessionId, ordered: false, maxRetransmits: 2, canReply: true })];
+    const [secret, chat] = await Promise.allSettled(both);
+    window.chat = chat.value;
+    chat.value.onmessage = ({ data }) => got.push(data);
+    return { secret: secret.reason.message, ordered: chat.value.ordered, retransmits: chat.value.maxRetransmits };
+  }, { options: { apiUrl: rig().server.base, token: await token("bob", ["chat"]) }, sessionId });
+  assert.match(refused.secret, /claim publishData/);
+  assert.deepEqual([refused.ordered, refused.retransmits], [false, 2]);
+  const hears = (who, text) => until(`${text} to arrive`, async () => {
+    const seen = await who.run(() => got);
+    return { done: seen.includes(text), seen };
+  });
+  for (const who of [alice, bob]) {
+    await until("the channel to be active", async () => {
+      const { reply } = await rig().server.api("GET", `sessions/${await who.run(() => client.sessionId)}`);
+      return { done: reply.dataChannels.some(({ dataChannelName, status }) => dataChannelName === "chat" && status === "active"), seen: reply };
+    });
+  }
+  for (const [from, to, text] of [[alice, bob, "hello"], [bob, alice, "hello yourself"]]) {
+    await from.run((text) => chat.send(text), text);
+    await hears(to, text);
+  }
+  await bob.run(() => client.closeData(chat));
+  await until("the subscription to have ended", async () => {
+    const { reply } = await rig().server.api("GET", `sessions/${await bob.run(() => client.sessionId)}`);
+    return { done: !reply.dataChannels.some(({ dataChannelName, status }) => dataChannelName === "chat" && status === "active"), seen: reply };
+  });
+  await Promise.all([alice.close(), bob.close()]);
+});
+
+test("the package shares a screen, and after its session is lost all goes on in a new one", async () => {
+  const [alice, bob] = [await page(), await page()];
+  const options = async (sub) => ({ apiUrl: rig().server.base, token: await mint({ sub, publish: ["*"], subscribe: ["*"] }) });
+  const screen = await alice.run(async (options) => {
+    window.client = new ringcast.Ringcast(options);
+    window.ids = [];
+    client.sessionId$.subscribe((id) => ids.push(id));
+    const [track] = (await client.getScreenshare({ video: true })).getVideoTracks();
+    return client.publishTrack(track, { trackName: "screen" });
+  }, await options("alice"));
+  const watch = (screen) => bob.run(async (screen) => {
+    const track = await client.subscribeToTrack(screen);
+    window.seen = document.body.appendChild(Object.assign(document.createElement("video"), { autoplay: true, muted: true, srcObject: new MediaStream([track]) }));
+  }, screen);
+  const shows = () => until("Bob to see the screen", async () => {
+    const seen = await bob.run(() => ({ width: window.seen?.videoWidth, frames: window.seen?.getVideoPlaybackQuality().totalVideoFrames }));
+    return { done: seen.width >= 640 && seen.frames > 5, seen };
+  }, { ms: 25_000 });
+  await bob.run((options) => { window.client = new ringcast.Ringcast(options); }, await options("bob"));
+  await watch(screen);
+  await shows();
+  assert.equal((await rig().server.loseSession(screen.sessionId)).status, 200);
+  const sessionId = await until("another session", async () => {
+    const ids = (await alice.run(() => ids)).filter(Boolean);
+    return { done: ids.length === 2, seen: ids, value: ids[1] };
+  }, { ms: 30_000 });
+  await watch({ sessionId, trackName: "screen" });
+  await shows();
+  await Promise.all([alice.close(), bob.close()]);
+});
+
+test("a token that runs out in a call stops new tracks and nothing else, until there is another", async () => {
+  const [alice, bob] = [await page(), await page()];
+  const scope = { sub: "alice", publish: ["*"] };
+  const cam = await alice.run(async (options) => {
+    window.client = new ringcast.Ringcast(options);
+    window.publish = async (trackName, identity) => client.publishTrack((await makeSource({ kind: "picture", identity })).track, { trackName });
+    return publish("cam", 60);
+  }, { apiUrl: rig().server.base, token: await mint({ ...scope, ttl: 3 }) });
+  const watch = (cam) => bob.run(async (cam) => { window.seen = new Playback(await client.subscribeToTrack(cam)); }, cam);
+  const sees = (identity) => until(`Bob to see ${identity}`, async () => {
+    const seen = await bob.run(() => window.seen.picture());
+    return { done: seen === identity, seen };
+  });
+  await bob.run((options) => { window.client = new ringcast.Ringcast(options); }, { apiUrl: rig().server.base, token: await mint({ sub: "bob", subscribe: ["*"] }) });
+  await watch(cam);
+  await sees(60);
+  // Clocks may differ by half a minute, so may the end of a token.
+  const refusal = await until("the token to have run out", async () => {
+    const seen = await alice.run((turn) => publish(`other${turn}`, 61).then(() => { client.unpublishTrack(`other${turn}`); return null; }, ({ message }) => message), Date.now());
+    return { done: seen !== null, seen, value: seen };
+  }, { ms: 60_000 });
+  assert.match(refusal, /expired/);
+  assert.equal(await alice.run(() => client.state$.value), "connected");
+  await alice.run(async () => client.replaceTrack("cam", (await makeSource({ kind: "picture", identity: 62 })).track));
+  await sees(62);
+  await alice.run((token) => { client.token = token; }, await mint(scope));
+  await watch(await alice.run(() => publish("cam2", 63)));
+  await sees(63);
   await Promise.all([alice.close(), bob.close()]);
 });
 

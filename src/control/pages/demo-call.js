@@ -58,6 +58,7 @@ export class Call extends EventTarget {
     });
     this.#client.addEventListener("track", ({ detail }) => this.#show(detail));
     this.#client.addEventListener("problem", ({ detail }) => this.#explain(detail));
+    this.#client.addEventListener("refused", ({ detail }) => this.#pass("problem", { message: `The server does not allow this: ${detail.error.message}` }));
     this.#room.addEventListener("members", ({ detail }) => this.#follow(detail.members));
     this.#room.addEventListener("problem", ({ detail }) => this.#explain(detail));
     this.#room.addEventListener("recovered", () => this.#pass("recovered"));
