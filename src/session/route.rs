@@ -9,8 +9,10 @@
 //!   that keep consent fresh (RFC 7675 5.1) prove the new address, and their packets say that it is the one;
 //! - a check from another path, once the present one has been quiet for [`GONE`], for clients that send no packets.
 //!
-//! A datagram that was copied and sent again from elsewhere is no packet (it fails the replay check) and at most one
-//! check; the route is back with the client's next packet after [`QUIET`].
+//! A datagram that was copied and sent again from elsewhere is no packet (it fails the replay check), but it may be a check
+//! that nominates. So a path that no packet has come by gives way to one by which they do come, [`QUIET`] after it was
+//! taken, and from then on nominations count no more than other checks: whoever copies has turned media away once, for
+//! that long.
 
 use std::time::{Duration, Instant};
 
@@ -23,42 +25,67 @@ const QUIET: Duration = Duration::from_millis(500);
 /// 2.5 seconds, Firefox and aiortc 4 to 6).
 const GONE: Duration = Duration::from_secs(8);
 
-/// The present path and when something authentic last came by it.
+/// The present path, and what speaks for it.
 #[derive(Debug, Default)]
 pub(super) struct Route {
-    present: Option<(Path, Instant)>,
+    present: Option<Present>,
+    /// A nomination has pointed to where nobody was.
+    was_misled: bool,
+}
+
+#[derive(Debug)]
+struct Present {
+    path: Path,
+    /// When it became that.
+    since: Instant,
+    /// When something authentic last came by it.
+    heard: Instant,
+    /// A packet was among it.
+    has_packets: bool,
+}
+
+impl Present {
+    fn new(path: Path, has_packets: bool, now: Instant) -> Self {
+        Self { path, since: now, heard: now, has_packets }
+    }
 }
 
 impl Route {
     pub(super) fn path(&self) -> Option<Path> {
-        self.present.map(|(path, _)| path)
+        self.present.as_ref().map(|present| present.path)
     }
 
     /// Takes note of an answered check from a path.
     pub(super) fn checked(&mut self, path: Path, nominates: bool, now: Instant) {
-        self.heard(path, if nominates { Duration::ZERO } else { GONE }, now);
+        let patience = if nominates && !self.was_misled { Duration::ZERO } else { GONE };
+        match &mut self.present {
+            Some(present) if present.path == path => present.heard = now,
+            Some(present) if now < present.heard + patience => {}
+            present => *present = Some(Present::new(path, false, now)),
+        }
     }
 
     /// Takes note of a packet whose authenticity and order were checked, from a proven path.
     pub(super) fn received(&mut self, path: Path, now: Instant) {
-        self.heard(path, QUIET, now);
+        match &mut self.present {
+            Some(present) if present.path == path => (present.heard, present.has_packets) = (now, true),
+            Some(present) if !present.has_packets && now >= present.since + QUIET => {
+                self.was_misled = true;
+                *present = Present::new(path, true, now);
+            }
+            Some(present) if now < present.heard + QUIET => {}
+            present => *present = Some(Present::new(path, true, now)),
+        }
     }
 
     /// Takes the path that a full agent has settled on, which is not chosen here.
     pub(super) fn settle(&mut self, path: Option<Path>, now: Instant) {
-        self.present = path.map(|path| (path, now));
+        self.present = path.map(|path| Present::new(path, false, now));
     }
 
     /// Gives up a path that can no longer be reached.
     pub(super) fn forget(&mut self, path: Path) {
-        self.present = self.present.filter(|(known, _)| *known != path);
-    }
-
-    fn heard(&mut self, path: Path, patience: Duration, now: Instant) {
-        let stays = self.present.is_some_and(|(present, heard)| present != path && now < heard + patience);
-        if !stays {
-            self.present = Some((path, now));
-        }
+        self.present.take_if(|present| present.path == path);
     }
 }
 
@@ -124,5 +151,40 @@ mod tests {
         assert_eq!(route.path(), Some(path(1)));
         route.checked(path(2), false, start + GONE * 3 / 2);
         assert_eq!(route.path(), Some(path(2)));
+    }
+
+    #[test]
+    fn a_nomination_from_where_no_packet_comes_counts_once() {
+        let (mut route, start) = (Route::default(), now());
+        route.checked(path(1), true, start);
+        route.received(path(1), start);
+        // A copy of a nomination, again and again; the client goes on sending.
+        route.checked(path(2), true, start);
+        for number in 1..50 {
+            let at = start + number * QUIET / 5;
+            route.checked(path(2), true, at);
+            route.received(path(1), at);
+            let expected = if number < 5 { path(2) } else { path(1) };
+            assert_eq!(route.path(), Some(expected), "{number}");
+        }
+        // The client itself is still followed by its packets.
+        route.received(path(3), start + 20 * QUIET);
+        assert_eq!(route.path(), Some(path(3)));
+    }
+
+    #[test]
+    fn packets_that_a_new_path_has_overtaken_do_not_move_the_route_back() {
+        let (mut route, start) = (Route::default(), now());
+        route.checked(path(1), true, start);
+        route.received(path(1), start);
+        route.checked(path(2), true, start + QUIET);
+        route.received(path(1), start + QUIET * 3 / 2);
+        assert_eq!(route.path(), Some(path(2)));
+        route.received(path(2), start + QUIET * 7 / 4);
+        route.received(path(1), start + QUIET * 2);
+        assert_eq!(route.path(), Some(path(2)));
+        // A later change is nominated as well, and counts at once.
+        route.checked(path(3), true, start + QUIET * 2);
+        assert_eq!(route.path(), Some(path(3)));
     }
 }

@@ -23,5 +23,6 @@ mod keyframes;
 mod lifecycle;
 mod one_port;
 mod resend;
+mod roaming;
 mod tcp;
 mod transports;

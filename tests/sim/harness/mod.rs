@@ -99,6 +99,8 @@ pub(crate) struct Sim {
     pub(crate) shared_port: Option<SharedPort>,
     /// Under which address the node sees clients behind a NAT.
     outside: HashMap<PeerKey, SocketAddr>,
+    /// Addresses of no client, and what was sent to them.
+    pub(crate) onlookers: HashMap<SocketAddr, Vec<Vec<u8>>>,
 }
 
 /// The kernel's part of a port that all shards share.
@@ -170,6 +172,7 @@ impl Sim {
             next_number: 0,
             shared_port,
             outside: HashMap::new(),
+            onlookers: HashMap::new(),
         }
     }
 
@@ -353,6 +356,10 @@ impl Sim {
     }
 
     fn put_on_link(&mut self, destination: SocketAddr, datagram: Vec<u8>) {
+        if let Some(sent) = self.onlookers.get_mut(&destination) {
+            sent.push(datagram);
+            return;
+        }
         let Some(key) = self.by_address.get(&destination) else {
             panic!("sent to {destination}, who is nobody")
         };

@@ -1,0 +1,73 @@
+//! Clients whose address changes in a call, and strangers who would like it to look so.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringcast_bench::source::Media;
+
+use crate::harness::{PeerKey, Sim, Track, Way};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn call(sim: &mut Sim) -> (Track, PeerKey, PeerKey) {
+    let publisher = sim.join(0, Way::clean(10));
+    let track = sim.publish(publisher, &[Media::video(30, 150, 900)]).remove(0);
+    let viewer = sim.join(0, Way::clean(10));
+    sim.subscribe(viewer, &[&track]);
+    (track, publisher, viewer)
+}
+
+fn received(sim: &Sim, viewer: PeerKey, track: &Track) -> usize {
+    sim.received(viewer, track).unwrap().log.len()
+}
+
+#[test]
+fn who_moves_is_followed() {
+    for mover in ["publisher", "viewer"] {
+        let mut sim = Sim::new(1, 120);
+        let (track, publisher, viewer) = call(&mut sim);
+        sim.run_for(3 * SECOND);
+        for (turn, port) in [7000, 7001, 7002].into_iter().enumerate() {
+            let outside = SocketAddr::from(([10, 9, 9, 5], port));
+            sim.rebind(if mover == "publisher" { publisher } else { viewer }, outside);
+            sim.run_for(12 * SECOND);
+            let before = received(&sim, viewer, &track);
+            sim.run_for(SECOND);
+            assert!(received(&sim, viewer, &track) > before + 50, "{mover}, move {turn}");
+            assert!(sim.holds_address(ringcast::ids::ShardId(0), outside));
+        }
+        assert_eq!(sim.counted(|counters| counters.session_failures), 0);
+    }
+}
+
+#[test]
+fn copies_sent_from_elsewhere_turn_no_media_away() {
+    let mut sim = Sim::new(1, 121);
+    let (track, _, viewer) = call(&mut sim);
+    sim.run_for(3 * SECOND);
+    let stranger = SocketAddr::from(([10, 9, 9, 6], 6000));
+    sim.onlookers.insert(stranger, Vec::new());
+    let mut copies = 0;
+    // The way of the true ones takes 10 ms. Whoever is faster than they are cannot be told from a client that has moved.
+    let mut late = VecDeque::from([vec![], vec![]]);
+    for _ in 0..2_000 {
+        sim.captured = Some(Vec::new());
+        sim.run_for(Duration::from_millis(10));
+        late.push_back(sim.captured.take().unwrap());
+        for (shard, _, datagram) in late.pop_front().unwrap() {
+            sim.inject(shard, stranger, &datagram);
+            copies += 1;
+        }
+    }
+    assert!(copies > 1_000, "{copies}");
+    // Some answers to checks, and what is sent until the viewer's next packets show where it is: once, in twenty seconds.
+    let sent = sim.onlookers.remove(&stranger).unwrap();
+    let media = sent.iter().filter(|datagram| datagram.first().is_some_and(|first| *first >= 128)).count();
+    assert!(media <= 300, "{media} of {} datagrams to the stranger are media", sent.len());
+    sim.onlookers.insert(stranger, Vec::new());
+    let before = received(&sim, viewer, &track);
+    sim.run_for(SECOND);
+    assert!(received(&sim, viewer, &track) > before + 140);
+    assert_eq!(sim.onlookers[&stranger].len(), 0);
+}
