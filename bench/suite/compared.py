@@ -118,6 +118,26 @@ def shard_groups(options: Options) -> list[Group]:
     ]
 
 
+def port_groups(options: Options) -> list[Group]:
+    """Two shards; the more datagrams come in for each that leaves, the more it matters how they find their shard."""
+    rooms = 4 if options.quick else 20
+    groups = []
+    for size in sizes(options, (1, 10), (1,)):
+        workload = Workload(f"{rooms} rooms of 1 → {size}", rooms=rooms, subscribers=size)
+        names = [f"{workload.label}, {text}" for text in ("a port each", "one port, steered", "one port, handed over")]
+        servers = [Ringcast(shards=2, steering=steering) for steering in (None, "kernel", "handover")]
+        variants = [
+            Variant(name, server, workload, Rig.place_of_two_shards) for name, server in zip(names, servers)
+        ]
+        each, steered, handed = names
+        ratios = [
+            Ratio(f"ports steered {workload.label}", f"{workload.label}: one port, steered / a port each", steered, each),
+            Ratio(f"ports handed over {workload.label}", f"{workload.label}: one port, handed over / a port each", handed, each),
+        ]
+        groups.append(Group(variants, ratios))
+    return groups
+
+
 def veth_groups(options: Options, pair: VethPair) -> list[Group]:
     workload = fan_out(50)
 
@@ -188,6 +208,7 @@ SERIES = [
     of_groups("drivers", "io_uring beside recvmmsg and sendmmsg", driver_groups),
     of_groups("gso", "Segmentation offload on and off", gso_groups, FEWER_ROUNDS),
     with_own_end("shards", "Two shards beside one", shard_groups, carry_out_shards),
+    of_groups("ports", "One port for all shards beside one for each", port_groups, FEWER_ROUNDS),
     with_own_end(
         "veth",
         "Two network namespaces in place of loopback",

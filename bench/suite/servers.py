@@ -96,13 +96,18 @@ class Ringcast:
     shards: int = 1
     io: str = "auto"
     gso: bool = True
+    # One port for all shards, and who brings datagrams to theirs: `kernel` or `handover`. One port each unless given.
+    steering: Optional[str] = None
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
         address = place.api_address
         if not place.server_prefix:
             must_be_free(address, ports.api)
             must_be_free(place.media_address, ports.media, socket.SOCK_DGRAM)
-        command = [] if self.gso else ["env", "RINGCAST_MEDIA_GSO=false"]
+        settings = [] if self.gso else ["RINGCAST_MEDIA_GSO=false"]
+        if self.steering:
+            settings += ["RINGCAST_MEDIA_SINGLE_PORT=true", f"RINGCAST_MEDIA_STEERING={self.steering}"]
+        command = ["env", *settings] if settings else []
         command += [str(programs / "ringcast"), "--shards", str(self.shards), "--io", self.io]
         command += ["--app", f"{APP}:{SECRET}", "--log", "warn", "--listen", f"{address}:{ports.api}"]
         command += ["--admin", f"{address}:{ports.admin}"]
