@@ -208,7 +208,7 @@ SERIES = [
     of_groups("drivers", "io_uring beside recvmmsg and sendmmsg", driver_groups),
     of_groups("gso", "Segmentation offload on and off", gso_groups, FEWER_ROUNDS),
     with_own_end("shards", "Two shards beside one", shard_groups, carry_out_shards),
-    of_groups("ports", "One port for all shards beside one for each", port_groups, FEWER_ROUNDS),
+    of_groups("ports", "One port for all shards beside one for each", port_groups),
     with_own_end(
         "veth",
         "Two network namespaces in place of loopback",

@@ -31,9 +31,12 @@ for (const [index, publisher] of packages.entries()) {
   }
 }
 
-test("@eyevinn's publisher sees that the server takes candidates one by one", async () => {
-  const { trickles } = await rig().publishBy("eyevinn", "trickles", [picture(30)]);
-  assert.equal(trickles, true);
+test("@eyevinn's publisher sends its candidates one by one, and all are taken", async () => {
+  // With a single section, whose mid is 0, it sends fragments without contents; those are refused, which it survives.
+  const { peer } = await rig().publishBy("eyevinn", "trickles", [picture(30), tone(500)]);
+  const { video } = await rig().whep("trickles");
+  await video.expectPicture(30, { frames: 20 });
+  assert.equal(await peer.call("trickles"), true);
 });
 
 test("@binbat's player is told of the stream, its layers and its viewers", async () => {

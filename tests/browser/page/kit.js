@@ -127,7 +127,7 @@ const kit = {
     const client = await publishers[package_](url, token, new MediaStream(sources.map(({ track }) => track)));
     const sent = new Map(sources.map((source) => [source.track.kind, { source }]));
     peers.set(name, { client, raw: true, sent, received: new Map(), pc: client.pc });
-    return { location: client.location, trickles: client.trickles };
+    return { location: client.location };
   },
 
   /** Plays by the client of that name from npm; resolves when it has the tracks of `count` kinds. */
@@ -143,6 +143,8 @@ const kit = {
     }
   },
 
+  /** Whether the server has taken every candidate of a publisher so far. */
+  trickles: (name) => peer(name).client.trickles(),
   /** What the server has told a player. */
   told: (name) => peer(name).client.told,
   selectLayer: (name, layer) => peer(name).client.selectLayer(layer),

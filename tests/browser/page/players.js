@@ -12,7 +12,7 @@ export const publishers = {
     await client.setIceServersFromEndpoint();
     await client.ingest(stream);
     const location = await client.getResourceUrl();
-    return { pc: () => client.peer, location, trickles: client.supportTrickleIce(), stop: () => client.destroy() };
+    return { pc: () => client.peer, location, trickles: () => client.supportTrickleIce(), stop: () => client.destroy() };
   },
 
   async binbat(url, token, stream) {
