@@ -1,7 +1,10 @@
 // Shows openapi.json to people. Everything comes from that one file; nothing is loaded from another host.
 
 const $ = (selector) => document.querySelector(selector);
-const METHODS = ["get", "post", "put", "delete"];
+const METHODS = ["get", "post", "put", "patch", "delete"];
+// Every refusal has one of these forms.
+const ERRORS = ["ErrorBody", "ProblemDetails"];
+const JSON_TYPE = "application/json";
 const DEPTH_MAX = 8; // schemas may refer to themselves
 
 /** Makes an element; text is never read as markup. */
@@ -45,6 +48,12 @@ function schemaOf(content) {
   return Object.values(content ?? {})[0]?.schema;
 }
 
+/** The types of a body, where they are not JSON. */
+function typesOf(content) {
+  const types = Object.keys(content ?? {}).filter((type) => type !== JSON_TYPE);
+  return types.length ? `, ${types.join(" or ")}` : "";
+}
+
 function section(title, ...content) {
   return [make("h4", "", title), ...content];
 }
@@ -63,9 +72,10 @@ function responses(api, operation) {
   const rows = Object.entries(operation.responses ?? {}).flatMap(([status, response]) => {
     const known = resolve(api, response);
     const schema = schemaOf(known.content);
-    const isError = schema?.$ref?.endsWith("/ErrorBody");
+    const isError = ERRORS.includes(schema?.$ref?.split("/").at(-1));
     const body = schema && !isError ? make("pre", "", outline(api, schema)) : null;
-    return [make("dt", "", status), make("dd", "", known.description ?? "", body)];
+    const types = isError ? null : make("span", "quiet", typesOf(known.content));
+    return [make("dt", "", status), make("dd", "", known.description ?? "", types, body)];
   });
   return section("Responses", make("dl", "", ...rows));
 }
@@ -81,7 +91,7 @@ function article(api, path, method, operation) {
     operation.description ? make("p", "quiet", operation.description) : null,
     isOpen ? make("p", "quiet", "Needs no secret.") : null,
     ...parameters(operation),
-    ...(request ? section("Body", make("pre", "", outline(api, request))) : []),
+    ...(request ? section(`Body${typesOf(operation.requestBody.content)}`, make("pre", "", outline(api, request))) : []),
     ...responses(api, operation),
   );
 }
