@@ -131,8 +131,8 @@ def port_groups(options: Options) -> list[Group]:
         ]
         each, steered, handed = names
         ratios = [
-            Ratio(f"ports steered {workload.label}", f"{workload.label}: one port, steered / a port each", steered, each),
-            Ratio(f"ports handed over {workload.label}", f"{workload.label}: one port, handed over / a port each", handed, each),
+            Ratio(f"ports steered {workload.label}", f"{workload.label}: steered / a port each", steered, each),
+            Ratio(f"ports handed over {workload.label}", f"{workload.label}: handed over / a port each", handed, each),
         ]
         groups.append(Group(variants, ratios))
     return groups
