@@ -21,6 +21,8 @@ pub struct Hub<M> {
     pub origin: Option<ShardId>,
     /// The publisher's channel, on its shard.
     pub publisher: Option<M>,
+    /// Whether the publisher's shard knows that there are receivers here.
+    pub attached: bool,
     members: Vec<M>,
     shards: Vec<ShardId>,
     /// The newest grant to reply, on the publisher's shard.
@@ -30,7 +32,7 @@ pub struct Hub<M> {
 impl<M: Copy + PartialEq> Hub<M> {
     /// Makes one without members.
     pub fn new(origin: Option<ShardId>) -> Self {
-        Self { origin, publisher: None, members: Vec::new(), shards: Vec::new(), grant: 0 }
+        Self { origin, publisher: None, attached: false, members: Vec::new(), shards: Vec::new(), grant: 0 }
     }
 
     /// Adds a receiver here; tells whether it is the first.

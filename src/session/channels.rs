@@ -176,6 +176,11 @@ impl Channels {
         channel.backlog.push(message, channel.reliable)
     }
 
+    /// Whether a channel carries messages.
+    pub(super) fn is_open(&self, stream: u16) -> bool {
+        self.list.iter().any(|channel| channel.stream == stream && channel.open)
+    }
+
     /// Whether a channel may lose nothing.
     pub(super) fn loses_nothing(&self, stream: u16) -> bool {
         self.list.iter().any(|channel| channel.stream == stream && channel.reliable)

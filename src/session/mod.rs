@@ -552,6 +552,11 @@ impl Session {
         self.channels.queue(stream, message)
     }
 
+    /// Whether a data channel carries messages.
+    pub fn has_open(&self, stream: u16) -> bool {
+        self.channels.is_open(stream)
+    }
+
     /// Whether a data channel may lose nothing.
     pub fn loses_nothing(&self, stream: u16) -> bool {
         self.channels.loses_nothing(stream)

@@ -97,7 +97,10 @@ impl Shard {
             }
             ChannelRole::Subscribe { channel, origin, grant, .. } => {
                 let id = HubId::Channel(channel);
-                if self.hub(id.clone(), Some(origin)).join(member) && origin != self.id {
+                let is_here = origin == self.id;
+                let hub = self.hub(id.clone(), Some(origin));
+                hub.attached |= is_here;
+                if hub.join(member) && !is_here {
                     let attach = ChannelMessage::Attach { from: self.id, greet: false };
                     self.mailbox.send_channel(origin, id.clone(), attach);
                 }
@@ -221,9 +224,7 @@ impl Shard {
         let Some(slot) = self.sessions.get(key) else { return };
         let id = slot.session.id();
         match event {
-            ChannelEvent::Open(stream) => {
-                self.events.push_back(Event::Channel(id, stream, ChannelState::Open))
-            }
+            ChannelEvent::Open(stream) => self.tell_open((key, stream)),
             ChannelEvent::Opened(stream, label) => {
                 let group = slot.group.filter(|_| label != SERVER_EVENTS);
                 self.join_group(key, stream, label, group);
@@ -245,6 +246,18 @@ impl Shard {
             ChannelEvent::Consumed(_) => self.counters.drop_messages(ChannelDrop::Unaddressed, 1),
             ChannelEvent::Refused(_) => self.counters.drop_messages(ChannelDrop::Refused, 1),
         }
+    }
+
+    /// Tells control of a channel that carries messages both ways: it is open, and its publisher's shard knows of it.
+    fn tell_open(&mut self, (key, stream): Member) {
+        let Some(slot) = self.sessions.get(key).filter(|slot| slot.session.has_open(stream)) else { return };
+        if let Some(Use::Planned(plan)) = slot.channels.get(&stream)
+            && let ChannelRole::Subscribe { channel, .. } = plan.role
+            && self.hubs.get(&HubId::Channel(channel)).is_some_and(|hub| !hub.attached)
+        {
+            return;
+        }
+        self.events.push_back(Event::Channel(slot.session.id(), stream, ChannelState::Open));
     }
 
     /// A message of a client.
@@ -332,6 +345,15 @@ impl Shard {
                 if greet && !hub.members().is_empty() {
                     let attach = ChannelMessage::Attach { from: self.id, greet: false };
                     self.mailbox.send_channel(from, id, attach);
+                } else if origin.is_some() {
+                    self.mailbox.send_channel(from, id, ChannelMessage::Attached);
+                }
+            }
+            ChannelMessage::Attached => {
+                let Some(hub) = self.hubs.get_mut(&id) else { return };
+                hub.attached = true;
+                for member in hub.members().to_vec() {
+                    self.tell_open(member);
                 }
             }
             ChannelMessage::Detach { from } => {

@@ -56,6 +56,8 @@ pub(super) enum PeerMessage {
 pub(super) enum ChannelMessage {
     /// The sender has receivers; `greet` asks for the same if the receiver has some.
     Attach { from: ShardId, greet: bool },
+    /// The publisher's shard has taken that in: what is published from now on arrives.
+    Attached,
     /// It has none any more.
     Detach { from: ShardId },
     /// A subscriber may reply under this number.

@@ -145,6 +145,34 @@ fn messages_reach_every_subscriber_on_every_shard_whole_and_in_order() {
 }
 
 #[test]
+fn a_subscriber_is_told_open_when_what_is_published_reaches_it_and_not_before() {
+    let mut sim = Sim::new(2, 314);
+    let publisher = member(&mut sim, 0, Way::clean(10));
+    let [near, far, later] = [0, 1, 1].map(|shard| member(&mut sim, shard, Way::clean(10)));
+    open(&mut sim, publisher, published(RELIABLE));
+    sim.behind = Some(ShardId(0));
+    open(&mut sim, near, subscribed(0, RELIABLE, false, None));
+    open(&mut sim, far, subscribed(0, RELIABLE, false, None));
+    await_open(&mut sim, &[publisher, near, far], "chat");
+    let open_at = |sim: &Sim, peer| told(sim, peer, SUBSCRIBED, ChannelState::Open);
+    assert_eq!((open_at(&sim, near), open_at(&sim, far)), (1, 0));
+    send(&mut sim, publisher, "chat", "early");
+    sim.run_for(SECOND);
+    assert_eq!((texts(&sim, near, "chat").len(), texts(&sim, far, "chat").len()), (1, 0));
+    sim.behind = None;
+    open(&mut sim, later, subscribed(0, RELIABLE, false, None));
+    await_open(&mut sim, &[later], "chat");
+    assert_eq!((open_at(&sim, far), open_at(&sim, later)), (1, 1));
+    send(&mut sim, publisher, "chat", "now");
+    sim.run_for(SECOND);
+    assert_eq!(texts(&sim, near, "chat"), ["early", "now"]);
+    assert_eq!(
+        (texts(&sim, far, "chat"), texts(&sim, later, "chat")),
+        (vec!["now".into()], vec!["now".into()])
+    );
+}
+
+#[test]
 fn a_lossy_way_delays_reliable_messages_and_loses_none() {
     let mut sim = Sim::new(2, 302);
     let lossy = Way::both(LinkSpec::clean(30).with_loss(0.1).with_jitter(10));

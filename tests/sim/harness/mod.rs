@@ -101,6 +101,8 @@ pub(crate) struct Sim {
     outside: HashMap<PeerKey, SocketAddr>,
     /// Addresses of no client, and what was sent to them.
     pub(crate) onlookers: HashMap<SocketAddr, Vec<Vec<u8>>>,
+    /// A shard that does not get to what the others tell it.
+    pub(crate) behind: Option<ShardId>,
 }
 
 /// The kernel's part of a port that all shards share.
@@ -173,6 +175,7 @@ impl Sim {
             shared_port,
             outside: HashMap::new(),
             onlookers: HashMap::new(),
+            behind: None,
         }
     }
 
@@ -306,9 +309,10 @@ impl Sim {
             for index in 0..self.shards.len() {
                 let mut full = Vec::new();
                 let (shard, outbox) = (&mut self.shards[index], &mut self.outbox);
+                let budget = if self.behind == Some(shard.id()) { 0 } else { MAIL_BUDGET };
                 self.meter.run(Call::Mail, shard, &mut |shard| {
-                    shard.handle_handed_over(now, MAIL_BUDGET, outbox);
-                    shard.handle_mail(now, MAIL_BUDGET);
+                    shard.handle_handed_over(now, budget, outbox);
+                    shard.handle_mail(now, budget);
                 });
                 self.meter.run(Call::Flush, shard, &mut |shard| {
                     shard.flush(now, outbox, &mut |outbox| full.extend(take(outbox)));
