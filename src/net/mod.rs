@@ -206,6 +206,15 @@ impl Driver {
         }
     }
 
+    /// The same for a thread that has nothing else to wait for: other tasks of its runtime stand still meanwhile, and a
+    /// driver that can sleeps without the runtime, which costs a wake half of its system calls.
+    pub async fn wait_alone(&mut self, deadline: Option<Instant>) {
+        match self {
+            Self::Uring(driver) => driver.wait_alone(deadline).await,
+            Self::Mmsg(driver) => driver.wait(deadline).await,
+        }
+    }
+
     /// Tells without sleeping whether a wait would end at once: datagrams or a wake have come.
     pub fn poll(&mut self) -> bool {
         match self {

@@ -232,6 +232,43 @@ impl UringDriver {
         }
     }
 
+    /// See [`super::Driver::wait_alone`]. The thread sleeps in the ring itself, in the call that submits what is armed.
+    pub(super) async fn wait_alone(&mut self, deadline: Option<Instant>) {
+        loop {
+            self.reap();
+            self.arm();
+            if self.sockets.iter().any(|receiver| receiver.failure().is_some()) {
+                return self.wait(deadline).await;
+            }
+            let span = deadline.map(|at| at.saturating_duration_since(now()));
+            if self.has_arrivals() || span.is_some_and(|span| span.is_zero()) {
+                let _ = self.flush();
+                return;
+            }
+            if !self.waker.fall_asleep() {
+                return;
+            }
+            let slept = self.sleep(span);
+            let woken = self.waker.rise();
+            self.reap();
+            if woken || self.has_arrivals() {
+                return;
+            }
+            if slept.is_err_and(|error| error.raw_os_error() != Some(libc::ETIME) && !is_passing(&error)) {
+                return self.wait(deadline).await;
+            }
+        }
+    }
+
+    /// Submits everything and sleeps until a completion comes, at most for `span`.
+    fn sleep(&self, span: Option<Duration>) -> io::Result<usize> {
+        let submitter = self.ring.get_ref().submitter();
+        match span.map(Timespec::from) {
+            Some(span) => submitter.submit_with_args(1, &SubmitArgs::new().timespec(&span)),
+            None => submitter.submit_and_wait(1),
+        }
+    }
+
     /// Makes sure that something comes from the ring at `deadline`. An alarm that is set for an earlier moment stays: it
     /// ends the sleep, not the wait.
     ///

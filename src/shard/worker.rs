@@ -363,7 +363,7 @@ impl Turn {
     async fn wait(&mut self, deadline: Instant) {
         let (connected, dialled) = (!self.connections.is_empty(), !self.dialled.is_empty());
         if !connected && !dialled {
-            return self.driver.wait(Some(deadline)).await;
+            return self.driver.wait_alone(Some(deadline)).await;
         }
         // Each may be dropped half-way: none loses anything by it.
         tokio::select! {

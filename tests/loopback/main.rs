@@ -1,6 +1,6 @@
 //! Real sockets on the loopback device: both drivers keep the same promises, over IPv4 and IPv6.
 //!
-//! Each property runs four times. Nothing sleeps: a property that does not hold ends at [`rig::PATIENCE`].
+//! Each property runs for each driver and IP version, and once more for a ring that a thread waits in alone. Nothing sleeps: a property that does not hold ends at [`rig::PATIENCE`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,20 +17,21 @@ mod rig;
 mod send;
 mod wait;
 
-/// Makes of each property four tests, one for each driver and IP version.
+/// Makes of each property a test for each driver and IP version.
 macro_rules! properties {
     ($($module:ident::$name:ident),* $(,)?) => {
-        properties!(@kind uring_v4, Uring, "127.0.0.1", $($module::$name),*);
-        properties!(@kind uring_v6, Uring, "::1", $($module::$name),*);
-        properties!(@kind mmsg_v4, Mmsg, "127.0.0.1", $($module::$name),*);
-        properties!(@kind mmsg_v6, Mmsg, "::1", $($module::$name),*);
+        properties!(@kind uring_v4, Uring, "127.0.0.1", false, $($module::$name),*);
+        properties!(@kind uring_v6, Uring, "::1", false, $($module::$name),*);
+        properties!(@kind uring_alone, Uring, "127.0.0.1", true, $($module::$name),*);
+        properties!(@kind mmsg_v4, Mmsg, "127.0.0.1", false, $($module::$name),*);
+        properties!(@kind mmsg_v6, Mmsg, "::1", false, $($module::$name),*);
     };
-    (@kind $kind:ident, $io:ident, $ip:literal, $($module:ident::$name:ident),*) => {
+    (@kind $kind:ident, $io:ident, $ip:literal, $alone:literal, $($module:ident::$name:ident),*) => {
         mod $kind {
             $(
                 #[test]
                 fn $name() {
-                    crate::rig::run(ringcast::net::IoKind::$io, $ip, crate::$module::$name);
+                    crate::rig::run(ringcast::net::IoKind::$io, $ip, $alone, crate::$module::$name);
                 }
             )*
         }
@@ -59,6 +60,7 @@ properties! {
     wait::a_past_deadline_does_not_make_the_driver_deaf,
     wait::a_wait_that_was_dropped_loses_nothing,
     wait::a_datagram_ends_a_wait_without_deadline,
+    wait::waits_of_both_kinds_may_follow_each_other,
     wait::other_tasks_run_beside_a_busy_driver,
     lifecycle::a_dropped_driver_frees_its_port_in_the_middle_of_traffic,
     lifecycle::two_drivers_share_a_thread,

@@ -27,15 +27,17 @@ pub(crate) struct Rig {
     pub(crate) driver: Driver,
     pub(crate) waker: Waker,
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Whether the thread has nothing else to wait for.
+    pub(crate) alone: bool,
 }
 
 /// Runs a property inside the host runtime of `io`.
-pub(crate) fn run(io: IoKind, ip: &str, property: impl AsyncFnOnce(Rig)) {
+pub(crate) fn run(io: IoKind, ip: &str, alone: bool, property: impl AsyncFnOnce(Rig)) {
     if io == IoKind::Uring {
         probe::probe_uring().unwrap();
     }
     let ip = ip.parse().unwrap();
-    host::run(io, async { property(Rig::new(io, ip, 1)).await }).unwrap();
+    host::run(io, async { property(Rig { alone, ..Rig::new(io, ip, 1) }).await }).unwrap();
 }
 
 impl Rig {
@@ -48,12 +50,12 @@ impl Rig {
         let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let waker = Waker::new().unwrap();
         let driver = Driver::new(io, sockets, &waker).unwrap();
-        Self { io, ip: addresses[0].ip(), driver, waker, addresses }
+        Self { io, ip: addresses[0].ip(), driver, waker, addresses, alone: false }
     }
 
     /// Makes another driver of the same kind on the same thread.
     pub(crate) fn another(&self, sockets: usize) -> Self {
-        Self::new(self.io, self.ip, sockets)
+        Self { alone: self.alone, ..Self::new(self.io, self.ip, sockets) }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -74,7 +76,7 @@ impl Rig {
         let mut received = Vec::new();
         while received.len() < count {
             assert!(Instant::now() < end, "{} of {count} datagrams came", received.len());
-            self.driver.wait(Some(end)).await;
+            self.wait_patiently(Some(end)).await;
             self.round(BUDGET, &mut received);
         }
         received
@@ -105,7 +107,13 @@ impl Rig {
 
     /// Waits until `wait` has ended, which must be soon.
     pub(crate) async fn wait_patiently(&mut self, deadline: Option<Instant>) {
-        tokio::time::timeout(PATIENCE, self.driver.wait(deadline)).await.expect("the wait ended");
+        if self.alone {
+            let end = Instant::now() + PATIENCE;
+            self.driver.wait_alone(Some(deadline.map_or(end, |at| at.min(end)))).await;
+            assert!(Instant::now() < end, "the wait ended");
+        } else {
+            tokio::time::timeout(PATIENCE, self.driver.wait(deadline)).await.expect("the wait ended");
+        }
     }
 }
 

@@ -147,7 +147,36 @@ pub(crate) async fn a_datagram_ends_a_wait_without_deadline(mut rig: Rig) {
     other.join().unwrap();
 }
 
+pub(crate) async fn waits_of_both_kinds_may_follow_each_other(mut rig: Rig) {
+    let peer = rig.peer();
+    let end = Instant::now() + PATIENCE;
+    for round in 0..60 {
+        rig.alone = round % 2 == 0;
+        match round % 3 {
+            0 => {
+                let deadline = Instant::now() + Duration::from_millis(2);
+                while Instant::now() < deadline {
+                    assert!(Instant::now() < end);
+                    rig.wait_patiently(Some(deadline)).await;
+                }
+            }
+            1 => {
+                let waker = rig.waker.clone();
+                let other = thread::spawn(move || waker.wake());
+                rig.wait_patiently(None).await;
+                other.join().unwrap();
+            }
+            _ => {
+                peer.send_to(b"hello", rig.address()).unwrap();
+                assert_eq!(rig.collect(1).await.len(), 1);
+            }
+        }
+    }
+}
+
 pub(crate) async fn other_tasks_run_beside_a_busy_driver(mut rig: Rig) {
+    // Who waits alone has no others.
+    rig.alone = false;
     let (done, mut finished) = tokio::sync::oneshot::channel();
     tokio::task::spawn_local(async move {
         for _ in 0..20 {
