@@ -382,13 +382,19 @@ impl Session {
         let _refused = self.run(Which::Present, feed, setup, now, out);
     }
 
-    /// The next moment at which [`Session::handle_timeout`] has something to do.
+    /// When the next second has passed, after which [`Session::handle_timeout`] sees to reports and figures. That may be
+    /// late.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.next_tick
+    }
+
+    /// The next moment at which [`Session::handle_timeout`] has something else to do.
     pub fn poll_timeout(&self, setup: &SessionSetup) -> Instant {
         let present = self.present.as_ref().and_then(|transport| transport.timeout());
         let successor = self.successor.as_ref().map(|(transport, expires)| {
             transport.timeout().map_or(*expires, |timeout| timeout.min(*expires))
         });
-        let engines = [present, successor, self.next_tick, self.channels.deadline()];
+        let engines = [present, successor, self.channels.deadline()];
         engines.into_iter().flatten().fold(self.expires(setup), Instant::min)
     }
 

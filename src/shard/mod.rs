@@ -28,7 +28,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
@@ -43,7 +43,7 @@ use self::mailbox::Mailbox;
 use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
 use self::sessions::{SessionKey, SessionSlot};
 use self::table::Table;
-use self::timers::{TimerOf, Timers};
+use self::timers::{Grid, TimerOf, Timers};
 use crate::drop::DropReason;
 use crate::ids::{NodeKeys, PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
@@ -56,6 +56,9 @@ use crate::session::{Carrier, Expiry, Path, Session, SessionError, SessionOutput
 
 /// The largest datagram that is taken from a client.
 const DATAGRAM_BYTES_MAX: usize = 2000;
+/// Sessions whose second ends within so long a span do together what they do once a second: a wake of its own for each
+/// would cost more than what it is for, and all of them at once would hold up media.
+const TICK_SPAN: Duration = Duration::from_millis(100);
 
 /// What a shard is made from.
 #[derive(Debug, Clone)]
@@ -229,8 +232,20 @@ impl Shard {
     }
 
     /// When [`Shard::handle_timeout`] has something to do next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        let grid = self.timers.grid();
+        let (sessions, publications, setup) = (&mut self.sessions, &self.publications, &self.setup);
+        self.timers.next(&mut |of, at| match of {
+            TimerOf::Session(key) => {
+                let slot = sessions.get_mut(key).filter(|slot| slot.armed == Some(at))?;
+                let wanted = at.max(deadline(&slot.session, setup, grid));
+                slot.armed = Some(wanted);
+                Some(wanted)
+            }
+            TimerOf::Publication(key) => {
+                publications.get(key).filter(|slot| slot.armed == Some(at)).map(|_| at)
+            }
+        })
     }
 
     /// Takes the next thing that control should know.
@@ -381,7 +396,7 @@ impl Shard {
 
     fn arm_session(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        let at = slot.session.poll_timeout(&self.setup);
+        let at = deadline(&slot.session, &self.setup, self.timers.grid());
         self.timers.arm(&mut slot.armed, TimerOf::Session(key), at);
     }
 
@@ -431,6 +446,12 @@ impl Shard {
         }
         Some(id)
     }
+}
+
+/// When a session has something to do next.
+fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> Instant {
+    let exact = session.poll_timeout(setup);
+    session.next_tick().map_or(exact, |tick| exact.min(grid.end_of_span(tick, TICK_SPAN)))
 }
 
 /// The path by which something came.

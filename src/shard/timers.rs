@@ -88,7 +88,13 @@ impl Timers {
     }
 
     /// The earliest deadline. Where all lie more than a lap ahead: the end of this lap.
-    pub(super) fn next(&self) -> Option<Instant> {
+    ///
+    /// `wanted` tells for an entry that stands first when it is wanted now: nobody is woken for a deadline that has
+    /// moved on since it was armed. The entry goes there; without a moment it goes altogether.
+    pub(super) fn next(
+        &mut self,
+        wanted: &mut dyn FnMut(TimerOf, Instant) -> Option<Instant>,
+    ) -> Option<Instant> {
         let base = self.base?;
         if let Some(entry) = self.due.last() {
             return Some(entry.at);
@@ -96,15 +102,32 @@ impl Timers {
         let lap_end = self.cursor.saturating_add(SLOTS as u64);
         let mut from = self.cursor;
         while let Some(tick) = self.occupied_from(from, lap_end) {
-            let slot = self.slots.get(slot_of(tick))?;
-            let earliest = slot.iter().filter(|entry| entry.tick <= tick).map(|entry| entry.at).min();
-            if earliest.is_some() {
-                return earliest;
+            let index = slot_of(tick);
+            let slot = self.slots.get_mut(index)?;
+            let of_this_lap = slot.iter().enumerate().filter(|(_, entry)| entry.tick <= tick);
+            let Some((position, entry)) = of_this_lap.min_by_key(|(_, entry)| entry.at) else {
+                from = tick + 1;
+                continue;
+            };
+            let entry = *entry;
+            let at = wanted(entry.of, entry.at);
+            if at.is_some_and(|at| at <= entry.at) {
+                return Some(entry.at);
             }
-            from = tick + 1;
+            slot.swap_remove(position);
+            let emptied = slot.is_empty();
+            self.set_occupied(index, !emptied);
+            if let Some(at) = at {
+                self.place(Entry { tick: tick_at(base, at), at, ..entry });
+            }
         }
         // Whatever there is belongs to later laps: it is looked at again when this one is over.
         (from > self.cursor).then(|| moment(base, lap_end))
+    }
+
+    /// The grid of this wheel.
+    pub(super) fn grid(&self) -> Grid {
+        Grid { base: self.base }
     }
 
     fn place(&mut self, entry: Entry) {
@@ -153,6 +176,21 @@ impl Timers {
         let Some(word) = self.occupied.get_mut(index / 64) else { return };
         let bit = 1 << (index % 64);
         *word = if occupied { *word | bit } else { *word & !bit };
+    }
+}
+
+/// Moments that are a span apart, for what may be late: it is done together with others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grid {
+    base: Option<Instant>,
+}
+
+impl Grid {
+    /// The end of the span that a moment lies in.
+    pub(super) fn end_of_span(self, at: Instant, span: Duration) -> Instant {
+        let Some(base) = self.base else { return at };
+        let spans = at.saturating_duration_since(base).as_nanos().div_ceil(span.as_nanos());
+        u32::try_from(spans).map_or(at, |spans| base + span * spans)
     }
 }
 
@@ -209,7 +247,7 @@ mod tests {
         }
         let mut now = base;
         let mut seen = 0;
-        while let Some(at) = timers.next() {
+        while let Some(at) = timers.next(&mut |_, at| Some(at)) {
             assert!(at > now, "time stands still");
             now = at;
             for of in fired(&mut timers, now) {
@@ -234,7 +272,45 @@ mod tests {
         let all: Vec<_> = std::iter::from_fn(|| timers.pop_due(base + Duration::from_secs(1))).collect();
         let moments: Vec<_> = all.iter().map(|(at, _)| at.duration_since(base).as_millis()).collect();
         assert_eq!(moments, [50, 100]);
-        assert_eq!(timers.next(), None);
+        assert_eq!(timers.next(&mut |_, at| Some(at)), None);
+    }
+
+    #[test]
+    fn nobody_is_woken_for_a_deadline_that_has_moved_on() {
+        let base = Instant::now();
+        let mut timers = Timers::default();
+        let owners = owners(3);
+        let after = |millis| base + Duration::from_millis(millis);
+        for (of, millis) in owners.iter().zip([10, 20, 5_000]) {
+            timers.arm(&mut None, *of, after(millis));
+        }
+        // The first has moved on, past a lap even; the second is gone.
+        let mut asked = Vec::new();
+        let next = timers.next(&mut |of, at| {
+            asked.push(of);
+            if of == owners[0] { Some(after(3_000)) } else { Some(at).filter(|_| of != owners[1]) }
+        });
+        assert_eq!(asked, owners[..2]);
+        assert!(next.is_some_and(|lap_end| lap_end > after(1_000) && lap_end <= after(3_000)));
+        assert_eq!(fired(&mut timers, after(2_999)), []);
+        assert_eq!(fired(&mut timers, after(3_000)), owners[..1]);
+        assert_eq!(fired(&mut timers, after(5_000)), owners[2..]);
+    }
+
+    #[test]
+    fn what_may_be_late_is_late_by_less_than_a_span() {
+        let base = Instant::now();
+        let span = Duration::from_millis(100);
+        let mut timers = Timers::default();
+        timers.arm(&mut None, owners(1)[0], base);
+        let mut ends = std::collections::BTreeSet::new();
+        for millis in 0..1_000 {
+            let at = base + Duration::from_millis(millis);
+            let end = timers.grid().end_of_span(at, span);
+            assert!(end >= at && end < at + span);
+            ends.insert(end);
+        }
+        assert!((10..=11).contains(&ends.len()));
     }
 
     #[test]

@@ -41,8 +41,9 @@ const SEND_BYTES: usize = 256 << 10;
 const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
 /// What a router on the way writes into the congestion bits (RFC 3168 5).
 const CONGESTION_EXPERIENCED: u8 = 0b11;
-/// A sleeping shard takes the deadlines of so long a span in one wake: idle sessions have many, and a wake costs more
-/// than what it is for. Below what a retransmission notices.
+/// A sleeping shard takes the deadlines of so long a span in one wake, and one span later: idle sessions have many, and a
+/// wake costs more than what it is for. Within that time media mostly come, which carry the deadlines of a call along.
+/// Below what a retransmission notices.
 const TIMER_SPAN: Duration = Duration::from_millis(20);
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -457,9 +458,9 @@ impl Turn {
     }
 }
 
-/// The end of the span that a deadline lies in.
+/// When a sleeping shard wakes for a deadline: one span after the end of the span that it lies in.
 fn together(started: Instant, at: Instant) -> Instant {
-    let spans = at.saturating_duration_since(started).as_nanos().div_ceil(TIMER_SPAN.as_nanos());
+    let spans = at.saturating_duration_since(started).as_nanos().div_ceil(TIMER_SPAN.as_nanos()) + 1;
     started + TIMER_SPAN * u32::try_from(spans).unwrap_or(u32::MAX)
 }
 

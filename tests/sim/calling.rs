@@ -172,8 +172,8 @@ impl Call {
         let until = self.now + span;
         self.exchange();
         loop {
-            let next =
-                [&self.near, &self.far].into_iter().filter_map(|server| server.shard.poll_timeout()).min();
+            let servers = [&mut self.near, &mut self.far].into_iter();
+            let next = servers.filter_map(|server| server.shard.poll_timeout()).min();
             let Some(at) = next.filter(|at| *at <= until) else { break };
             self.now = self.now.max(at);
             self.near.shard.handle_timeout(self.now, &mut self.near.outbox);

@@ -221,8 +221,8 @@ impl Sim {
     }
 
     /// The earliest deadline of anything.
-    fn next_at(&self) -> Option<Instant> {
-        let shards = self.shards.iter().filter_map(Shard::poll_timeout);
+    fn next_at(&mut self) -> Option<Instant> {
+        let shards = self.shards.iter_mut().filter_map(Shard::poll_timeout);
         let peers = self.peers.values().flat_map(|peer| {
             [peer.client.poll_timeout(), peer.up.next_at(), peer.down.next_at()].into_iter().flatten()
         });
