@@ -1,17 +1,22 @@
-"""Series of one variant: what a subscriber takes in memory, and how many can connect in a second."""
+"""Series of one variant: what a subscriber takes in memory and what it costs idle, and how many can connect in a second."""
 
 from __future__ import annotations
+
+from typing import Callable, Iterable, Optional
 
 from comparison import rounds_of
 from outcome import Bar, Outcome, Panel, Series, Table
 from rig import Options, Rig, progress
 from run_result import Run
 from servers import Ringcast
-from spread import spread, valid_by_round
-from workload import fan_out
+from spread import Spread, spread, valid_by_round
+from workload import Workload, fan_out
 
-MEMORY_RUNS = 3
+RUNS = 3
 MEMORY_SECONDS = 2
+IDLE_SECONDS = 8
+# One packet a second for each subscriber: the least that shows that it is there.
+IDLE_KBPS = 9
 CONNECTS = 1000
 CONNECTS_QUICK = 100
 CONCURRENCY = 16
@@ -19,18 +24,50 @@ CONCURRENCY = 16
 SECONDS_PER_CONNECT = 0.004
 
 
-def memory_sizes(options: Options) -> tuple[int, int]:
+def memory_workloads(options: Options) -> tuple[Workload, Workload]:
     """Few subscribers and many: what both runs have in common is no subscriber's."""
-    return (20, 60) if options.quick else (100, 400)
+    few, many = (20, 60) if options.quick else (100, 400)
+    return fan_out(few), fan_out(many)
 
 
-def memory_runs(options: Options) -> int:
-    return 1 if options.quick else MEMORY_RUNS
+def idle_workloads(options: Options) -> tuple[Workload, Workload]:
+    few, many = (20, 60) if options.quick else (100, 1000)
+    least = {"video_kbps": IDLE_KBPS, "frames_per_second": 1}
+    return fan_out(few, **least), fan_out(many, **least)
 
 
-def memory_expected(options: Options) -> float:
-    each = sum(fan_out(size).run_seconds(MEMORY_SECONDS) for size in memory_sizes(options))
-    return memory_runs(options) * each
+def runs(options: Options) -> int:
+    return 1 if options.quick else RUNS
+
+
+def expected(options: Options, workloads: tuple[Workload, Workload], seconds: float) -> float:
+    return runs(options) * sum(workload.run_seconds(seconds) for workload in workloads)
+
+
+def few_and_many(
+    rig: Rig, outcome: Outcome, workloads: tuple[Workload, Workload], seconds: int, told: Callable[[Run], str]
+) -> list[dict[int, Run]]:
+    """Runs both in turn, each with a fresh server, and returns the valid runs of each by their round."""
+    count = runs(rig.options)
+    for number in range(1, count + 1):
+        for workload in workloads:
+            label = f"{workload.label}, run {number} of {count}"
+            flags = [*workload.flags(), "--seconds", str(seconds)]
+            run = outcome.add(rig.attempt(Ringcast(), flags, seconds, label), workload.label, number)
+            progress(f"  {label}: {told(run)}" + run.why_void())
+    return [valid_by_round([r for r in outcome.runs if r.variant == one.label]) for one in workloads]
+
+
+def each_more(
+    workloads: tuple[Workload, Workload],
+    found: list[dict[int, Run]],
+    figure: Callable[[Run], float],
+) -> tuple[list[int], Optional[Spread]]:
+    """By how much a figure grows with each subscriber more, and the rounds that tell it."""
+    small, large = found
+    rounds = sorted(small.keys() & large.keys())
+    more = workloads[1].subscribers - workloads[0].subscribers
+    return rounds, spread((figure(large[number]) - figure(small[number])) / more for number in rounds)
 
 
 def memory(rig: Rig) -> Outcome:
@@ -40,25 +77,14 @@ def memory(rig: Rig) -> Outcome:
     the arena, the cache of the publication. It stands in the table beside the other.
     """
     outcome = Outcome()
-    count = memory_runs(rig.options)
-    few, many = (fan_out(size) for size in memory_sizes(rig.options))
-    for number in range(1, count + 1):
-        for workload in (few, many):
-            label = f"{workload.label}, run {number} of {count}"
-            flags = [*workload.flags(), "--seconds", str(MEMORY_SECONDS)]
-            run = outcome.add(rig.attempt(Ringcast(), flags, MEMORY_SECONDS, label), workload.label, number)
-            progress(f"  {label}: {run.figure('memory', 'after_bytes')} bytes in all" + run.why_void())
-    small, large = (valid_by_round([r for r in outcome.runs if r.variant == size.label]) for size in (few, many))
-    rounds = sorted(small.keys() & large.keys())
-    more = many.subscribers - few.subscribers
-    each = spread(
-        (in_kilobytes(large[number], "after_bytes") - in_kilobytes(small[number], "after_bytes")) / more
-        for number in rounds
+    workloads = memory_workloads(rig.options)
+    found = few_and_many(
+        rig, outcome, workloads, MEMORY_SECONDS, lambda run: f"{run.figure('memory', 'after_bytes')} bytes in all"
     )
+    rounds, each = each_more(workloads, found, lambda run: in_kilobytes(run, "after_bytes"))
     outcome.keep("memory", each)
-    table = Table(["figure, KB", "rounds used", "median (min–max)"])
-    used = f"{len(rounds)} of {count}"
-    for name, found, digits in (
+    (few, many), (small, large) = workloads, found
+    rows = (
         (f"server with {few.subscribers} subscribers", spread(in_kilobytes(r, "after_bytes") for r in small.values()), 0),
         (f"server with {many.subscribers} subscribers", spread(in_kilobytes(r, "after_bytes") for r in large.values()), 0),
         ("each subscriber more", each, 1),
@@ -67,12 +93,43 @@ def memory(rig: Rig) -> Outcome:
             spread(in_kilobytes(r, "per_subscriber_bytes") for r in large.values()),
             1,
         ),
-    ):
-        table.rows.append([name, used, found.text(digits) if found else "none is valid"])
-    outcome.tables.append(table)
+    )
+    outcome.tables.append(marginal_table("figure, KB", rows, len(rounds), runs(rig.options)))
     bar = Bar("each subscriber more", each)
     outcome.panels.append(Panel("Memory of the server, KB", [bar], [(100.0, "must"), (50.0, "aim")], digits=1))
     return outcome
+
+
+def idle(rig: Rig) -> Outcome:
+    """CPU that a session takes in a second in which its client is there and one packet goes to it.
+
+    What clients send by themselves is in it: connectivity checks, which are answered, and reports.
+    """
+    outcome = Outcome()
+    workloads = idle_workloads(rig.options)
+    found = few_and_many(rig, outcome, workloads, IDLE_SECONDS, lambda run: f"{cpu_of_a_second(run):,.0f} µs in a second")
+    rounds, each = each_more(workloads, found, cpu_of_a_second)
+    outcome.keep("idle", each)
+    rows = [
+        (f"server with {workload.subscribers} sessions", spread(cpu_of_a_second(run) for run in valid.values()), 0)
+        for workload, valid in zip(workloads, found)
+    ]
+    rows.append(("each session more", each, 1))
+    outcome.tables.append(marginal_table("CPU of a second, µs", rows, len(rounds), runs(rig.options)))
+    outcome.panels.append(Panel("CPU of a session in a second, µs", [Bar("each session more", each)], [], digits=1))
+    return outcome
+
+
+def marginal_table(title: str, rows: Iterable[tuple[str, Optional[Spread], int]], used: int, count: int) -> Table:
+    table = Table([title, "rounds used", "median (min–max)"])
+    for name, found, digits in rows:
+        table.rows.append([name, f"{used} of {count}", found.text(digits) if found else "none is valid"])
+    return table
+
+
+def cpu_of_a_second(run: Run) -> float:
+    """Microseconds of CPU of the whole server in a second of what was measured."""
+    return (run.figure("server", "cpu_ns") or 0.0) / 1000 / (run.figure("seconds") or 1.0)
 
 
 def in_kilobytes(run: Run, part: str):
@@ -120,6 +177,17 @@ def connects(rig: Rig) -> Outcome:
 
 
 SERIES = [
-    Series("memory", "What a subscriber of one video takes in memory", memory_expected, memory),
+    Series(
+        "memory",
+        "What a subscriber of one video takes in memory",
+        lambda options: expected(options, memory_workloads(options), MEMORY_SECONDS),
+        memory,
+    ),
+    Series(
+        "idle",
+        "What a session costs to which next to nothing is sent",
+        lambda options: expected(options, idle_workloads(options), IDLE_SECONDS),
+        idle,
+    ),
     Series("connects", "How many clients connect in a second", connects_expected, connects),
 ]

@@ -21,6 +21,7 @@ class Workload:
     rooms: int = 1
     mesh: int = 0
     video_kbps: int = VIDEO_KBPS
+    frames_per_second: int = FRAMES_PER_SECOND
     audio_only: bool = False
     lines: int = 1
 
@@ -36,7 +37,7 @@ class Workload:
             flags += ["--lines", str(self.lines)]
         if self.audio_only:
             return flags + ["--audio-only", "--audio-bytes", str(AUDIO_BYTES)]
-        video = ["--video-kbps", str(self.video_kbps), "--fps", str(FRAMES_PER_SECOND)]
+        video = ["--video-kbps", str(self.video_kbps), "--fps", str(self.frames_per_second)]
         return flags + video + ["--payload", str(PAYLOAD_BYTES)]
 
     def streams(self) -> int:
