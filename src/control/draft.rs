@@ -326,7 +326,8 @@ impl Draft {
         let channels = self.state.channels.plan();
         let plan = Arc::new(SessionPlan { channels, ..self.state.negotiation.plan() });
         if self.state.configured.as_ref() != Some(&plan) {
-            self.control.configure(self.session.id, self.session.shard, (*plan).clone()).await?;
+            let before = self.state.configured.as_deref();
+            self.control.configure(self.session.id, self.session.shard, (*plan).clone(), before).await?;
             self.state.configured = Some(plan);
         }
         Ok(())

@@ -44,7 +44,7 @@ use crate::ids::{NodeKeys, SessionId, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
 use crate::plan::SessionPlan;
-use crate::shard::command::{Command, ConfigureError, DialledSocket};
+use crate::shard::command::{Command, ConfigureError, Description, DialledSocket};
 
 use apps::Apps;
 use channels::Groups;
@@ -196,10 +196,19 @@ impl Control {
         Err(ApiError::Overloaded)
     }
 
-    /// Brings a session to a plan and waits until it is in force.
-    async fn configure(&self, session: SessionId, shard: ShardId, plan: SessionPlan) -> Result<(), ApiError> {
+    /// Brings a session to a plan and waits until it is in force. `before` is the plan that was in force, if any.
+    async fn configure(
+        &self,
+        session: SessionId,
+        shard: ShardId,
+        plan: SessionPlan,
+        before: Option<&SessionPlan>,
+    ) -> Result<(), ApiError> {
         let (reply, answer) = oneshot::channel();
-        self.send(shard, Command::Configure { session, plan: Box::new(plan), reply }).await?;
+        let text = &plan.transport.ingress_offer;
+        let is_new = before.is_none_or(|before| before.transport.ingress_offer != *text);
+        let description = is_new.then(|| Description::read(text)).flatten().map(Box::new);
+        self.send(shard, Command::Configure { session, plan: Box::new(plan), description, reply }).await?;
         match tokio::time::timeout(SHARD_REPLY, answer).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(ConfigureError::SessionGone | ConfigureError::Failed))) | Ok(Err(_)) => {

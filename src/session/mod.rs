@@ -10,6 +10,7 @@
 //! when it has keys. Streams, SSRCs and figures belong to the session and go on.
 
 pub mod channels;
+mod description;
 mod dtls;
 pub mod egress;
 pub mod ingress;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use str0m::media::KeyframeRequestKind;
 
 pub use channels::{ChannelEvent, Message, Queued};
+pub use description::Description;
 pub use egress::{EgressStream, Outgoing, Outlet};
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
@@ -170,6 +172,7 @@ impl Session {
     pub fn apply_transport(
         &mut self,
         plan: TransportPlan,
+        description: Option<Description>,
         setup: &SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
@@ -177,21 +180,25 @@ impl Session {
         let parts = setup.parts(&self.dialled);
         match (&mut self.present, &mut self.successor) {
             (None, _) => {
-                self.present = Some(Box::new(Transport::new(&parts, &plan, now)?));
+                self.present = Some(Box::new(Transport::new(&parts, &plan, description, now)?));
                 self.transports += 1;
             }
-            (Some(present), _) if present.generation() == plan.generation => present.apply(&plan)?,
+            (Some(present), _) if present.generation() == plan.generation => {
+                present.apply(&plan, description)?
+            }
             (_, Some((successor, _))) if successor.generation() == plan.generation => {
-                successor.apply(&plan)?
+                successor.apply(&plan, description)?
             }
             // Its ports are for one association only, and the far end has begun the next.
             _ if !self.dialled.is_empty() => {
-                self.present = Some(Box::new(Transport::new(&parts, &plan, now)?));
+                self.present = Some(Box::new(Transport::new(&parts, &plan, description, now)?));
                 self.transports += 1;
             }
             _ => {
-                self.successor =
-                    Some((Box::new(Transport::new(&parts, &plan, now)?), now + SUCCESSOR_PATIENCE));
+                self.successor = Some((
+                    Box::new(Transport::new(&parts, &plan, description, now)?),
+                    now + SUCCESSOR_PATIENCE,
+                ));
                 self.transports += 1;
             }
         }
@@ -651,7 +658,7 @@ impl Session {
         }
         let Some(plan) = &self.plan else { return Ok(()) };
         let parts = setup.parts(&self.dialled);
-        self.present = Some(Box::new(Transport::new(&parts, plan, now)?));
+        self.present = Some(Box::new(Transport::new(&parts, plan, None, now)?));
         self.transports += 1;
         Ok(())
     }

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
 use str0m::ice::StunMessage;
@@ -19,6 +18,7 @@ use str0m::stats::CandidatePairStats;
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::channels::Message;
+use super::description::Description;
 use super::dtls::{self, KeyExchange};
 use super::route::Route;
 use super::wires::{WireEvent, Wires};
@@ -145,6 +145,7 @@ impl Transport {
     pub(super) fn new(
         setup: &TransportSetup<'_>,
         plan: &TransportPlan,
+        description: Option<Description>,
         now: Instant,
     ) -> Result<Self, EngineError> {
         let exchange = Arc::new(KeyExchange::default());
@@ -171,19 +172,26 @@ impl Transport {
             closed: false,
             wires: Wires::default(),
         };
-        transport.apply(plan)?;
+        transport.apply(plan, description)?;
         Ok(transport)
     }
 
-    /// Brings the engine to another plan of the same transport: more sections, or an ICE restart.
-    pub(super) fn apply(&mut self, plan: &TransportPlan) -> Result<(), EngineError> {
+    /// Brings the engine to another plan of the same transport: more sections, or an ICE restart. What the plan describes
+    /// is read here unless it comes along.
+    pub(super) fn apply(
+        &mut self,
+        plan: &TransportPlan,
+        description: Option<Description>,
+    ) -> Result<(), EngineError> {
         if plan.takes_media {
             self.exchange.open_to_engine();
         }
         if self.ingress_offer != plan.ingress_offer {
-            let offer = SdpOffer::from_sdp_string(&plan.ingress_offer)
-                .map_err(|error| EngineError::Description(error.to_string()))?;
-            self.rtc.sdp_api().accept_offer(offer)?;
+            let description = match description {
+                Some(description) => description,
+                None => Description::try_read(&plan.ingress_offer)?,
+            };
+            self.rtc.sdp_api().accept_offer(description.into_offer())?;
             self.ingress_offer.clone_from(&plan.ingress_offer);
         }
         if plan.agent != IceAgent::Lite {

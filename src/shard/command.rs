@@ -11,6 +11,7 @@ use crate::ids::{PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
 pub use crate::net::dialled::DialledSocket;
 use crate::plan::SessionPlan;
+pub use crate::session::Description;
 
 /// What control asks of a shard. Delivered in order, never lost.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum Command {
         session: SessionId,
         /// Its whole desired state.
         plan: Box<SessionPlan>,
+        /// The description in the plan, read, when it is a new one; without it the shard reads that itself.
+        description: Option<Box<Description>>,
         /// Answered when the plan is in force.
         reply: oneshot::Sender<Result<(), ConfigureError>>,
     },

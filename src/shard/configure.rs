@@ -14,6 +14,7 @@ use crate::plan::{EgressPlan, IngressPlan, SessionPlan, TransportPlan};
 use crate::router::publication::Publication;
 use crate::router::subscription::Subscription;
 use crate::rtp::MediaKind;
+use crate::session::Description;
 
 impl Shard {
     pub(super) fn configure(
@@ -21,10 +22,11 @@ impl Shard {
         now: Instant,
         session: SessionId,
         plan: SessionPlan,
+        description: Option<Description>,
         outbox: &mut Outbox,
     ) -> Result<(), ConfigureError> {
         let key = self.by_id.get(&session).copied().ok_or(ConfigureError::SessionGone)?;
-        self.apply_transport(now, key, plan.transport, outbox)?;
+        self.apply_transport(now, key, plan.transport, description, outbox)?;
         self.apply_ingress(now, key, plan.ingress);
         self.apply_egress(now, key, &plan.egress);
         self.apply_channels(key, plan.channels);
@@ -39,14 +41,16 @@ impl Shard {
         now: Instant,
         key: SessionKey,
         plan: TransportPlan,
+        description: Option<Description>,
         outbox: &mut Outbox,
     ) -> Result<(), ConfigureError> {
         let mut output = std::mem::take(&mut self.output);
         output.clear();
         let slot = self.sessions.get_mut(key).ok_or(ConfigureError::SessionGone)?;
         let (session, setup) = (&mut slot.session, &self.setup);
-        let result =
-            catch_unwind(AssertUnwindSafe(|| session.apply_transport(plan, setup, now, &mut output)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            session.apply_transport(plan, description, setup, now, &mut output)
+        }));
         let result = match result {
             Ok(applied) => {
                 self.absorb(now, key, &mut output, outbox);

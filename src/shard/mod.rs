@@ -183,8 +183,8 @@ impl Shard {
     pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
         match command {
             Command::Open { session, dialled } => self.open(now, session, dialled),
-            Command::Configure { session, plan, reply } => {
-                let result = self.configure(now, session, *plan, outbox);
+            Command::Configure { session, plan, description, reply } => {
+                let result = self.configure(now, session, *plan, description.map(|read| *read), outbox);
                 // Control may have given up waiting; the plan is in force all the same.
                 let _gone = reply.send(result);
             }

@@ -123,7 +123,7 @@ impl ShardPort for FakeShard {
                 script.log.push("close".into());
                 script.plans.remove(&session);
             }
-            Command::Configure { session, plan, reply } => {
+            Command::Configure { session, plan, reply, .. } => {
                 script.log.push("configure".into());
                 if answer != Answer::Refuse && !script.silent {
                     for id in plan.ingress.iter().filter_map(|section| section.publication) {

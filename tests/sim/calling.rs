@@ -73,7 +73,7 @@ impl Server {
     fn configure(&mut self, now: Instant) {
         let (reply, mut answer) = oneshot::channel();
         let plan = Box::new(self.negotiation.plan());
-        self.command(now, Command::Configure { session: self.session, plan, reply });
+        self.command(now, Command::Configure { session: self.session, plan, description: None, reply });
         answer.try_recv().unwrap().unwrap();
     }
 

@@ -31,7 +31,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("sdp", &["rtp"]),
     ("net", &[]),
     ("shard::worker", &["drop", "ids", "metrics::shard", "net", "plan", "router", "rtp", "session"]),
-    ("shard::command", &["ids", "metrics::shard", "net::dialled", "plan"]),
+    ("shard::command", &["ids", "metrics::shard", "net::dialled", "plan", "session::Description"]),
     ("shard", &["drop", "ids", "metrics::shard", "net", "plan", "router", "rtp", "session"]),
     ("session", &["drop", "ids", "plan", "rtp", "srtp"]),
     ("router", &["drop", "ids", "plan", "rtp"]),

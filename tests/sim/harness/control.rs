@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ringcast::ids::{PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
 use ringcast::plan::{ChannelsPlan, LayerPreference, SessionPlan};
-use ringcast::shard::command::{Command, ConfigureError, SessionStatistics};
+use ringcast::shard::command::{Command, ConfigureError, Description, SessionStatistics};
 use ringcast_bench::client::{Change, Client, ClientSetup, Credentials};
 use ringcast_bench::source::Media;
 use tokio::sync::oneshot;
@@ -197,7 +197,8 @@ impl Sim {
         let peer = self.peer(key);
         let (session, shard) = (peer.session, peer.shard);
         let plan = Box::new(SessionPlan { channels: peer.channels.clone(), ..peer.negotiation.plan() });
-        self.command(shard, Command::Configure { session, plan, reply });
+        let description = Description::read(&plan.transport.ingress_offer).map(Box::new);
+        self.command(shard, Command::Configure { session, plan, description, reply });
         answer.try_recv().unwrap()
     }
 
