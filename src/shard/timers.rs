@@ -186,11 +186,18 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// The end of the span that a moment lies in.
+    /// A grid that begins at `base`.
+    pub(super) fn since(base: Instant) -> Self {
+        Self { base: Some(base) }
+    }
+
+    /// The end of the span that a moment lies in, counted from the grid's beginning.
     pub(super) fn end_of_span(self, at: Instant, span: Duration) -> Instant {
         let Some(base) = self.base else { return at };
-        let spans = at.saturating_duration_since(base).as_nanos().div_ceil(span.as_nanos());
-        u32::try_from(spans).map_or(at, |spans| base + span * spans)
+        let into = at.saturating_duration_since(base).as_nanos() % span.as_nanos();
+        // Lossless: less than a span, and a span is less than centuries.
+        let into = Duration::from_nanos(into as u64);
+        if into.is_zero() { at } else { at + span.saturating_sub(into) }
     }
 }
 
@@ -311,6 +318,8 @@ mod tests {
             ends.insert(end);
         }
         assert!((10..=11).contains(&ends.len()));
+        let years = base + Duration::from_secs(10 * 365 * 24 * 3600) + Duration::from_millis(1);
+        assert!(timers.grid().end_of_span(years, span) - years < span);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::command::{Command, Event, ShardLimits};
 use super::mailbox::Mailbox;
+use super::timers::Grid;
 use super::{Certificate, Dial, Shard, ShardSetup, Steer};
 use crate::ids::{NodeKeys, ShardId};
 use crate::net::dialled::Dialled;
@@ -259,7 +260,7 @@ impl Worker {
             events: self.events,
             wakers: self.wakers,
             next_report: now(),
-            started: now(),
+            grid: Grid::since(now()),
             busy_poll: self.config.busy_poll,
             shared_port: self.config.shared_port,
         };
@@ -282,14 +283,14 @@ struct Turn {
     events: UnboundedSender<Event>,
     wakers: Vec<Waker>,
     next_report: Instant,
-    started: Instant,
+    grid: Grid,
     busy_poll: Duration,
     shared_port: Option<SharedPort>,
 }
 
 impl Turn {
     async fn run(&mut self) {
-        let due = self.shard.poll_timeout().map(|at| together(self.started, at));
+        let due = self.shard.poll_timeout().map(|at| self.grid.end_of_span(at, TIMER_SPAN) + TIMER_SPAN);
         let deadline = due.map_or(self.next_report, |at| at.min(self.next_report));
         // What a budget left over is taken up at once; the wait still lets other tasks of the thread run.
         let is_left_over = !self.commands.is_empty() || !self.arrivals.is_empty();
@@ -456,12 +457,6 @@ impl Turn {
             let _gone = self.events.send(report);
         }
     }
-}
-
-/// When a sleeping shard wakes for a deadline: one span after the end of the span that it lies in.
-fn together(started: Instant, at: Instant) -> Instant {
-    let spans = at.saturating_duration_since(started).as_nanos().div_ceil(TIMER_SPAN.as_nanos()) + 1;
-    started + TIMER_SPAN * u32::try_from(spans).unwrap_or(u32::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the worker is the shell that reads the clock for its shard")]
