@@ -24,10 +24,12 @@ pub(super) struct ProblemDetails {
 #[derive(OpenApi)]
 #[openapi(paths(
     publish,
+    discover_publish,
     patch_publisher,
     delete_publisher,
     get_publisher,
     play,
+    discover_play,
     patch_viewer,
     delete_viewer,
     get_viewer,
@@ -179,6 +181,23 @@ enum ConditionRefusals {
 #[expect(dead_code, reason = "only its documentation is used")]
 fn publish() {}
 
+/// Tells what an endpoint of publishers takes, which tells a client that it is one.
+#[utoipa::path(
+    get, path = "/whip/{appId}/{stream}", tag = "whip", operation_id = "getPublishEndpoint", params(StreamPath), security(()),
+    responses(
+        (
+            status = 204, description = "It is one",
+            headers(("Accept-Post" = String, description = "What POST takes")),
+        ),
+        (
+            status = 404, description = "There is no such application or stream name", body = ProblemDetails,
+            content_type = "application/problem+json",
+        ),
+    ),
+)]
+#[expect(dead_code, reason = "only its documentation is used")]
+fn discover_publish() {}
+
 /// Takes candidates of a publisher, or restarts ICE.
 #[utoipa::path(
     patch, path = "/whip/{appId}/{stream}/{sessionId}", tag = "whip", operation_id = "patchPublisher",
@@ -249,6 +268,23 @@ fn get_publisher() {}
 )]
 #[expect(dead_code, reason = "only its documentation is used")]
 fn play() {}
+
+/// Tells what an endpoint of viewers takes, which tells a client that it is one.
+#[utoipa::path(
+    get, path = "/whep/{appId}/{stream}", tag = "whep", operation_id = "getPlayEndpoint", params(StreamPath), security(()),
+    responses(
+        (
+            status = 204, description = "It is one",
+            headers(("Accept-Post" = String, description = "What POST takes")),
+        ),
+        (
+            status = 404, description = "There is no such application or stream name", body = ProblemDetails,
+            content_type = "application/problem+json",
+        ),
+    ),
+)]
+#[expect(dead_code, reason = "only its documentation is used")]
+fn discover_play() {}
 
 /// Takes candidates of a viewer, restarts ICE, or takes the answer to an offer of the server.
 #[utoipa::path(
