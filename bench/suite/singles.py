@@ -61,13 +61,14 @@ def few_and_many(
 def each_more(
     workloads: tuple[Workload, Workload],
     found: list[dict[int, Run]],
-    figure: Callable[[Run], float],
+    figure: Callable[[Run], Optional[float]],
 ) -> tuple[list[int], Optional[Spread]]:
     """By how much a figure grows with each subscriber more, and the rounds that tell it."""
     small, large = found
-    rounds = sorted(small.keys() & large.keys())
+    told = {number: (figure(small[number]), figure(large[number])) for number in small.keys() & large.keys()}
+    rounds = sorted(number for number, pair in told.items() if None not in pair)
     more = workloads[1].subscribers - workloads[0].subscribers
-    return rounds, spread((figure(large[number]) - figure(small[number])) / more for number in rounds)
+    return rounds, spread((told[number][1] - told[number][0]) / more for number in rounds)
 
 
 def memory(rig: Rig) -> Outcome:
@@ -107,7 +108,9 @@ def idle(rig: Rig) -> Outcome:
     """
     outcome = Outcome()
     workloads = idle_workloads(rig.options)
-    found = few_and_many(rig, outcome, workloads, IDLE_SECONDS, lambda run: f"{cpu_of_a_second(run):,.0f} µs in a second")
+    found = few_and_many(
+        rig, outcome, workloads, IDLE_SECONDS, lambda run: f"{run.figure('server', 'cpu_ns')} ns of CPU in all"
+    )
     rounds, each = each_more(workloads, found, cpu_of_a_second)
     outcome.keep("idle", each)
     rows = [
@@ -127,9 +130,10 @@ def marginal_table(title: str, rows: Iterable[tuple[str, Optional[Spread], int]]
     return table
 
 
-def cpu_of_a_second(run: Run) -> float:
+def cpu_of_a_second(run: Run) -> Optional[float]:
     """Microseconds of CPU of the whole server in a second of what was measured."""
-    return (run.figure("server", "cpu_ns") or 0.0) / 1000 / (run.figure("seconds") or 1.0)
+    cpu, seconds = run.figure("server", "cpu_ns"), run.figure("seconds")
+    return None if cpu is None or not seconds else cpu / 1000 / seconds
 
 
 def in_kilobytes(run: Run, part: str):

@@ -2,9 +2,9 @@
 //!
 //! Owns the UDP sockets of one shard and the two ways to drive them, [`uring`] (a ring of its own) and [`mmsg`] (readiness
 //! with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests; beside them the TCP connections ([`tcp`])
-//! and the sockets of sessions that call out ([`dialled`]). Must not know what a datagram means, who a session is, or that there are shards at all. Bounds: a fixed number of receive buffers per
-//! driver, a fixed arena per [`Outbox`]. A received [`Datagram`] goes on to the shard's demultiplexer; what comes
-//! back in an [`Outbox`] leaves here.
+//! and the sockets of sessions that call out ([`dialled`]). Must not know what a datagram means, who a session is, or that
+//! there are shards at all. Bounds: a fixed number of receive buffers per driver, a fixed arena per [`Outbox`]. A received
+//! [`Datagram`] goes on to the shard's demultiplexer; what comes back in an [`Outbox`] leaves here.
 
 mod ancillary;
 pub mod dialled;
@@ -206,8 +206,8 @@ impl Driver {
         }
     }
 
-    /// The same for a thread that has nothing else to wait for: other tasks of its runtime stand still meanwhile, and a
-    /// driver that can sleeps without the runtime, which costs a wake half of its system calls.
+    /// The same for a thread that has nothing else to wait for: other tasks of its runtime stand still meanwhile. The ring
+    /// then sleeps without the runtime, which spares most of a wake's system calls.
     pub async fn wait_alone(&mut self, deadline: Option<Instant>) {
         match self {
             Self::Uring(driver) => driver.wait_alone(deadline).await,

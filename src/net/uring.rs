@@ -254,7 +254,9 @@ impl UringDriver {
             if woken || self.has_arrivals() {
                 return;
             }
-            if slept.is_err_and(|error| error.raw_os_error() != Some(libc::ETIME) && !is_passing(&error)) {
+            let usual = [Some(libc::ETIME), Some(libc::EINTR)];
+            if slept.is_err_and(|error| !usual.contains(&error.raw_os_error())) {
+                // The other wait pauses before it asks the kernel again.
                 return self.wait(deadline).await;
             }
         }

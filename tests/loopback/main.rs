@@ -1,6 +1,7 @@
 //! Real sockets on the loopback device: both drivers keep the same promises, over IPv4 and IPv6.
 //!
-//! Each property runs for each driver and IP version, and once more for a ring that a thread waits in alone. Nothing sleeps: a property that does not hold ends at [`rig::PATIENCE`].
+//! Each property runs for each driver and IP version, and once more for a ring that a thread waits in alone. Nothing
+//! sleeps: a property that does not hold ends at [`rig::PATIENCE`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -159,6 +159,18 @@ enum ConditionRefusals {
     Unconditional(ProblemDetails),
 }
 
+/// What an endpoint says of itself.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its documentation is used")]
+enum Discovery {
+    /// It is one; `Accept-Post` says what it takes.
+    #[response(status = 204, headers(("Accept-Post" = String, description = "What POST takes")))]
+    Found,
+    /// There is no such application or stream name.
+    #[response(status = 404, content_type = "application/problem+json")]
+    Unknown(ProblemDetails),
+}
+
 /// Publishes a stream (WHIP, RFC 9725).
 ///
 /// The offer has at most one audio and one video section, both `sendonly`. What is published is a session with the
@@ -184,16 +196,7 @@ fn publish() {}
 /// Tells what an endpoint of publishers takes, which tells a client that it is one.
 #[utoipa::path(
     get, path = "/whip/{appId}/{stream}", tag = "whip", operation_id = "getPublishEndpoint", params(StreamPath), security(()),
-    responses(
-        (
-            status = 204, description = "It is one",
-            headers(("Accept-Post" = String, description = "What POST takes")),
-        ),
-        (
-            status = 404, description = "There is no such application or stream name", body = ProblemDetails,
-            content_type = "application/problem+json",
-        ),
-    ),
+    responses(Discovery),
 )]
 #[expect(dead_code, reason = "only its documentation is used")]
 fn discover_publish() {}
@@ -272,16 +275,7 @@ fn play() {}
 /// Tells what an endpoint of viewers takes, which tells a client that it is one.
 #[utoipa::path(
     get, path = "/whep/{appId}/{stream}", tag = "whep", operation_id = "getPlayEndpoint", params(StreamPath), security(()),
-    responses(
-        (
-            status = 204, description = "It is one",
-            headers(("Accept-Post" = String, description = "What POST takes")),
-        ),
-        (
-            status = 404, description = "There is no such application or stream name", body = ProblemDetails,
-            content_type = "application/problem+json",
-        ),
-    ),
+    responses(Discovery),
 )]
 #[expect(dead_code, reason = "only its documentation is used")]
 fn discover_play() {}
