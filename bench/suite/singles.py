@@ -9,7 +9,7 @@ from outcome import Bar, Outcome, Panel, Series, Table
 from rig import Options, Rig, progress
 from run_result import Run
 from servers import Ringcast
-from spread import Spread, spread, valid_by_round
+from spread import Spread, paired, spread, valid_by_round
 from workload import Workload, fan_out
 
 RUNS = 3
@@ -59,16 +59,17 @@ def few_and_many(
 
 
 def each_more(
-    workloads: tuple[Workload, Workload],
-    found: list[dict[int, Run]],
-    figure: Callable[[Run], Optional[float]],
-) -> tuple[list[int], Optional[Spread]]:
-    """By how much a figure grows with each subscriber more, and the rounds that tell it."""
-    small, large = found
-    told = {number: (figure(small[number]), figure(large[number])) for number in small.keys() & large.keys()}
-    rounds = sorted(number for number, pair in told.items() if None not in pair)
+    workloads: tuple[Workload, Workload], found: list[dict[int, Run]], figure: Callable[[Run], Optional[float]]
+) -> Optional[Spread]:
+    """By how much a figure grows with each subscriber more, in rounds in which both runs are valid."""
     more = workloads[1].subscribers - workloads[0].subscribers
-    return rounds, spread((told[number][1] - told[number][0]) / more for number in rounds)
+
+    def growth(many: Run, few: Run) -> Optional[float]:
+        upper, lower = figure(many), figure(few)
+        return None if upper is None or lower is None else (upper - lower) / more
+
+    small, large = found
+    return paired(large.values(), small.values(), growth)
 
 
 def memory(rig: Rig) -> Outcome:
@@ -82,7 +83,7 @@ def memory(rig: Rig) -> Outcome:
     found = few_and_many(
         rig, outcome, workloads, MEMORY_SECONDS, lambda run: f"{run.figure('memory', 'after_bytes')} bytes in all"
     )
-    rounds, each = each_more(workloads, found, lambda run: in_kilobytes(run, "after_bytes"))
+    each = each_more(workloads, found, lambda run: in_kilobytes(run, "after_bytes"))
     outcome.keep("memory", each)
     (few, many), (small, large) = workloads, found
     rows = (
@@ -95,7 +96,7 @@ def memory(rig: Rig) -> Outcome:
             1,
         ),
     )
-    outcome.tables.append(marginal_table("figure, KB", rows, len(rounds), runs(rig.options)))
+    outcome.tables.append(marginal_table("figure, KB", rows, each, runs(rig.options)))
     bar = Bar("each subscriber more", each)
     outcome.panels.append(Panel("Memory of the server, KB", [bar], [(100.0, "must"), (50.0, "aim")], digits=1))
     return outcome
@@ -111,19 +112,22 @@ def idle(rig: Rig) -> Outcome:
     found = few_and_many(
         rig, outcome, workloads, IDLE_SECONDS, lambda run: f"{run.figure('server', 'cpu_ns')} ns of CPU in all"
     )
-    rounds, each = each_more(workloads, found, cpu_of_a_second)
+    each = each_more(workloads, found, cpu_of_a_second)
     outcome.keep("idle", each)
     rows = [
         (f"server with {workload.subscribers} sessions", spread(cpu_of_a_second(run) for run in valid.values()), 0)
         for workload, valid in zip(workloads, found)
     ]
     rows.append(("each session more", each, 1))
-    outcome.tables.append(marginal_table("CPU of a second, µs", rows, len(rounds), runs(rig.options)))
+    outcome.tables.append(marginal_table("CPU of a second, µs", rows, each, runs(rig.options)))
     outcome.panels.append(Panel("CPU of a session in a second, µs", [Bar("each session more", each)], [], digits=1))
     return outcome
 
 
-def marginal_table(title: str, rows: Iterable[tuple[str, Optional[Spread], int]], used: int, count: int) -> Table:
+def marginal_table(
+    title: str, rows: Iterable[tuple[str, Optional[Spread], int]], each: Optional[Spread], count: int
+) -> Table:
+    used = each.count if each else 0
     table = Table([title, "rounds used", "median (min–max)"])
     for name, found, digits in rows:
         table.rows.append([name, f"{used} of {count}", found.text(digits) if found else "none is valid"])
