@@ -37,11 +37,7 @@ async function room(count, { policy, ...more } = {}) {
   return [Object.assign(publisher, { id: own }), ...subscribers];
 }
 
-const metric = async (name) => {
-  const text = await (await fetch(`${rig().server.admin}/metrics`)).text();
-  const lines = text.split("\n").filter((line) => line.startsWith(name));
-  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-};
+const metric = (name) => rig().server.metric(name);
 
 test("server-events is opened by the server where it offers, else by the client", async () => {
   const [ours, theirs] = [await join("server"), await join("client")];

@@ -13,13 +13,6 @@ const WITHOUT_BPF = ["setpriv", "--bounding-set", "-bpf,-sys_admin", "--inh-caps
 const STEERED = /datagrams are steered to their shard by the kernel/;
 const HANDED_OVER = /datagrams are handed over to their shard, since the kernel does not steer them .*CAP_BPF/;
 
-/** The only value, or that with this label, of a metric. */
-async function metric(server, name, label = "") {
-  const text = await (await fetch(`${server.admin}/metrics`)).text();
-  const line = text.split("\n").find((line) => line.startsWith(name) && line.includes(label));
-  return Number(line?.split(" ").at(-1));
-}
-
 const ways = [
   { way: "steered by the kernel", steering: "kernel", isSteered: true, said: STEERED },
   { way: "handed over", steering: "handover", isSteered: false },
@@ -36,7 +29,7 @@ for (const { way, steering, isSteered, said, under, io = "auto" } of ways) {
     test("everybody sees and hears everybody, whichever shard they are on", async (t) => {
       const { server } = rig();
       if (said) assert.match(server.output.join("\n"), said);
-      if (io !== "auto") assert.equal(await metric(server, "ringcast_io_backend", io), 1);
+      if (io !== "auto") assert.equal(await server.metric(`ringcast_io_backend{backend="${io}"}`), 1);
       const people = await Promise.all(Array.from({ length: CLIENTS }, (_, index) => rig().peer(`person${index}`)));
       const tracks = await Promise.all(
         people.map((person, index) => Promise.all([person.push("camera", picture(40 + index)), person.push("microphone", tone(500 + 100 * index))])),
@@ -51,7 +44,7 @@ for (const { way, steering, isSteered, said, under, io = "auto" } of ways) {
       const sessions = tracks.map(([camera]) => camera.metadata.sessionId);
       const taken = await Promise.all(sessions.map(async (id) => (await server.api("GET", `ext/sessions/${id}/stats`)).reply.statistics.shard));
       assert.ok(new Set(taken).size > 1, `all on one shard: ${taken}`);
-      const hops = () => metric(server, "ringcast_handed_over_datagrams_total");
+      const hops = () => server.metric("ringcast_handed_over_datagrams_total");
       // A check or two of each client, or all that some of them send.
       if (isSteered) assert.ok((await hops()) < 50 * CLIENTS, `${await hops()}`);
       else await until("the shards to hand over media", async () => ({ done: (await hops()) > 50 * CLIENTS, seen: await hops() }));

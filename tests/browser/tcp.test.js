@@ -77,11 +77,7 @@ describe("without UDP", { skip }, () => {
     await rig.clear();
   });
 
-  const figure = async (name) => {
-    const text = await (await fetch(`${rig.server.admin}/metrics`)).text();
-    const lines = text.split("\n").filter((line) => line.startsWith(name));
-    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-  };
+  const figure = (name) => rig.server.metric(name);
   const protocol = async (peer) => (await peer.call("selectedPair"))?.protocol;
 
   for (const raw of [true, false]) {

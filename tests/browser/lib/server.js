@@ -104,6 +104,12 @@ export async function startServer({ shards = 1, host = "127.0.0.1", listen = hos
       });
       return { status: response.status, reply: await response.json().catch(() => null) };
     },
+    /** The sum of the metrics whose name, with its labels as far as they are given, begins so. */
+    async metric(name) {
+      const text = await (await fetch(`${server.admin}/metrics`)).text();
+      const lines = text.split("\n").filter((line) => line.startsWith(name));
+      return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+    },
     /** Ends a session as a fault of the server would, without telling the client. */
     loseSession: (sessionId) => server.api("DELETE", `ext/sessions/${sessionId}`),
     async stop() {
