@@ -18,6 +18,8 @@ LARGE_FAN_OUT_KBPS = VIDEO_KBPS // 2
 # Of series that no verdict hangs on.
 FEWER_ROUNDS = 3
 LINES = (10, 50)
+# Longer than two frames are apart.
+BETWEEN_FRAMES_US = 100_000
 LIMIT_MARKS = ((1.6, "must"), (1.25, "aim"))
 GROWTH_MARKS = ((1.25, "must"), (1.1, "aim"))
 
@@ -98,6 +100,23 @@ def driver_groups(options: Options) -> list[Group]:
 def gso_groups(options: Options) -> list[Group]:
     ways = (("GSO on", Ringcast()), ("GSO off", Ringcast(gso=False)))
     return two_ways(options, "gso", "on / off", ways)
+
+
+def polling_groups(options: Options) -> list[Group]:
+    """What it brings to look for work before the sleep, and what it takes."""
+    groups = []
+    for count in sizes(options, (1, 50), (1,)):
+        workload = fan_out(count)
+        names = [f"{workload.label}, {text}" for text in ("asleep at once", "after 100 µs", "never asleep")]
+        servers = [Ringcast(busy_poll_us=us) for us in (0, 100, BETWEEN_FRAMES_US)]
+        variants = [Variant(name, server, workload) for name, server in zip(names, servers)]
+        asleep, soon, never = names
+        ratios = [
+            Ratio(f"polling 100 µs {workload.label}", f"{workload.label}: asleep after 100 µs / at once", soon, asleep),
+            Ratio(f"polling {workload.label}", f"{workload.label}: never asleep / at once", never, asleep),
+        ]
+        groups.append(Group(variants, ratios))
+    return groups
 
 
 def shard_groups(options: Options) -> list[Group]:
@@ -207,6 +226,7 @@ SERIES = [
     of_groups("load", "Rooms, a mesh, and audio", load_groups, FEWER_ROUNDS),
     of_groups("drivers", "io_uring beside recvmmsg and sendmmsg", driver_groups),
     of_groups("gso", "Segmentation offload on and off", gso_groups, FEWER_ROUNDS),
+    of_groups("polling", "Looking for work before the sleep", polling_groups),
     with_own_end("shards", "Two shards beside one", shard_groups, carry_out_shards),
     of_groups("ports", "One port for all shards beside one for each", port_groups),
     with_own_end(

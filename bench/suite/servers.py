@@ -98,6 +98,8 @@ class Ringcast:
     gso: bool = True
     # One port for all shards, and who brings datagrams to theirs: `kernel` or `handover`. One port each unless given.
     steering: Optional[str] = None
+    # For how long a shard looks for work before it sleeps.
+    busy_poll_us: int = 0
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
         address = place.api_address
@@ -107,6 +109,8 @@ class Ringcast:
         settings = [] if self.gso else ["RINGCAST_MEDIA_GSO=false"]
         if self.steering:
             settings += ["RINGCAST_MEDIA_SINGLE_PORT=true", f"RINGCAST_MEDIA_STEERING={self.steering}"]
+        if self.busy_poll_us:
+            settings += [f"RINGCAST_MEDIA_BUSY_POLL_MICROSECONDS={self.busy_poll_us}"]
         command = ["env", *settings] if settings else []
         command += [str(programs / "ringcast"), "--shards", str(self.shards), "--io", self.io]
         command += ["--app", f"{APP}:{SECRET}", "--log", "warn", "--listen", f"{address}:{ports.api}"]
