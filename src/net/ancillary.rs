@@ -15,8 +15,8 @@ pub(super) const NAME_BYTES: usize = 32;
 /// Room for the control messages of one received datagram: segment size and traffic class, 24 bytes each, and a spare.
 pub(super) const CONTROL_BYTES: usize = 72;
 
-/// Bytes of the one control message that is ever sent.
-pub(super) const SEGMENT_CONTROL_BYTES: usize = HEADER_BYTES + WORD;
+/// A control message to be sent: its header and at most a word.
+pub(super) type SentControl = [u8; HEADER_BYTES + WORD];
 
 const WORD: usize = size_of::<usize>();
 const HEADER_BYTES: usize = WORD + 8;
@@ -87,11 +87,25 @@ fn first_byte(data: &[u8]) -> u8 {
 }
 
 /// Returns the control message that makes the kernel cut a send every `segment` bytes.
-pub(super) fn segment_control(segment: u16) -> [u8; SEGMENT_CONTROL_BYTES] {
-    let mut control = [0; SEGMENT_CONTROL_BYTES];
-    let length = (HEADER_BYTES + size_of::<u16>()).to_ne_bytes();
-    let fields: [&[u8]; 4] =
-        [&length, &libc::SOL_UDP.to_ne_bytes(), &libc::UDP_SEGMENT.to_ne_bytes(), &segment.to_ne_bytes()];
+pub(super) fn segment_control(segment: u16) -> SentControl {
+    sent(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes())
+}
+
+/// Returns the control message that gives a send to `destination` these congestion bits, and zeros in the other bits of
+/// the class, as they are without it.
+pub(super) fn class_control(destination: &SocketAddr, ecn: u8) -> SentControl {
+    let class = i32::from(ecn & ECN_MASK).to_ne_bytes();
+    match destination {
+        SocketAddr::V4(_) => sent(libc::IPPROTO_IP, libc::IP_TOS, &class),
+        SocketAddr::V6(_) => sent(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class),
+    }
+}
+
+/// The data is a word at most.
+fn sent(level: i32, kind: i32, data: &[u8]) -> SentControl {
+    let mut control = [0; HEADER_BYTES + WORD];
+    let length = (HEADER_BYTES + data.len()).to_ne_bytes();
+    let fields: [&[u8]; 4] = [&length, &level.to_ne_bytes(), &kind.to_ne_bytes(), data];
     for (byte, value) in control.iter_mut().zip(fields.into_iter().flatten()) {
         *byte = *value;
     }
@@ -209,11 +223,18 @@ mod tests {
     }
 
     #[test]
-    fn the_sent_control_message_has_the_layout_that_is_read() {
+    fn sent_control_messages_have_the_layout_that_is_read() {
         let control = segment_control(1172);
         let (message, rest) = split_message(&control).unwrap();
         assert_eq!((message.level, message.kind), (libc::SOL_UDP, libc::UDP_SEGMENT));
         assert_eq!(message.data, 1172u16.to_ne_bytes());
         assert!(rest.is_empty());
+        for destination in ["192.0.2.1:1", "[2001:db8::1]:1"] {
+            let class = class_control(&destination.parse().unwrap(), 0xfe);
+            assert_eq!(Notes::read(&class), Notes { segment: None, ecn: 2 });
+            let (message, rest) = split_message(&class).unwrap();
+            assert_eq!(message.data, 2i32.to_ne_bytes(), "the other bits stay zero");
+            assert!(rest.is_empty());
+        }
     }
 }

@@ -14,6 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use mio::Interest;
 use slab::Slab;
 
+use super::ancillary::{Notes, read_address};
+use super::outbox::Transmit;
+use super::sys::{self, Outgoing, Slot};
 use super::tcp::FIRST_LISTENER;
 use super::watch::{self, Watch};
 use super::{Datagram, NetError, Outbox, SendReport, SocketIndex, udp};
@@ -30,6 +33,8 @@ const DATAGRAM_BYTES: usize = 2048;
 const READS_OF_ONE: usize = 64;
 /// Datagrams of one turn at most.
 const READS: usize = 256;
+/// Datagrams of one call.
+const SLOTS: usize = 16;
 
 /// A UDP socket for one session, and its address.
 #[derive(Debug)]
@@ -47,6 +52,7 @@ impl DialledSocket {
     /// When the kernel refuses, with cause and remedy.
     pub fn bind(address: IpAddr) -> Result<Self, NetError> {
         let socket = udp::bind(SocketAddr::new(address, 0))?;
+        udp::ask_for_class(&socket)?;
         let address = socket.local_addr().map_err(NetError::setup("read the address of a socket"))?;
         Ok(Self { address, socket })
     }
@@ -66,12 +72,15 @@ pub struct Dialled {
     keys: Vec<Option<usize>>,
     /// Sockets that may have more to read.
     readable: VecDeque<usize>,
+    slots: Vec<Slot>,
 }
 
 impl Dialled {
     /// Makes an empty table; needs the runtime of [`super::host::run`].
     pub fn new() -> Result<Self, NetError> {
-        Ok(Self { watch: Watch::new()?, all: Slab::new(), keys: Vec::new(), readable: VecDeque::new() })
+        let slots = (0..SLOTS).map(|_| Slot::new(DATAGRAM_BYTES)).collect();
+        let (all, keys, readable) = (Slab::new(), Vec::new(), VecDeque::new());
+        Ok(Self { watch: Watch::new()?, all, keys, readable, slots })
     }
 
     /// Whether there are none.
@@ -129,7 +138,6 @@ impl Dialled {
     /// Reads what has come, within bounds, and hands every datagram to `take`.
     pub fn receive(&mut self, take: &mut dyn FnMut(Datagram<'_>)) {
         self.take_reports();
-        let mut buffer = [0; DATAGRAM_BYTES];
         let mut reads = READS;
         while reads > 0
             && let Some(key) = self.readable.pop_front()
@@ -139,15 +147,16 @@ impl Dialled {
             let mut left = READS_OF_ONE.min(reads);
             reads -= left;
             while left > 0 {
-                left -= 1;
-                match entry.socket.recv_from(&mut buffer) {
-                    Ok((len, source)) => {
-                        let payload = buffer.get_mut(..len).unwrap_or_default();
-                        take(Datagram { socket: entry.index, source, payload, ecn: 0 });
+                let slots = self.slots.get_mut(..left.min(SLOTS)).unwrap_or_default();
+                match sys::receive_batch(&entry.socket, slots) {
+                    Ok(received) => {
+                        let datagrams = slots.iter().take(received);
+                        datagrams.filter_map(|slot| datagram_in(slot, entry.index)).for_each(&mut *take);
+                        left = left.saturating_sub(received.max(1));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // What an earlier datagram met on its way, such as a closed port: the socket goes on.
-                    Err(_) => {}
+                    Err(_) => left -= 1,
                 }
             }
             if left == 0 {
@@ -163,12 +172,14 @@ impl Dialled {
         for transmit in outbox.transmits().iter().filter(|transmit| ours.contains(&transmit.socket)) {
             let key = self.keys.get(slot_of(transmit.socket)).copied().flatten();
             let Some(entry) = key.and_then(|key| self.all.get(key)) else {
-                report.failed += transmit.datagrams() as u64;
+                report.failed += transmit.datagrams as u64;
                 continue;
             };
-            for datagram in outbox.bytes_of(transmit).chunks(transmit.segment.max(1)) {
+            let Transmit { destination, ecn, .. } = *transmit;
+            for payload in outbox.bytes_of(transmit).chunks(transmit.segment.max(1)) {
                 report.calls += 1;
-                match entry.socket.send_to(datagram, transmit.destination) {
+                let single = Outgoing { destination, payload, segment: None, ecn };
+                match sys::send_one(&entry.socket, &single) {
                     Ok(bytes) => report.taken(1, bytes),
                     Err(_) => report.failed += 1,
                 }
@@ -194,6 +205,14 @@ impl Dialled {
         entry.queued = true;
         self.readable.push_back(key);
     }
+}
+
+/// What a receive has put into a slot; `None` from a source that cannot be read.
+fn datagram_in(slot: &Slot, socket: SocketIndex) -> Option<Datagram<'_>> {
+    let filled = slot.filled;
+    let source = read_address(slot.name.get(..filled.name)?)?;
+    let ecn = Notes::read(slot.control.get(..filled.control)?).ecn;
+    Some(Datagram { socket, source, payload: slot.payload.get(..filled.payload)?, ecn })
 }
 
 fn slot_of(index: SocketIndex) -> usize {
@@ -259,6 +278,31 @@ mod tests {
             }
             far.send_to(b"x", one).unwrap();
             assert_eq!(receive(&mut dialled).await, [(FIRST_DIALLED, to, b"x".to_vec())]);
+        });
+    }
+
+    #[test]
+    fn congestion_bits_pass_both_ways() {
+        run(async {
+            let mut ends = [Dialled::new().unwrap(), Dialled::new().unwrap()];
+            let sockets = [socket(), socket()];
+            let addresses = sockets.each_ref().map(|socket| socket.address);
+            for (end, socket) in ends.iter_mut().zip(sockets) {
+                end.add(FIRST_DIALLED, socket.socket).unwrap();
+            }
+            let [near, far] = &mut ends;
+            for ecn in [1, 2, 3, 0] {
+                let mut outbox = Outbox::new(100);
+                outbox.space(1).unwrap().fill(ecn);
+                outbox.commit_marked(FIRST_DIALLED, addresses[1], 1, ecn);
+                assert_eq!(near.send(&outbox).datagrams, 1);
+                let mut came = Vec::new();
+                while came.is_empty() {
+                    tokio::time::timeout(Duration::from_secs(10), far.ready()).await.expect("it comes");
+                    far.receive(&mut |datagram| came.push((datagram.payload.to_vec(), datagram.ecn)));
+                }
+                assert_eq!(came, [(vec![ecn], ecn)]);
+            }
         });
     }
 

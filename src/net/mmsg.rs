@@ -177,7 +177,7 @@ impl MmsgDriver {
         if joined.is_done() {
             self.joined = None;
         }
-        let payload = self.slots.get_mut(self.next.checked_sub(1)?)?.payload.get_mut(range?)?;
+        let payload = self.slots.get(self.next.checked_sub(1)?)?.payload.get(range?)?;
         Some(Datagram { socket, source, payload, ecn })
     }
 
@@ -257,6 +257,7 @@ impl MmsgDriver {
                 destination: piece.destination,
                 payload: outbox.bytes_of_piece(piece),
                 segment: piece.segment,
+                ecn: piece.ecn,
             });
             let outcome = match self.sockets.get(usize::from(first.socket)) {
                 Some(socket) => sys::send_batch(socket.get_ref(), batch, &mut self.scratch),
@@ -266,7 +267,7 @@ impl MmsgDriver {
                 Ok(sent) if sent > 0 => {
                     for piece in row.take(sent) {
                         report.calls += 1;
-                        report.taken(piece.datagrams(), piece.len);
+                        report.taken(piece.datagrams, piece.len);
                     }
                     at += sent;
                 }
@@ -278,7 +279,7 @@ impl MmsgDriver {
                     if first.segment.is_some() && refuses_segments(error) {
                         self.refused.push(Refusal { piece: at, error });
                     } else {
-                        report.failed += first.datagrams() as u64;
+                        report.failed += first.datagrams as u64;
                     }
                     at += 1;
                 }

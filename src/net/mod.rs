@@ -40,15 +40,21 @@ pub const SOCKETS_MAX: usize = 64;
 /// Waits in a row that end at once before the driver lets the other tasks of its thread run.
 const EAGER_WAITS_MAX: u32 = 16;
 
+/// The congestion bits of a datagram that takes no part in explicit congestion notification (RFC 3168 5).
+pub const NOT_ECT: u8 = 0b00;
+
+/// The congestion bits by which a router on the way says that it was congested (RFC 3168 5).
+pub const CONGESTION_EXPERIENCED: u8 = 0b11;
+
 /// One received UDP payload.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
     /// The socket that it came in by.
     pub socket: SocketIndex,
     /// Where it came from.
     pub source: SocketAddr,
-    /// Its bytes, in the receive buffer, where they may be decrypted in place.
-    pub payload: &'a mut [u8],
+    /// Its bytes, in the receive buffer.
+    pub payload: &'a [u8],
     /// The congestion bits of its IP header (RFC 3168 5), 0 to 3.
     pub ecn: u8,
 }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 
 use super::outbox::{Outbox, Piece};
+use super::sys::{self, Outgoing};
 use super::{Faults, SendReport, SocketIndex};
 
 /// Sends in which every segmented message was refused, in a row, until a socket stops trying.
@@ -177,10 +178,11 @@ pub(super) fn send_singly<'a>(
     for piece in refused.iter().filter_map(|refusal| pieces.get(refusal.piece)) {
         faults.unsegmented += 1;
         let segment = piece.segment.map_or(piece.len, usize::from).max(1);
-        for datagram in outbox.bytes_of_piece(piece).chunks(segment) {
+        for payload in outbox.bytes_of_piece(piece).chunks(segment) {
             report.calls += 1;
-            match socket_of(piece.socket).map(|socket| socket.send_to(datagram, piece.destination)) {
-                Some(Ok(_)) => report.taken(1, datagram.len()),
+            let single = Outgoing { destination: piece.destination, payload, segment: None, ecn: piece.ecn };
+            match socket_of(piece.socket).map(|socket| sys::send_one(socket, &single)) {
+                Some(Ok(_)) => report.taken(1, payload.len()),
                 Some(Err(_)) | None => report.failed += 1,
             }
         }
@@ -223,7 +225,7 @@ mod tests {
     }
 
     fn piece(socket: SocketIndex, segment: Option<u16>) -> Piece {
-        Piece { socket, destination: address(), start: 0, len: 20, segment }
+        Piece { socket, destination: address(), start: 0, len: 20, segment, datagrams: 2, ecn: 0 }
     }
 
     fn refusal(piece: usize, error: i32) -> Refusal {

@@ -11,8 +11,8 @@
 
 use std::net::SocketAddr;
 
-use super::SocketIndex;
 use super::dialled::FIRST_DIALLED;
+use super::{NOT_ECT, SocketIndex};
 
 /// Segments of one send at most: older kernels refuse more than 64.
 pub const SEGMENTS_MAX: usize = 64;
@@ -37,15 +37,12 @@ pub struct Transmit {
     pub start: usize,
     /// Bytes of all its datagrams.
     pub len: usize,
+    /// How many those are.
+    pub datagrams: usize,
     /// Bytes of each datagram but the last, which may be shorter.
     pub segment: usize,
-}
-
-impl Transmit {
-    /// Returns the number of datagrams in it.
-    pub fn datagrams(&self) -> usize {
-        count(self.len, self.segment)
-    }
+    /// The congestion bits that all of them leave with (RFC 3168 5), 0 to 3.
+    pub ecn: u8,
 }
 
 /// The arena and the list of what is to be sent from it.
@@ -97,6 +94,11 @@ impl Outbox {
     ///
     /// A `len` beyond the space that was offered is cut to it.
     pub fn commit(&mut self, socket: SocketIndex, destination: SocketAddr, len: usize) {
+        self.commit_marked(socket, destination, len, NOT_ECT);
+    }
+
+    /// The same, for a datagram that leaves with these congestion bits, 0 to 3.
+    pub fn commit_marked(&mut self, socket: SocketIndex, destination: SocketAddr, len: usize, ecn: u8) {
         debug_assert!(len <= self.offered, "commit of more than was offered");
         let len = len.min(self.offered);
         self.offered = 0;
@@ -104,10 +106,21 @@ impl Outbox {
         self.used += len;
         self.datagrams += 1;
         match self.transmits.last_mut() {
-            Some(last) if extends(last, socket, destination, len) => last.len += len,
+            Some(last) if extends(last, socket, destination, len) && last.ecn == ecn => {
+                last.len += len;
+                last.datagrams += 1;
+            }
             _ => {
                 self.aside |= socket >= FIRST_DIALLED;
-                self.transmits.push(Transmit { socket, destination, start, len, segment: len });
+                self.transmits.push(Transmit {
+                    socket,
+                    destination,
+                    start,
+                    len,
+                    datagrams: 1,
+                    segment: len,
+                    ecn,
+                });
             }
         }
     }
@@ -165,18 +178,13 @@ impl Outbox {
 /// The kernel cuts a segmented send at equal distances, so only the last datagram may be shorter, and an empty one
 /// cannot take part at all.
 fn extends(last: &Transmit, socket: SocketIndex, destination: SocketAddr, len: usize) -> bool {
-    let open = last.segment > 0 && last.len.is_multiple_of(last.segment);
+    let open = last.len == last.segment * last.datagrams;
     open && len > 0
         && len <= last.segment
         && last.socket == socket
         && last.destination == destination
-        && last.datagrams() < SEGMENTS_MAX
+        && last.datagrams < SEGMENTS_MAX
         && last.len + len <= SEGMENTED_BYTES_MAX
-}
-
-/// Returns how many datagrams `len` bytes make when cut every `segment` bytes; no bytes are one empty datagram.
-fn count(len: usize, segment: usize) -> usize {
-    if segment == 0 { 1 } else { len.div_ceil(segment).max(1) }
 }
 
 /// One message for the kernel: a whole transmit, or one datagram of it where the socket does not segment.
@@ -188,12 +196,9 @@ pub(super) struct Piece {
     pub(super) len: usize,
     /// The segment size, only where there are at least two segments: some kernels refuse the option on a single one.
     pub(super) segment: Option<u16>,
-}
-
-impl Piece {
-    pub(super) fn datagrams(&self) -> usize {
-        self.segment.map_or(1, |segment| count(self.len, usize::from(segment)))
-    }
+    pub(super) datagrams: usize,
+    /// The congestion bits of its datagrams.
+    pub(super) ecn: u8,
 }
 
 /// Walks a list of transmits as pieces.
@@ -214,9 +219,9 @@ impl Pieces {
             self.transmit += 1;
         }
         let transmit = transmits.get(self.transmit)?;
-        let Transmit { socket, destination, start, len, segment } = *transmit;
+        let Transmit { socket, destination, start, len, datagrams, segment, ecn } = *transmit;
         let rest = len - self.at;
-        let whole = self.at == 0 && transmit.datagrams() > 1 && segments(socket);
+        let whole = self.at == 0 && datagrams > 1 && segments(socket);
         let taken = if whole { rest } else { segment.min(rest) };
         let piece = Piece {
             socket,
@@ -224,6 +229,8 @@ impl Pieces {
             start: start + self.at,
             len: taken,
             segment: if whole { u16::try_from(segment).ok() } else { None },
+            datagrams: if whole { datagrams } else { 1 },
+            ecn,
         };
         self.at += taken;
         if self.at >= len {
@@ -257,7 +264,7 @@ mod tests {
     }
 
     fn shapes(outbox: &Outbox) -> Vec<(usize, usize)> {
-        outbox.transmits().iter().map(|transmit| (transmit.segment, transmit.datagrams())).collect()
+        outbox.transmits().iter().map(|transmit| (transmit.segment, transmit.datagrams)).collect()
     }
 
     #[test]
@@ -283,6 +290,19 @@ mod tests {
     fn another_socket_or_destination_begins_a_new_run() {
         let outbox = outbox_of(&[(0, 1, 9), (1, 1, 9), (1, 2, 9), (1, 2, 9), (0, 1, 9)]);
         assert_eq!(shapes(&outbox), [(9, 1), (9, 1), (9, 2), (9, 1)]);
+    }
+
+    #[test]
+    fn other_congestion_bits_begin_a_new_run() {
+        let mut outbox = Outbox::new(100);
+        for ecn in [0, 1, 1, 3, 1, 0, 0] {
+            outbox.space(9).unwrap().fill(ecn);
+            outbox.commit_marked(0, address(1), 9, ecn);
+        }
+        let mut cursor = Pieces::default();
+        let pieces = std::iter::from_fn(|| cursor.next(outbox.transmits(), |_| true));
+        let found: Vec<_> = pieces.map(|piece| (piece.ecn, piece.datagrams)).collect();
+        assert_eq!(found, [(0, 1), (1, 2), (3, 1), (1, 1), (0, 2)]);
     }
 
     #[test]

@@ -17,7 +17,10 @@ use std::ptr::{self, NonNull};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::ancillary::{CONTROL_BYTES, NAME_BYTES, SEGMENT_CONTROL_BYTES, segment_control, write_address};
+use super::NOT_ECT;
+use super::ancillary::{
+    CONTROL_BYTES, NAME_BYTES, SentControl, class_control, segment_control, write_address,
+};
 
 /// Messages of one batched call at most; bounds the arrays that such a call builds on its stack.
 pub(super) const BATCH_MAX: usize = 64;
@@ -302,7 +305,7 @@ pub(super) struct OutgoingMessage {
     header: libc::msghdr,
     part: libc::iovec,
     name: [u8; NAME_BYTES],
-    control: [u8; SEGMENT_CONTROL_BYTES],
+    control: [SentControl; 2],
 }
 
 impl OutgoingMessage {
@@ -312,27 +315,20 @@ impl OutgoingMessage {
             header: empty_header(),
             part: EMPTY_PART,
             name: [0; NAME_BYTES],
-            control: [0; SEGMENT_CONTROL_BYTES],
+            control: [[0; size_of::<SentControl>()]; 2],
         }
     }
 
-    /// Fills in a payload, to be cut every `segment` bytes, and returns the header to hand to the kernel.
-    pub(super) fn fill(
-        &mut self,
-        destination: SocketAddr,
-        payload: &[u8],
-        segment: Option<u16>,
-    ) -> *const libc::msghdr {
+    /// Fills it and returns the header to hand to the kernel.
+    pub(super) fn fill(&mut self, outgoing: &Outgoing<'_>) -> *const libc::msghdr {
+        let Outgoing { destination, payload, segment, ecn } = *outgoing;
         let name_len = write_address(destination, &mut self.name);
         // The kernel only reads what a sent message points to.
         self.part = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
-        let control: &mut [u8] = match segment {
-            Some(segment) => {
-                self.control = segment_control(segment);
-                &mut self.control
-            }
-            None => &mut [],
-        };
+        let class = (ecn != NOT_ECT).then(|| class_control(&destination, ecn));
+        let messages = [segment.map(segment_control), class].into_iter().flatten();
+        let filled = self.control.iter_mut().zip(messages).map(|(place, message)| *place = message).count();
+        let control = self.control.get_mut(..filled).unwrap_or_default().as_flattened_mut();
         self.header = header(self.name.get_mut(..name_len).unwrap_or_default(), &mut self.part, control);
         &raw const self.header
     }
@@ -374,7 +370,7 @@ impl Slot {
 }
 
 /// Receives what is waiting into `slots`, without waiting for more, and returns how many were filled.
-pub(super) fn receive_batch(socket: &UdpSocket, slots: &mut [Slot]) -> io::Result<usize> {
+pub(super) fn receive_batch(socket: &impl AsRawFd, slots: &mut [Slot]) -> io::Result<usize> {
     let count = slots.len().min(BATCH_MAX);
     let mut parts = [EMPTY_PART; BATCH_MAX];
     let mut messages = [empty_message(); BATCH_MAX];
@@ -400,13 +396,25 @@ pub(super) fn receive_batch(socket: &UdpSocket, slots: &mut [Slot]) -> io::Resul
     Ok(received)
 }
 
-/// One message of [`send_batch`].
+/// One message to be sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outgoing<'a> {
     pub(super) destination: SocketAddr,
     pub(super) payload: &'a [u8],
     /// Where to cut the payload, if it holds several datagrams.
     pub(super) segment: Option<u16>,
+    /// The congestion bits, 0 to 3.
+    pub(super) ecn: u8,
+}
+
+/// Sends one message, without waiting for room, and returns how many bytes the kernel took.
+pub(super) fn send_one(socket: &impl AsRawFd, outgoing: &Outgoing<'_>) -> io::Result<usize> {
+    let mut message = OutgoingMessage::new();
+    let header = message.fill(outgoing);
+    // SAFETY: the header points into `message`, which is not moved before the call returns, and to a payload that is
+    // borrowed for as long; the kernel only reads those, and is done when the call returns.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), header, libc::MSG_DONTWAIT) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 /// Sends `batch`, without waiting for room, and returns how many of its messages the kernel took.
@@ -420,8 +428,7 @@ pub(super) fn send_batch<'a>(
     let mut messages = [empty_message(); BATCH_MAX];
     let mut count = 0;
     for ((outgoing, slot), message) in batch.zip(scratch).zip(&mut messages) {
-        let Outgoing { destination, payload, segment } = outgoing;
-        slot.fill(destination, payload, segment);
+        slot.fill(&outgoing);
         message.msg_hdr = slot.header;
         count += 1;
     }
@@ -512,8 +519,8 @@ mod tests {
         let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         let destination = b.local_addr().unwrap();
         let batch = [
-            Outgoing { destination, payload: b"one", segment: None },
-            Outgoing { destination, payload: b"twothr33", segment: Some(3) },
+            Outgoing { destination, payload: b"one", segment: None, ecn: 0 },
+            Outgoing { destination, payload: b"twothr33", segment: Some(3), ecn: 1 },
         ];
         let mut scratch: Vec<_> = (0..4).map(|_| OutgoingMessage::new()).collect();
         assert_eq!(send_batch(&a, batch.into_iter(), &mut scratch).unwrap(), 2);
@@ -542,7 +549,8 @@ mod tests {
     fn a_blank_message_cannot_leave() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut message = OutgoingMessage::new();
-        message.fill(socket.local_addr().unwrap(), b"payload", None);
+        let destination = socket.local_addr().unwrap();
+        message.fill(&Outgoing { destination, payload: b"payload", segment: None, ecn: 0 });
         message.blank();
         // SAFETY: a blank header points to nothing.
         let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message.header, libc::MSG_DONTWAIT) };

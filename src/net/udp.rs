@@ -67,12 +67,18 @@ pub fn buffer_bytes(socket: &UdpSocket) -> io::Result<(usize, usize)> {
 /// Old kernels lack the one or the other, which costs nothing but the offload.
 pub(super) fn prepare(socket: &UdpSocket) -> Result<(), NetError> {
     socket.set_nonblocking(true).map_err(NetError::setup("make a socket nonblocking"))?;
+    ask_for_class(socket)?;
+    let _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+    Ok(())
+}
+
+/// Asks the kernel to tell the traffic class of each datagram. A kernel that cannot tells nothing.
+pub(super) fn ask_for_class(socket: &UdpSocket) -> Result<(), NetError> {
     let options = SockRef::from(socket);
     let _ = match socket.local_addr().map_err(NetError::setup("read the address of a socket"))? {
         SocketAddr::V4(_) => options.set_recv_tos_v4(true),
         SocketAddr::V6(_) => options.set_recv_tclass_v6(true),
     };
-    let _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     Ok(())
 }
 

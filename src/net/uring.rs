@@ -48,7 +48,7 @@ use self::operation::{Receiver, Receiving, Token};
 use super::ancillary::{CONTROL_BYTES, NAME_BYTES, Notes, read_address};
 use super::offload::{Joined, Refusal, Segmentation, refuses_segments, send_singly};
 use super::outbox::{Outbox, Piece, Pieces};
-use super::sys::{OutgoingMessage, Pages, empty_header};
+use super::sys::{Outgoing, OutgoingMessage, Pages, empty_header};
 use super::{Datagram, EAGER_WAITS_MAX, Faults, NetError, SOCKETS_MAX, SendReport, SocketIndex, Waker, udp};
 
 /// Receive buffers. More do not make it faster (64 and 128 cost the same as 1024); when they run out, datagrams wait in
@@ -329,7 +329,7 @@ impl UringDriver {
         let (buffer, joined) = self.joined.as_mut()?;
         let range = joined.next_range()?;
         let (socket, source, ecn) = (joined.socket, joined.source, joined.ecn);
-        let payload = self.buffers.bytes_mut(*buffer)?.get_mut(range)?;
+        let payload = self.buffers.bytes(*buffer)?.get(range)?;
         Some(Datagram { socket, source, payload, ecn })
     }
 
@@ -375,7 +375,7 @@ impl UringDriver {
 
     /// Reads what the kernel wrote in front of a payload.
     fn read_head(&mut self, socket: SocketIndex, buffer: u16) -> Option<Joined> {
-        let bytes = self.buffers.bytes_mut(buffer)?;
+        let bytes = self.buffers.bytes(buffer)?;
         let message = RecvMsgOut::parse(bytes, &self.head).ok()?;
         if message.is_payload_truncated() {
             return None;
@@ -524,7 +524,12 @@ impl UringDriver {
             && let Some(piece) = cursor.next(outbox.transmits(), |socket| self.segmentation.allowed(socket))
         {
             let index = self.pieces.len();
-            let header = message.fill(piece.destination, outbox.bytes_of_piece(&piece), piece.segment);
+            let header = message.fill(&Outgoing {
+                destination: piece.destination,
+                payload: outbox.bytes_of_piece(&piece),
+                segment: piece.segment,
+                ecn: piece.ecn,
+            });
             let socket =
                 self.sockets.get(usize::from(piece.socket)).map(|receiver| receiver.socket.as_raw_fd());
             self.pieces.push(piece);
@@ -555,15 +560,15 @@ impl UringDriver {
     fn settle_chunk(&mut self, outbox: &Outbox, report: &mut SendReport) {
         for piece in &self.pieces {
             report.calls += 1;
-            report.taken(piece.datagrams(), piece.len);
+            report.taken(piece.datagrams, piece.len);
         }
         for error in &self.errors {
             let Some(piece) = self.pieces.get(error.piece) else { continue };
-            report.not_taken(piece.datagrams(), piece.len);
+            report.not_taken(piece.datagrams, piece.len);
             if piece.segment.is_some() && refuses_segments(error.error) {
                 self.refused.push(*error);
             } else {
-                report.failed += piece.datagrams() as u64;
+                report.failed += piece.datagrams as u64;
             }
         }
         self.segmentation.settle(&self.pieces, &self.refused);
@@ -636,12 +641,12 @@ impl BufferRing {
     }
 
     /// Returns the bytes of a buffer that a completion has named and that was not given back since.
-    fn bytes_mut(&mut self, buffer: u16) -> Option<&mut [u8]> {
+    fn bytes(&self, buffer: u16) -> Option<&[u8]> {
         let start = self.start_of(buffer)?;
         // SAFETY: `start_of` has checked that the buffer lies inside the mapping, and mapped bytes are initialised.
         // The kernel took it out of the ring before it posted the completion and cannot write to it before it is
-        // given back, which needs `&mut self`, as this borrow does.
-        Some(unsafe { std::slice::from_raw_parts_mut(start, BUFFER_BYTES) })
+        // given back, which needs `&mut self` and so the end of this borrow.
+        Some(unsafe { std::slice::from_raw_parts(start, BUFFER_BYTES) })
     }
 
     fn start_of(&self, buffer: u16) -> Option<*mut u8> {

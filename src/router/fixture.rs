@@ -26,6 +26,7 @@ pub(super) fn packet(seq: u64, timestamp: u32, payload: &[u8]) -> Packet {
         extensions: PassedExtensions::default(),
         payload: payload.into(),
         received_at: base_instant(),
+        ecn: 0,
     }
 }
 

@@ -60,4 +60,6 @@ pub struct Packet {
     pub payload: Arc<[u8]>,
     /// When it arrived at the node.
     pub received_at: Instant,
+    /// The congestion bits of the datagram that it came in (RFC 3168 5), 0 to 3.
+    pub ecn: u8,
 }

@@ -129,6 +129,7 @@ impl Draining<'_> {
                 extensions: self.extensions(plan),
                 payload: packet.payload,
                 received_at: self.now,
+                ecn: 0,
             },
         })
     }

@@ -15,8 +15,8 @@ use super::{DATAGRAM_BYTES_MAX, Shard, path_of, socket_of};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
 use crate::net::dialled::FIRST_DIALLED;
-use crate::net::{Outbox, SocketIndex};
-use crate::session::{Binding, Path, binding_request};
+use crate::net::{CONGESTION_EXPERIENCED, Datagram, Outbox, SocketIndex};
+use crate::session::{Binding, Path, SessionOutput, binding_request};
 
 /// What the kernel should know of a source on a shared port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,34 +29,39 @@ pub enum Steer {
 
 /// How one datagram came.
 #[derive(Debug, Clone, Copy)]
-struct Arrival {
-    source: Source,
+pub(super) struct Arrival {
+    pub(super) source: Source,
+    /// The congestion bits of its IP header.
+    ecn: u8,
     /// The shard that handed it over.
     via: Option<ShardId>,
 }
 
+impl Arrival {
+    /// Lets packets keep the congestion bits of the datagram that they came in: to a session it has no IP header.
+    pub(super) fn mark(&self, out: &mut SessionOutput) {
+        out.packets.iter_mut().for_each(|one| one.packet.ecn = self.ecn);
+    }
+}
+
 impl Shard {
     /// Takes one datagram that arrived on a socket.
-    pub fn handle_datagram(
-        &mut self,
-        now: Instant,
-        socket: SocketIndex,
-        source: SocketAddr,
-        datagram: &[u8],
-        outbox: &mut Outbox,
-    ) {
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>, outbox: &mut Outbox) {
+        let Datagram { socket, source, payload, ecn } = datagram;
         self.counters.datagrams_in += 1;
-        self.counters.bytes_in += datagram.len() as u64;
+        self.counters.bytes_in += payload.len() as u64;
+        self.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
-        self.take(now, &Arrival { source, via: None }, datagram, outbox);
+        self.take(now, &Arrival { source, ecn, via: None }, payload, outbox);
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
     pub fn handle_handed_over(&mut self, now: Instant, budget: usize, outbox: &mut Outbox) {
         for _ in 0..budget {
             let Some((from, parcel)) = self.mailbox.handover().receive() else { return };
-            let source = Source { socket: parcel.socket, address: parcel.source };
-            self.take(now, &Arrival { source, via: Some(from) }, parcel.datagram(), outbox);
+            let Datagram { socket, source, payload, ecn } = parcel.datagram();
+            let source = Source { socket, address: source };
+            self.take(now, &Arrival { source, ecn, via: Some(from) }, payload, outbox);
             self.mailbox.handover().give_back(from, parcel);
         }
     }
@@ -74,8 +79,7 @@ impl Shard {
         } else {
             match protocol_of(datagram) {
                 Some(_) if is_dialled(arrival.source.socket) => {
-                    let Source { socket, address } = arrival.source;
-                    self.handle_dialled(now, socket, address, datagram, outbox)
+                    self.handle_dialled(now, arrival, datagram, outbox)
                 }
                 None => Err(DropReason::UnknownProtocol),
                 Some(Protocol::Stun) => self.handle_check(now, arrival, datagram, outbox),
@@ -149,7 +153,9 @@ impl Shard {
     ) -> Result<(), DropReason> {
         let path = path_of(&self.setup, arrival.source).ok_or(DropReason::UnknownSource)?;
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
-            session.handle_datagram(path, datagram, setup, now, out)
+            session.handle_datagram(path, datagram, setup, now, out)?;
+            arrival.mark(out);
+            Ok(())
         });
         self.arm_session(key);
         taken
@@ -165,11 +171,11 @@ impl Shard {
         datagram: &[u8],
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
-        let Source { socket, address } = arrival.source;
-        if arrival.via.is_some() || !self.is_shared(socket) {
+        let Arrival { source: Source { socket, address }, ecn, via } = *arrival;
+        if via.is_some() || !self.is_shared(socket) {
             return Err(otherwise);
         }
-        if !self.mailbox.hand_over(owner, socket, address, datagram) {
+        if !self.mailbox.hand_over(owner, Datagram { socket, source: address, payload: datagram, ecn }) {
             return Err(DropReason::HandoverFull);
         }
         self.counters.handed_over += 1;

@@ -10,6 +10,8 @@ use foldhash::fast::RandomState;
 use slab::Slab;
 
 use super::Shard;
+use super::arrival::Arrival;
+use super::demux::Source;
 use super::sessions::SessionKey;
 use crate::drop::DropReason;
 use crate::net::dialled::{DIALLED_MAX, DialledSocket, FIRST_DIALLED};
@@ -96,15 +98,17 @@ impl Shard {
     pub(super) fn handle_dialled(
         &mut self,
         now: Instant,
-        socket: SocketIndex,
-        source: SocketAddr,
+        arrival: &Arrival,
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        let Source { socket, address } = arrival.source;
         let (local, key) = self.dialled.get(socket).ok_or(DropReason::UnknownSource)?;
-        let path = Path { carrier: Carrier::Udp, local, remote: source };
+        let path = Path { carrier: Carrier::Udp, local, remote: address };
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
-            session.handle_dialled(path, datagram, setup, now, out)
+            session.handle_dialled(path, datagram, setup, now, out)?;
+            arrival.mark(out);
+            Ok(())
         });
         self.arm_session(key);
         taken

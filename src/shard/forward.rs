@@ -88,7 +88,7 @@ impl Shard {
                     self.counters.drop(DropReason::SendFailed);
                     continue;
                 };
-                outbox.commit(socket, outlet.path.remote, len);
+                outbox.commit_marked(socket, outlet.path.remote, len, entry.cached.packet.ecn);
                 forwarded += 1;
             }
         }

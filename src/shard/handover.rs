@@ -12,7 +12,7 @@ use crossbeam::queue::ArrayQueue;
 
 use super::DATAGRAM_BYTES_MAX;
 use crate::ids::ShardId;
-use crate::net::SocketIndex;
+use crate::net::{Datagram, SocketIndex};
 
 /// Datagrams that one lane holds: two turns of a shard.
 const PARCELS_MAX: usize = 512;
@@ -21,15 +21,17 @@ const PARCELS_MAX: usize = 512;
 #[derive(Debug)]
 pub(super) struct Parcel {
     /// The local address that it came to, the same for all shards.
-    pub(super) socket: SocketIndex,
-    pub(super) source: SocketAddr,
+    socket: SocketIndex,
+    source: SocketAddr,
+    ecn: u8,
     len: usize,
     bytes: [u8; DATAGRAM_BYTES_MAX],
 }
 
 impl Parcel {
-    pub(super) fn datagram(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    pub(super) fn datagram(&self) -> Datagram<'_> {
+        let Self { socket, source, ecn, .. } = *self;
+        Datagram { socket, source, payload: self.bytes.get(..self.len).unwrap_or_default(), ecn }
     }
 }
 
@@ -76,30 +78,25 @@ impl Handover {
     }
 
     /// Copies a datagram onto the lane to its owner. Returns whether there was room.
-    pub(super) fn send(
-        &mut self,
-        to: ShardId,
-        socket: SocketIndex,
-        source: SocketAddr,
-        datagram: &[u8],
-    ) -> bool {
+    pub(super) fn send(&mut self, to: ShardId, datagram: Datagram<'_>) -> bool {
+        let Datagram { socket, source, payload, ecn } = datagram;
         let Some(Some((lane, made))) = self.outward.get_mut(usize::from(to.0)) else { return false };
         let parcel = lane.empty.pop().or_else(|| {
             (*made < PARCELS_MAX).then(|| {
                 *made += 1;
-                Box::new(Parcel { socket, source, len: 0, bytes: [0; DATAGRAM_BYTES_MAX] })
+                Box::new(Parcel { socket, source, ecn, len: 0, bytes: [0; DATAGRAM_BYTES_MAX] })
             })
         });
         let Some(mut parcel) = parcel else { return false };
-        let fits = match parcel.bytes.get_mut(..datagram.len()) {
+        let fits = match parcel.bytes.get_mut(..payload.len()) {
             Some(space) => {
-                space.copy_from_slice(datagram);
+                space.copy_from_slice(payload);
                 true
             }
             None => false,
         };
-        (parcel.socket, parcel.source) = (socket, source);
-        parcel.len = if fits { datagram.len() } else { 0 };
+        (parcel.socket, parcel.source, parcel.ecn) = (socket, source, ecn);
+        parcel.len = if fits { payload.len() } else { 0 };
         // No more parcels than room were made.
         lane.full.push(parcel).is_ok() && fits
     }
@@ -133,8 +130,8 @@ mod tests {
         (all.pop().unwrap(), second)
     }
 
-    fn source() -> SocketAddr {
-        "192.0.2.9:1234".parse().unwrap()
+    fn datagram(socket: SocketIndex, payload: &[u8]) -> Datagram<'_> {
+        Datagram { socket, source: "192.0.2.9:1234".parse().unwrap(), payload, ecn: 1 }
     }
 
     #[test]
@@ -142,14 +139,15 @@ mod tests {
         let (mut first, mut second) = pair();
         for round in 0..3_u8 {
             for number in 0..PARCELS_MAX {
-                let datagram = vec![round; number % DATAGRAM_BYTES_MAX + 1];
-                assert!(first.send(ShardId(1), 3, source(), &datagram), "{round} {number}");
+                let payload = vec![round; number % DATAGRAM_BYTES_MAX + 1];
+                assert!(first.send(ShardId(1), datagram(3, &payload)), "{round} {number}");
             }
-            assert!(!first.send(ShardId(1), 3, source(), b"one too many"));
+            assert!(!first.send(ShardId(1), datagram(3, b"one too many")));
             for number in 0..PARCELS_MAX {
                 let (from, parcel) = second.receive().unwrap();
-                assert_eq!((from, parcel.socket, parcel.source), (ShardId(0), 3, source()));
-                assert_eq!(parcel.datagram(), vec![round; number % DATAGRAM_BYTES_MAX + 1]);
+                let Datagram { socket, source, payload, ecn } = parcel.datagram();
+                assert_eq!((from, socket, source, ecn), (ShardId(0), 3, datagram(3, b"").source, 1));
+                assert_eq!(payload, vec![round; number % DATAGRAM_BYTES_MAX + 1]);
                 second.give_back(from, parcel);
             }
             assert!(!second.has_mail());
@@ -159,8 +157,8 @@ mod tests {
     #[test]
     fn a_shard_has_no_lane_to_itself_and_none_without_a_shared_port() {
         let (mut first, _) = pair();
-        assert!(!first.send(ShardId(0), 0, source(), b"x"));
-        assert!(!Handover::default().send(ShardId(1), 0, source(), b"x"));
+        assert!(!first.send(ShardId(0), datagram(0, b"x")));
+        assert!(!Handover::default().send(ShardId(1), datagram(0, b"x")));
         assert!(first.is_in_use() && !Handover::default().is_in_use());
     }
 }

@@ -6,7 +6,6 @@
 //! own, and whoever sends them is told when it is reached.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,7 +14,7 @@ use crossbeam::queue::ArrayQueue;
 use super::demux::Source;
 use super::handover::Handover;
 use crate::ids::{PublicationId, ShardId};
-use crate::net::SocketIndex;
+use crate::net::Datagram;
 use crate::router::LayerIndex;
 use crate::router::channel::HubId;
 use crate::rtp::{Codec, MediaKind, Packet};
@@ -154,14 +153,8 @@ impl Mailbox {
     }
 
     /// Hands a datagram over to its owner. Returns whether there was room.
-    pub(super) fn hand_over(
-        &mut self,
-        to: ShardId,
-        socket: SocketIndex,
-        source: SocketAddr,
-        datagram: &[u8],
-    ) -> bool {
-        let sent = self.handover.send(to, socket, source, datagram);
+    pub(super) fn hand_over(&mut self, to: ShardId, datagram: Datagram<'_>) -> bool {
+        let sent = self.handover.send(to, datagram);
         if let Some(lane) = self.lane(to) {
             lane.touched |= sent;
         }

@@ -8,6 +8,7 @@ use super::command::{Command, EndReason, Event, ShardLimits};
 use super::mailbox::Mailbox;
 use super::*;
 use crate::ids::NodeKeys;
+use crate::net::Datagram;
 
 fn shard(sessions: usize) -> (Shard, Arc<NodeKeys>) {
     let keys = Arc::new(NodeKeys::generate());
@@ -67,8 +68,9 @@ fn what_belongs_to_nobody_is_dropped_with_its_reason() {
     let (mut shard, keys) = shard(10);
     let now = start();
     let mut outbox = Outbox::new(1 << 16);
-    let mut give =
-        |shard: &mut Shard, datagram: &[u8]| shard.handle_datagram(now, 0, source(), datagram, &mut outbox);
+    let mut give = |shard: &mut Shard, payload: &[u8]| {
+        shard.handle_datagram(now, Datagram { socket: 0, source: source(), payload, ecn: 0 }, &mut outbox);
+    };
     give(&mut shard, &[]);
     give(&mut shard, &[0x80; DATAGRAM_BYTES_MAX + 1]);
     assert_eq!(dropped(&mut shard, DropReason::Size), 2);

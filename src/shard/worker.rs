@@ -40,8 +40,6 @@ const ARENA_BYTES: usize = 4 << 20;
 const SEND_BYTES: usize = 256 << 10;
 /// When a full lane is tried again.
 const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
-/// What a router on the way writes into the congestion bits (RFC 3168 5).
-const CONGESTION_EXPERIENCED: u8 = 0b11;
 /// A sleeping shard takes the deadlines of so long a span in one wake, and one span later: idle sessions have many, and a
 /// wake costs more than what it is for. Within that time media mostly come, which carry the deadlines of a call along.
 /// Below what a retransmission notices.
@@ -400,18 +398,9 @@ impl Turn {
 
     fn take_in(&mut self, now: Instant) {
         let (shard, outbox) = (&mut self.shard, &mut self.outbox);
-        let mut marked = 0;
-        self.driver.receive(DATAGRAM_BUDGET, &mut |datagram| {
-            marked += u64::from(datagram.ecn == CONGESTION_EXPERIENCED);
-            shard.handle_datagram(now, datagram.socket, datagram.source, datagram.payload, outbox);
-        });
-        if marked > 0 {
-            shard.counters().congestion_marks += marked;
-        }
+        self.driver.receive(DATAGRAM_BUDGET, &mut |datagram| shard.handle_datagram(now, datagram, outbox));
         shard.handle_handed_over(now, DATAGRAM_BUDGET, outbox);
-        let mut take = |datagram: Datagram<'_>| {
-            shard.handle_datagram(now, datagram.socket, datagram.source, datagram.payload, outbox);
-        };
+        let mut take = |datagram: Datagram<'_>| shard.handle_datagram(now, datagram, outbox);
         for _ in 0..ARRIVAL_BUDGET {
             let Some(arrival) = self.arrivals.pop() else { break };
             self.connections.add(arrival, now, &mut take);

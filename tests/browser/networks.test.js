@@ -10,6 +10,7 @@ import { startChromium, startPageServer } from "./lib/chromium.js";
 import { makeNamespace } from "./lib/netns.js";
 import { Rig, longestGaps, picture, tone } from "./lib/rig.js";
 import { startServer } from "./lib/server.js";
+import { until } from "./lib/until.js";
 
 /** What a group of tests has made, and takes away again in reverse order. */
 class Site {
@@ -139,6 +140,39 @@ describe("dual stack", () => {
     for (const [name, place] of Object.entries(places)) rigs[name] = await site.browse(place, servers[name]);
   });
   afterEach(() => closeToUdp(places.six, false));
+
+  // No browser marks its packets unless it was promised reports of the marks, so the network does it here: the publisher's
+  // host calls all that leaves it capable, and every fourth packet meets congestion.
+  test("congestion bits pass from the one family to the other, and marks are counted", async () => {
+    await filter(places.four, "inet marks", {
+      out: [
+        "type filter hook output priority 0;",
+        "meta l4proto udp ip ecn set ect1",
+        "meta l4proto udp numgen inc mod 4 == 0 ip ecn set ce",
+      ],
+    });
+    await filter(places.six, "inet marks", {
+      in: [
+        "type filter hook input priority 0;",
+        ...["not-ect", "ect0", "ect1", "ce"].map((bits) => `meta l4proto udp ip6 ecn ${bits} counter comment "${bits}"`),
+      ],
+    });
+    try {
+      const [alice, bob] = [await rigs.four.peer("alice"), await rigs.six.peer("bob")];
+      const sent = await alice.push("camera", picture(35));
+      const seen = await bob.pull(sent.metadata);
+      await seen.expectPicture(35, { frames: 100 });
+      const of = (bits) => counted(places.six, "inet marks", bits);
+      const came = { "not-ect": await of("not-ect"), ect0: await of("ect0"), ect1: await of("ect1"), ce: await of("ce") };
+      const what = JSON.stringify(came);
+      assert.ok(came.ect1 + came.ce >= 100, what);
+      assert.ok(came.ce > came.ect1 / 8 && came.ce < came.ect1, what);
+      assert.ok(came["not-ect"] > 10 && came.ect0 === 0, `the server's own packets are not marked: ${what}`);
+      await until("the marks to be counted", async () => (await site.server.metric("ringcast_congestion_marks_total")) >= came.ce);
+    } finally {
+      await Promise.all([places.four, places.six].map((place) => filter(place, "inet marks")));
+    }
+  });
 
   test("a client with IPv6 alone and one with IPv4 alone see each other, each by its own family", async () => {
     const [alice, bob] = [await rigs.six.peer("alice"), await rigs.four.peer("bob")];

@@ -46,6 +46,7 @@ properties! {
     receive::a_burst_beyond_all_buffers_is_received_whole_and_more_after_it,
     receive::a_busy_socket_does_not_starve_another,
     receive::congestion_bits_are_told,
+    receive::congestion_bits_leave_as_they_were_written,
     send::a_burst_leaves_as_segments_and_arrives_as_datagrams,
     send::without_the_offload_every_datagram_is_a_call_of_its_own,
     send::sizes_that_break_a_run_arrive_in_order,

@@ -126,3 +126,22 @@ pub(crate) async fn congestion_bits_are_told(mut rig: Rig) {
         assert_eq!(received[0].ecn, ecn);
     }
 }
+
+pub(crate) async fn congestion_bits_leave_as_they_were_written(mut rig: Rig) {
+    let mut far = rig.another(1);
+    let to = far.address();
+    for (segments, calls) in [(true, 5), (false, 9)] {
+        rig.driver.set_gso(segments);
+        let mut outbox = Outbox::new(1 << 16);
+        let written = [0, 1, 1, 1, 3, 2, 2, 0, 0];
+        for (seed, ecn) in written.into_iter().enumerate() {
+            outbox.space(700).unwrap().copy_from_slice(&payload(seed, 700));
+            outbox.commit_marked(0, to, 700, ecn);
+        }
+        let report = rig.driver.send(&mut outbox);
+        assert_eq!((report.datagrams, report.calls, report.failed), (9, calls, 0));
+        for (seed, datagram) in far.collect(written.len()).await.into_iter().enumerate() {
+            assert_eq!((datagram.ecn, datagram.payload), (written[seed], payload(seed, 700)), "{seed}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation};
 use ringcast::net::dialled::{DialledSocket, FIRST_DIALLED};
-use ringcast::net::{Outbox, SocketIndex};
+use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::shard::command::{Command, EndReason, Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Dial, Shard, ShardSetup};
@@ -96,7 +96,8 @@ impl Server {
     }
 
     fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        self.shard.handle_datagram(now, self.socket, source, datagram, &mut self.outbox);
+        let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: 0 };
+        self.shard.handle_datagram(now, datagram, &mut self.outbox);
     }
 
     fn dropped(&mut self, reason: DropReason) -> u64 {

@@ -79,6 +79,33 @@ fn every_subscriber_gets_every_packet_once_and_in_order() {
     call.assert_bystander_got_nothing();
 }
 
+#[test]
+fn packets_leave_with_the_congestion_bits_that_they_came_in_with_and_nothing_else_does() {
+    let lossy = Way { up: LinkSpec::clean(25), down: LinkSpec::clean(25).with_loss(0.05) };
+    for (on_one_port, ecn) in [(false, 0), (false, 1), (true, 2), (false, 3), (true, 3)] {
+        let mut sim = if on_one_port { Sim::on_one_port(3, 15, false) } else { Sim::new(3, 15) };
+        sim.ecn = ecn;
+        let publisher = sim.join(0, Way::clean(20));
+        let tracks = sim.publish(publisher, &[Media::audio(), Media::video(30, 150, 900)]);
+        let subscribers: Vec<_> = (0..3).map(|shard| sim.join(shard, lossy)).collect();
+        for subscriber in subscribers {
+            sim.subscribe(subscriber, &tracks.iter().collect::<Vec<_>>());
+        }
+        sim.run_for(2 * SECOND);
+        let (again, came) = (sim.counted(|all| all.retransmissions[0]), sim.counted(|all| all.datagrams_in));
+        let forwarded = sim.counted(|all| all.rtp_out.iter().sum());
+        assert!(forwarded > 500 && again > 20, "{forwarded} {again}");
+        let mut expected = [0; 4];
+        expected[usize::from(ecn)] += forwarded;
+        // A packet that is sent again is not the one that was marked.
+        expected[0] += again;
+        assert_eq!(sim.left.rtp, expected, "{ecn}");
+        assert_eq!(sim.left.others[1..], [0; 3], "{ecn}");
+        let marks = sim.counted(|all| all.congestion_marks);
+        assert_eq!(marks, if ecn == 3 { came } else { 0 }, "{ecn}");
+    }
+}
+
 /// One run over links that do everything at once, in both directions.
 fn bad_links_are_accounted_for(shards: u8, seed: u64, loss: f32) {
     let bad = |delay, jitter| {

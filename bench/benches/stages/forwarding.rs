@@ -44,6 +44,7 @@ fn packet(seq: u64, payload: &Arc<[u8]>) -> Packet {
         extensions,
         payload: Arc::clone(payload),
         received_at: at_ms(frame * FRAME_MS),
+        ecn: 0,
     }
 }
 

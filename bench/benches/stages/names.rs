@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, SessionId, ShardId};
-use ringcast::net::Outbox;
+use ringcast::net::{Datagram, Outbox};
 use ringcast::shard::command::ShardLimits;
 use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Shard, ShardSetup};
@@ -20,10 +20,13 @@ fn keys() -> NodeKeys {
     NodeKeys::from_secret(&[7; 32], 1, 2, 3)
 }
 
+fn from_remote(payload: &[u8]) -> Datagram<'_> {
+    Datagram { socket: 0, source: SocketAddr::from(([192, 0, 2, 2], 5000)), payload, ecn: 0 }
+}
+
 /// A shard without sessions, fed one datagram again and again.
 fn demux(datagram: Vec<u8>, expected: DropReason) -> Run {
     let local = SocketAddr::from(([192, 0, 2, 1], 40_000));
-    let remote = SocketAddr::from(([192, 0, 2, 2], 5000));
     let setup = ShardSetup {
         id: SHARD,
         candidates: vec![local],
@@ -39,10 +42,10 @@ fn demux(datagram: Vec<u8>, expected: DropReason) -> Run {
     };
     let mut shard = Shard::new(setup, Mailbox::join(1).pop().unwrap());
     let mut outbox = Outbox::new(1 << 16);
-    shard.handle_datagram(at_ms(0), 0, remote, &datagram, &mut outbox);
+    shard.handle_datagram(at_ms(0), from_remote(&datagram), &mut outbox);
     assert_eq!(shard.counters().dropped[expected as usize], 1, "{expected:?}");
     Box::new(move || {
-        shard.handle_datagram(at_ms(0), 0, remote, black_box(&datagram), &mut outbox);
+        shard.handle_datagram(at_ms(0), from_remote(black_box(&datagram)), &mut outbox);
         assert!(outbox.is_empty());
     })
 }

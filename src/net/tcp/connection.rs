@@ -117,7 +117,7 @@ impl Connection {
     pub(super) fn read(
         &mut self,
         scratch: &mut [u8],
-        take: &mut dyn FnMut(&mut [u8]),
+        take: &mut dyn FnMut(&[u8]),
     ) -> Result<Progress, CloseReason> {
         let held = self.begun.len();
         let Some((begun, room)) = scratch.split_at_mut_checked(held) else { return Err(CloseReason::Failed) };
@@ -131,7 +131,7 @@ impl Connection {
         };
         begun.copy_from_slice(&self.begun);
         self.received += read as u64;
-        let bytes = scratch.get_mut(..held + read).unwrap_or_default();
+        let bytes = scratch.get(..held + read).unwrap_or_default();
         let done = framing::split(bytes, take).map_err(|_| CloseReason::Oversize)?;
         self.begun.clear();
         let rest = bytes.get(done..).unwrap_or_default();

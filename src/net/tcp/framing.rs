@@ -13,11 +13,11 @@ pub(super) struct Oversize;
 /// Hands every whole frame at the beginning of `bytes` to `take`, and returns how many bytes those were.
 ///
 /// An empty frame carries nothing and is passed over.
-pub(super) fn split(bytes: &mut [u8], take: &mut dyn FnMut(&mut [u8])) -> Result<usize, Oversize> {
+pub(super) fn split(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<usize, Oversize> {
     let mut done = 0;
-    while let Some((prefix, rest)) = bytes.get_mut(done..).and_then(|rest| rest.split_first_chunk_mut()) {
+    while let Some((prefix, rest)) = bytes.get(done..).and_then(|rest| rest.split_first_chunk()) {
         let len = length(*prefix)?;
-        let Some(frame) = rest.get_mut(..len) else { break };
+        let Some(frame) = rest.get(..len) else { break };
         if !frame.is_empty() {
             take(frame);
         }
@@ -46,7 +46,7 @@ mod tests {
 
     fn frames(bytes: &[u8]) -> (Vec<Vec<u8>>, Result<usize, Oversize>) {
         let mut taken = Vec::new();
-        let done = split(&mut bytes.to_vec(), &mut |frame| taken.push(frame.to_vec()));
+        let done = split(bytes, &mut |frame| taken.push(frame.to_vec()));
         (taken, done)
     }
 

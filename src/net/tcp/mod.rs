@@ -26,7 +26,7 @@ pub use self::connection::{CloseReason, UNSENT_BYTES_MAX};
 use self::connection::{Connection, Progress};
 pub use self::framing::FRAME_BYTES_MAX;
 use super::watch::{self, Watch};
-use super::{Datagram, NetError, Outbox, SendReport, SocketIndex};
+use super::{Datagram, NOT_ECT, NetError, Outbox, SendReport, SocketIndex};
 
 /// The first number that names a TCP listener where a [`SocketIndex`] is asked for; UDP sockets stand below.
 pub const FIRST_LISTENER: SocketIndex = 1 << 15;
@@ -92,7 +92,7 @@ impl Connections {
 
     /// Takes a connection over, and hands its first datagram to `take`.
     pub fn add(&mut self, arrival: Arrival, now: Instant, take: &mut dyn FnMut(Datagram<'_>)) {
-        let Arrival { listener, peer, stream, mut first, permit } = arrival;
+        let Arrival { listener, peer, stream, first, permit } = arrival;
         let mut stream = mio::net::TcpStream::from_std(stream);
         let entry = self.all.vacant_entry();
         let key = entry.key();
@@ -107,7 +107,7 @@ impl Connections {
             self.drop_entry(old, CloseReason::ByClient);
         }
         self.figures.bytes[0] += (first.len() + framing::PREFIX_BYTES) as u64;
-        take(Datagram { socket: listener, source: peer, payload: &mut first, ecn: 0 });
+        take(Datagram { socket: listener, source: peer, payload: &first, ecn: NOT_ECT });
         self.mark_readable(key);
     }
 
@@ -137,7 +137,7 @@ impl Connections {
             let (socket, source) = (connection.listener, connection.peer);
             let before = connection.received;
             let progress = connection.read(&mut self.scratch, &mut |payload| {
-                take(Datagram { socket, source, payload, ecn: 0 });
+                take(Datagram { socket, source, payload, ecn: NOT_ECT });
             });
             self.figures.bytes[0] += connection.received - before;
             match progress {
@@ -155,7 +155,7 @@ impl Connections {
         for transmit in outbox.transmits().iter().filter(|transmit| transmit.socket >= FIRST_LISTENER) {
             let key = self.by_peer.get(&(transmit.socket, transmit.destination)).copied();
             let Some((key, connection)) = key.and_then(|key| Some((key, self.all.get_mut(key)?))) else {
-                report.failed += transmit.datagrams() as u64;
+                report.failed += transmit.datagrams as u64;
                 continue;
             };
             let datagrams = outbox.bytes_of(transmit).chunks(transmit.segment.max(1));

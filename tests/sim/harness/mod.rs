@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation, PublishedMedia};
-use ringcast::net::{Outbox, SocketIndex};
+use ringcast::net::outbox::Transmit;
+use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::plan::ChannelsPlan;
 use ringcast::shard::command::{Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
@@ -22,7 +23,7 @@ use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes};
 use ringcast_bench::client::Client;
 use ringcast_bench::reception::ReceivedStream;
 
-use self::link::{Datagram, Link, LinkSpec};
+use self::link::{Link, LinkSpec, rtp_name};
 use self::meter::{Call, Meter, Unmetered};
 use self::wire::Watch;
 
@@ -92,6 +93,10 @@ pub(crate) struct Sim {
     pub(crate) captured: Option<Vec<(ShardId, SocketAddr, Vec<u8>)>>,
     /// The socket that datagrams of clients come in by: UDP, unless a scenario says otherwise.
     pub(crate) socket: SocketIndex,
+    /// The congestion bits that they come in with.
+    pub(crate) ecn: u8,
+    /// What shards have sent.
+    pub(crate) left: Left,
     /// Stands around the calls by which packets come, cross and leave.
     pub(crate) meter: Box<dyn Meter>,
     next_number: u32,
@@ -170,6 +175,8 @@ impl Sim {
             events: Vec::new(),
             captured: None,
             socket: 0,
+            ecn: 0,
+            left: Left::default(),
             meter: Box::new(Unmetered),
             next_number: 0,
             shared_port,
@@ -262,9 +269,10 @@ impl Sim {
 
     /// Gives a shard a datagram.
     pub(crate) fn inject(&mut self, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
-        let (now, socket, outbox) = (self.now, self.socket, &mut self.outbox);
+        let (now, outbox) = (self.now, &mut self.outbox);
+        let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: self.ecn };
         self.meter.run(Call::Datagram, &mut self.shards[usize::from(shard.0)], &mut |shard| {
-            shard.handle_datagram(now, socket, source, datagram, outbox);
+            shard.handle_datagram(now, datagram, outbox);
         });
         self.take_events(shard);
         self.put_on_links();
@@ -317,9 +325,7 @@ impl Sim {
                 self.meter.run(Call::Flush, shard, &mut |shard| {
                     shard.flush(now, outbox, &mut |outbox| full.extend(take(outbox)));
                 });
-                for (destination, datagram) in full {
-                    self.put_on_link(destination, datagram);
-                }
+                full.into_iter().for_each(|leaving| self.put_on_link(leaving));
                 self.take_events(self.shards[index].id());
                 self.put_on_links();
             }
@@ -330,7 +336,7 @@ impl Sim {
                 if let Some(captured) = &mut self.captured {
                     captured.push((peer.shard, client, contents.clone()));
                 }
-                peer.up.push(now, Datagram { client, contents });
+                peer.up.push(now, link::Datagram { client, contents });
             }
         }
     }
@@ -354,12 +360,15 @@ impl Sim {
     }
 
     fn put_on_links(&mut self) {
-        for (destination, datagram) in take(&mut self.outbox) {
-            self.put_on_link(destination, datagram);
+        for leaving in take(&mut self.outbox) {
+            self.put_on_link(leaving);
         }
     }
 
-    fn put_on_link(&mut self, destination: SocketAddr, datagram: Vec<u8>) {
+    fn put_on_link(&mut self, leaving: Leaving) {
+        let Leaving { destination, ecn, datagram } = leaving;
+        let left = if rtp_name(&datagram).is_some() { &mut self.left.rtp } else { &mut self.left.others };
+        left[usize::from(ecn)] += 1;
         if let Some(sent) = self.onlookers.get_mut(&destination) {
             sent.push(datagram);
             return;
@@ -377,7 +386,7 @@ impl Sim {
             Some(_) => return,
             None => destination,
         };
-        peer.down.push(self.now, Datagram { client, contents: datagram });
+        peer.down.push(self.now, link::Datagram { client, contents: datagram });
     }
 
     /// A client.
@@ -433,15 +442,32 @@ impl Sim {
     }
 }
 
+/// A datagram that a shard has sent.
+struct Leaving {
+    destination: SocketAddr,
+    ecn: u8,
+    datagram: Vec<u8>,
+}
+
+/// Datagrams that have left, by their congestion bits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Media and retransmissions.
+    pub(crate) rtp: [u64; 4],
+    /// Checks, handshakes, RTCP.
+    pub(crate) others: [u64; 4],
+}
+
 /// Empties an outbox.
-fn take(outbox: &mut Outbox) -> Vec<(SocketAddr, Vec<u8>)> {
-    let mut datagrams = Vec::new();
+fn take(outbox: &mut Outbox) -> Vec<Leaving> {
+    let mut all = Vec::new();
     for transmit in outbox.transmits() {
-        let bytes = outbox.bytes_of(transmit);
-        datagrams.extend(bytes.chunks(transmit.segment).map(|one| (transmit.destination, one.to_vec())));
+        let Transmit { destination, ecn, segment, .. } = *transmit;
+        let datagrams = outbox.bytes_of(transmit).chunks(segment);
+        all.extend(datagrams.map(|one| Leaving { destination, ecn, datagram: one.to_vec() }));
     }
     outbox.clear();
-    datagrams
+    all
 }
 
 /// Both directions of a way to a client.
