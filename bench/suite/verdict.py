@@ -68,6 +68,7 @@ ROWS = [
     peer("Janus", "1 → 50", 12, 18),
     peer("mediasoup", "1 → 50", 4, 6),
     peer("mediasoup", "1 → 200", 4, 6),
+    peer("mediasoup", "1 → 200 at half the rate", 4, 6),
     growth("1 → 50 to 1 → 1000", "growth 1 → 1000"),
     growth("1 line to 50 lines", "growth 50 lines"),
     Row("CPU per packet at 1 → 200, two shards / one", "shards", 1.1, 1.0, "≤ 1.1", "≤ 1.0"),
