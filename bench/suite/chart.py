@@ -88,7 +88,8 @@ def draw(panel: Panel, top: float) -> tuple[list[str], float]:
     """The lines of one panel and the height that it takes."""
     longest = max((len(bar.label) for bar in panel.bars), default=0)
     left = MARGIN + min(LABEL_MAX, longest * CHARACTER + 10)
-    scale = Scale(panel, left, WIDTH - MARGIN - VALUE_ROOM)
+    widest = max((len(bar.value.text(panel.digits)) for bar in panel.bars if bar.value), default=0)
+    scale = Scale(panel, left, WIDTH - MARGIN - max(VALUE_ROOM, widest * CHARACTER + 10))
     marks_room = 16 if panel.marks else 0
     first = top + 26 + marks_room
     bottom = first + ROW * len(panel.bars)

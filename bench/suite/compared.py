@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from comparison import Group, Ratio, Variant, carry_out, expected_seconds
+from comparison import Group, Ratio, Variant, carry_out, expected_seconds, good_runs
 from namespaces import VethPair
-from outcome import Outcome, Series
+from outcome import Bar, Outcome, Panel, Series
 from processes import Failed
 from rig import Options, Rig
 from servers import Limit, Ringcast
+from spread import spread
 from workload import VIDEO_KBPS, Workload, fan_out
 
 # 1 → 1000 at the rate of the others would be nearly more than a load generator on one core can take in.
@@ -188,6 +189,20 @@ def carry_out_veth(rig: Rig) -> Outcome:
         return Outcome(notes=[f"not measured here: {failure}"])
 
 
+def carry_out_polling(rig: Rig) -> Outcome:
+    groups = polling_groups(rig.options)
+    outcome = carry_out(rig, groups)
+    for part, name in (("p50", "Median latency, ms"), ("p99", "99th percentile of latency, ms")):
+        panel = Panel(name, [])
+        for tone, group in enumerate(groups):
+            for variant in group.variants:
+                found = spread(run.figure("latency_ms", part) for run in good_runs(outcome, variant.name))
+                panel.bars.append(Bar(variant.name, found, tone))
+                outcome.keep(f"{part} {variant.name}", found)
+        outcome.panels.append(panel)
+    return outcome
+
+
 def carry_out_shards(rig: Rig) -> Outcome:
     outcome = carry_out(rig, shard_groups(rig.options))
     if len(rig.cores) < 3:
@@ -226,7 +241,7 @@ SERIES = [
     of_groups("load", "Rooms, a mesh, and audio", load_groups, FEWER_ROUNDS),
     of_groups("drivers", "io_uring beside recvmmsg and sendmmsg", driver_groups),
     of_groups("gso", "Segmentation offload on and off", gso_groups, FEWER_ROUNDS),
-    of_groups("polling", "Looking for work before the sleep", polling_groups),
+    with_own_end("polling", "Looking for work before the sleep", polling_groups, carry_out_polling),
     with_own_end("shards", "Two shards beside one", shard_groups, carry_out_shards),
     of_groups("ports", "One port for all shards beside one for each", port_groups),
     with_own_end(

@@ -96,6 +96,11 @@ def runs_of(outcome: Outcome, name: str) -> list[Run]:
     return [run for run in outcome.runs if run.variant == name]
 
 
+def good_runs(outcome: Outcome, name: str) -> list[Run]:
+    """Those that count."""
+    return list(valid_by_round(runs_of(outcome, name)).values())
+
+
 def show(outcome: Outcome, groups: list[Group]) -> None:
     """Fills tables, panels and measures from the runs."""
     table = Table(
@@ -109,7 +114,7 @@ def show(outcome: Outcome, groups: list[Group]) -> None:
         for variant in group.variants:
             runs = runs_of(outcome, variant.name)
             table.rows.append([variant.name, *cells(runs)])
-            cost = spread(ns_per_packet(run) for run in valid_by_round(runs).values())
+            cost = spread(ns_per_packet(run) for run in good_runs(outcome, variant.name))
             panel.bars.append(Bar(variant.name, cost, tone))
             outcome.keep(f"ns {variant.name}", cost)
         for wanted in group.ratios:
