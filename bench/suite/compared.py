@@ -103,21 +103,25 @@ def gso_groups(options: Options) -> list[Group]:
     return two_ways(options, "gso", "on / off", ways)
 
 
+def by_the_first(kind: str, workload: Workload, ways: tuple[tuple[str, Ringcast], ...], place=None) -> Group:
+    """Several settings of this server; the ratios are of each further one by the first."""
+    variants = [Variant(f"{workload.label}, {way}", server, workload, place) for way, server in ways]
+    (first, _), *further = ways
+    ratios = [
+        Ratio(f"{kind} {way} {workload.label}", f"{workload.label}: {way} / {first}", variant.name, variants[0].name)
+        for (way, _), variant in zip(further, variants[1:])
+    ]
+    return Group(variants, ratios)
+
+
 def polling_groups(options: Options) -> list[Group]:
     """What it brings to look for work before the sleep, and what it takes."""
-    groups = []
-    for count in sizes(options, (1, 50), (1,)):
-        workload = fan_out(count)
-        names = [f"{workload.label}, {text}" for text in ("asleep at once", "after 100 µs", "never asleep")]
-        servers = [Ringcast(busy_poll_us=us) for us in (0, 100, BETWEEN_FRAMES_US)]
-        variants = [Variant(name, server, workload) for name, server in zip(names, servers)]
-        asleep, soon, never = names
-        ratios = [
-            Ratio(f"polling 100 µs {workload.label}", f"{workload.label}: asleep after 100 µs / at once", soon, asleep),
-            Ratio(f"polling {workload.label}", f"{workload.label}: never asleep / at once", never, asleep),
-        ]
-        groups.append(Group(variants, ratios))
-    return groups
+    ways = (
+        ("asleep at once", Ringcast()),
+        ("asleep after 100 µs", Ringcast(busy_poll_us=100)),
+        ("never asleep", Ringcast(busy_poll_us=BETWEEN_FRAMES_US)),
+    )
+    return [by_the_first("polling", fan_out(count), ways) for count in sizes(options, (1, 50), (1,))]
 
 
 def shard_groups(options: Options) -> list[Group]:
@@ -141,21 +145,16 @@ def shard_groups(options: Options) -> list[Group]:
 def port_groups(options: Options) -> list[Group]:
     """Two shards; the more datagrams come in for each that leaves, the more it matters how they find their shard."""
     rooms = 4 if options.quick else 20
-    groups = []
-    for size in sizes(options, (1, 10), (1,)):
-        workload = Workload(f"{rooms} rooms of 1 → {size}", rooms=rooms, subscribers=size)
-        names = [f"{workload.label}, {text}" for text in ("a port each", "one port, steered", "one port, handed over")]
-        servers = [Ringcast(shards=2, steering=steering) for steering in (None, "kernel", "handover")]
-        variants = [
-            Variant(name, server, workload, Rig.place_of_two_shards) for name, server in zip(names, servers)
-        ]
-        each, steered, handed = names
-        ratios = [
-            Ratio(f"ports steered {workload.label}", f"{workload.label}: steered / a port each", steered, each),
-            Ratio(f"ports handed over {workload.label}", f"{workload.label}: handed over / a port each", handed, each),
-        ]
-        groups.append(Group(variants, ratios))
-    return groups
+    ways = (
+        ("a port each", Ringcast(shards=2)),
+        ("one port, steered", Ringcast(shards=2, steering="kernel")),
+        ("one port, handed over", Ringcast(shards=2, steering="handover")),
+    )
+    workloads = [
+        Workload(f"{rooms} rooms of 1 → {size}", rooms=rooms, subscribers=size)
+        for size in sizes(options, (1, 10), (1,))
+    ]
+    return [by_the_first("ports", workload, ways, Rig.place_of_two_shards) for workload in workloads]
 
 
 def veth_groups(options: Options, pair: VethPair) -> list[Group]:
