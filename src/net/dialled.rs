@@ -14,7 +14,6 @@ use std::net::{IpAddr, SocketAddr};
 use mio::Interest;
 use slab::Slab;
 
-use super::ancillary::{Notes, read_address};
 use super::outbox::Transmit;
 use super::sys::{self, Outgoing, Slot};
 use super::tcp::FIRST_LISTENER;
@@ -209,10 +208,8 @@ impl Dialled {
 
 /// What a receive has put into a slot; `None` from a source that cannot be read.
 fn datagram_in(slot: &Slot, socket: SocketIndex) -> Option<Datagram<'_>> {
-    let filled = slot.filled;
-    let source = read_address(slot.name.get(..filled.name)?)?;
-    let ecn = Notes::read(slot.control.get(..filled.control)?).ecn;
-    Some(Datagram { socket, source, payload: slot.payload.get(..filled.payload)?, ecn })
+    let payload = slot.payload.get(..slot.filled.payload)?;
+    Some(Datagram { socket, source: slot.source()?, payload, ecn: slot.notes().ecn })
 }
 
 fn slot_of(index: SocketIndex) -> usize {

@@ -13,10 +13,9 @@ use std::time::Instant;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::ancillary::{Notes, read_address};
 use super::offload::{Joined, Refusal, Segmentation, refuses_segments, send_singly};
 use super::outbox::{Outbox, Piece, Pieces};
-use super::sys::{self, BATCH_MAX, Outgoing, OutgoingMessage, Slot};
+use super::sys::{self, BATCH_MAX, OutgoingMessage, Slot};
 use super::{Datagram, EAGER_WAITS_MAX, Faults, NetError, SendReport, SocketIndex, Waker, passed, udp};
 
 /// Receive buffers. Each holds the longest row of datagrams that the kernel joins, 64 KiB, hence 2 MiB per shard at
@@ -186,12 +185,11 @@ impl MmsgDriver {
         while let Some(slot) = self.slots.get(self.next).filter(|_| self.next < self.filled) {
             self.next += 1;
             let filled = slot.filled;
-            let source = slot.name.get(..filled.name).and_then(read_address);
-            let Some(source) = source.filter(|_| !filled.cut_short) else {
+            let Some(source) = slot.source().filter(|_| !filled.cut_short) else {
                 self.faults.unreadable += 1;
                 continue;
             };
-            let notes = Notes::read(slot.control.get(..filled.control).unwrap_or_default());
+            let notes = slot.notes();
             let payload = 0..filled.payload;
             self.joined = Some(Joined::new(self.socket, source, notes.ecn, payload, notes.segment));
             return true;
@@ -253,12 +251,7 @@ impl MmsgDriver {
         while let Some(first) = self.pieces.get(at) {
             let rest = self.pieces.get(at..).unwrap_or_default();
             let row = rest.iter().take_while(|piece| piece.socket == first.socket);
-            let batch = row.clone().map(|piece| Outgoing {
-                destination: piece.destination,
-                payload: outbox.bytes_of_piece(piece),
-                segment: piece.segment,
-                ecn: piece.ecn,
-            });
+            let batch = row.clone().map(|piece| outbox.message_of(piece));
             let outcome = match self.sockets.get(usize::from(first.socket)) {
                 Some(socket) => sys::send_batch(socket.get_ref(), batch, &mut self.scratch),
                 None => Err(io::ErrorKind::NotFound.into()),

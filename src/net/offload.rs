@@ -178,9 +178,10 @@ pub(super) fn send_singly<'a>(
     for piece in refused.iter().filter_map(|refusal| pieces.get(refusal.piece)) {
         faults.unsegmented += 1;
         let segment = piece.segment.map_or(piece.len, usize::from).max(1);
-        for payload in outbox.bytes_of_piece(piece).chunks(segment) {
+        let whole = outbox.message_of(piece);
+        for payload in whole.payload.chunks(segment) {
             report.calls += 1;
-            let single = Outgoing { destination: piece.destination, payload, segment: None, ecn: piece.ecn };
+            let single = Outgoing { payload, segment: None, ..whole };
             match socket_of(piece.socket).map(|socket| sys::send_one(socket, &single)) {
                 Some(Ok(_)) => report.taken(1, payload.len()),
                 Some(Err(_)) | None => report.failed += 1,

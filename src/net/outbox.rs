@@ -12,6 +12,7 @@
 use std::net::SocketAddr;
 
 use super::dialled::FIRST_DIALLED;
+use super::sys::Outgoing;
 use super::{NOT_ECT, SocketIndex};
 
 /// Segments of one send at most: older kernels refuse more than 64.
@@ -167,9 +168,11 @@ impl Outbox {
         self.aside = false;
     }
 
-    /// Returns the bytes of `piece`.
-    pub(super) fn bytes_of_piece(&self, piece: &Piece) -> &[u8] {
-        self.arena.get(piece.start..piece.start + piece.len).unwrap_or_default()
+    /// Returns `piece` as it is handed to the kernel.
+    pub(super) fn message_of(&self, piece: &Piece) -> Outgoing<'_> {
+        let Piece { destination, segment, ecn, .. } = *piece;
+        let payload = self.arena.get(piece.start..piece.start + piece.len).unwrap_or_default();
+        Outgoing { destination, payload, segment, ecn }
     }
 }
 

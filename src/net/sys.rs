@@ -19,7 +19,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::NOT_ECT;
 use super::ancillary::{
-    CONTROL_BYTES, NAME_BYTES, SentControl, class_control, segment_control, write_address,
+    CONTROL_BYTES, NAME_BYTES, Notes, SentControl, class_control, read_address, segment_control,
+    write_address,
 };
 
 /// Messages of one batched call at most; bounds the arrays that such a call builds on its stack.
@@ -367,6 +368,16 @@ impl Slot {
             filled: Filled::default(),
         }
     }
+
+    /// Where the last receive came from, if that can be read.
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        read_address(self.name.get(..self.filled.name)?)
+    }
+
+    /// What the control messages of the last receive say.
+    pub(super) fn notes(&self) -> Notes {
+        Notes::read(self.control.get(..self.filled.control).unwrap_or_default())
+    }
 }
 
 /// Receives what is waiting into `slots`, without waiting for more, and returns how many were filled.
@@ -474,7 +485,6 @@ fn check(result: i32) -> io::Result<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::ancillary::read_address;
 
     #[test]
     fn a_pinned_thread_runs_on_its_cpu_alone() {
@@ -530,7 +540,7 @@ mod tests {
             slots.iter().take(4).map(|slot| &slot.payload[..slot.filled.payload]).collect();
         assert_eq!(payloads, [&b"one"[..], b"two", b"thr", b"33"]);
         for slot in &slots[..4] {
-            assert_eq!(read_address(&slot.name[..slot.filled.name]), Some(a.local_addr().unwrap()));
+            assert_eq!(slot.source(), Some(a.local_addr().unwrap()));
             assert!(!slot.filled.cut_short);
         }
     }

@@ -48,7 +48,7 @@ use self::operation::{Receiver, Receiving, Token};
 use super::ancillary::{CONTROL_BYTES, NAME_BYTES, Notes, read_address};
 use super::offload::{Joined, Refusal, Segmentation, refuses_segments, send_singly};
 use super::outbox::{Outbox, Piece, Pieces};
-use super::sys::{Outgoing, OutgoingMessage, Pages, empty_header};
+use super::sys::{OutgoingMessage, Pages, empty_header};
 use super::{Datagram, EAGER_WAITS_MAX, Faults, NetError, SOCKETS_MAX, SendReport, SocketIndex, Waker, udp};
 
 /// Receive buffers. More do not make it faster (64 and 128 cost the same as 1024); when they run out, datagrams wait in
@@ -524,12 +524,7 @@ impl UringDriver {
             && let Some(piece) = cursor.next(outbox.transmits(), |socket| self.segmentation.allowed(socket))
         {
             let index = self.pieces.len();
-            let header = message.fill(&Outgoing {
-                destination: piece.destination,
-                payload: outbox.bytes_of_piece(&piece),
-                segment: piece.segment,
-                ecn: piece.ecn,
-            });
+            let header = message.fill(&outbox.message_of(&piece));
             let socket =
                 self.sockets.get(usize::from(piece.socket)).map(|receiver| receiver.socket.as_raw_fd());
             self.pieces.push(piece);
