@@ -32,8 +32,18 @@ const METRIC_PREFIX: &str = "ringcast_";
 const HISTOGRAM_ENDS: [&str; 3] = ["_bucket", "_count", "_sum"];
 
 /// Top-level folders whose files documents name in code marks.
-const NAMED_FOLDERS: [&str; 8] =
-    ["src/", "tests/", "bench/", "client/src/", "grafana/", "kernel-tuning/", ".ci/", "demo/"];
+const NAMED_FOLDERS: [&str; 10] = [
+    "src/",
+    "tests/",
+    "bench/",
+    "client/src/",
+    "client/examples/",
+    "docs/",
+    "grafana/",
+    "kernel-tuning/",
+    ".ci/",
+    "demo/",
+];
 
 fn documents() -> impl Iterator<Item = (String, String)> {
     files_below("").into_iter().filter(|path| path.ends_with(".md")).map(|path| {
@@ -57,6 +67,15 @@ fn words_with_prefix<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines().flat_map(move |line| {
         line.split(open).skip(1).filter_map(move |rest| rest.split_once(close).map(|x| x.0))
+    })
+}
+
+/// Whether a document has a heading that is reached by `place`, the way GitHub makes it of the heading's words.
+fn has_heading(text: &str, place: &str) -> bool {
+    text.lines().filter(|line| line.starts_with('#')).any(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).eq(place.chars())
     })
 }
 
@@ -95,8 +114,15 @@ fn links_and_paths_in_documents_lead_somewhere() {
     for (path, text) in documents() {
         let folder = root().join(&path).parent().unwrap().to_path_buf();
         for link in between(&text, "](", ")") {
-            let file = link.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !link.contains("://") && !folder.join(file).exists() {
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            if link.contains("://") {
+                continue;
+            }
+            let target = if file.is_empty() { root().join(&path) } else { folder.join(file) };
+            let is_there = target.exists()
+                && (place.is_empty()
+                    || std::fs::read_to_string(&target).is_ok_and(|text| has_heading(&text, place)));
+            if !is_there {
                 complaints.push(format!("{path}: the link to `{link}` leads nowhere"));
             }
         }

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { until } from "./until.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const binary = process.env.RINGCAST_BIN ?? path.resolve(here, "../../../target/release/ringcast");
+export const binary = process.env.RINGCAST_BIN ?? path.resolve(here, "../../../target/release/ringcast");
 
 /** An address as it stands before a port. */
 export const inUrl = (host) => (host.includes(":") ? `[${host}]` : host);
@@ -24,7 +24,7 @@ const commandLine = ({ app, secret, listen, port, adminPort, udpPort, shards, ex
   ...extra,
 ];
 
-const freeTcpPort = (host) =>
+export const freeTcpPort = (host) =>
   new Promise((resolve, reject) => {
     const listener = net.createServer().once("error", reject);
     listener.listen(0, host, () => {
@@ -40,7 +40,7 @@ const bindUdp = (port) =>
   });
 
 /** A port from which `count` consecutive ones are free. */
-async function freeUdpPorts(count) {
+export async function freeUdpPorts(count) {
   for (let attempt = 0; attempt < 50; attempt += 1) {
     const first = 20_000 + Math.floor(Math.random() * 10_000);
     const tries = await Promise.allSettled(Array.from({ length: count }, (_, index) => bindUdp(first + index)));
