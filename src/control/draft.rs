@@ -4,6 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use crate::negotiation::{Negotiation, NegotiationError, OfferSummary, Place, PublishedMedia, RemoteSource};
 use crate::plan::{LayerPreference, SessionPlan};
@@ -54,16 +55,26 @@ impl Source {
 impl Draft {
     /// Takes the session's turn.
     pub(super) async fn begin(control: &Arc<Control>, session: &Arc<Session>) -> Result<Self, ApiError> {
-        let turn = session.turn(control.limits.queue()).await?;
+        Self::begin_by(control, session, Instant::now() + control.limits.queue()).await
+    }
+
+    /// Takes the session's turn before a moment.
+    pub(super) async fn begin_by(
+        control: &Arc<Control>,
+        session: &Arc<Session>,
+        deadline: Instant,
+    ) -> Result<Self, ApiError> {
+        let turn = session.turn(deadline).await?;
         Self::with_turn(control, session, turn)
     }
 
-    /// Takes the session's turn when no offer of ours is pending.
+    /// Takes the session's turn before a moment, when no offer of ours is pending.
     pub(super) async fn begin_settled(
         control: &Arc<Control>,
         session: &Arc<Session>,
+        deadline: Instant,
     ) -> Result<Self, ApiError> {
-        let turn = session.settled_turn(control.limits.queue()).await?;
+        let turn = session.settled_turn(deadline).await?;
         Self::with_turn(control, session, turn)
     }
 

@@ -184,8 +184,10 @@ impl TrackRequest {
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrackResult {
-    /// The section; empty when this track failed.
-    pub mid: String,
+    /// The section; absent when this track has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub mid: Option<String>,
     /// Name of the track.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -211,6 +213,12 @@ pub struct TrackResult {
 }
 
 impl TrackResult {
+    /// The result of a request that named a section: what stands for none, or for the section of a name, is no mid.
+    pub fn at(mid: Option<&str>) -> Self {
+        let mid = mid.filter(|mid| !mid.is_empty() && !mid.starts_with('#'));
+        Self { mid: mid.map(str::to_owned), ..Self::default() }
+    }
+
     /// This result as a failure.
     pub fn failed(self, error: &ItemError) -> Self {
         Self { error_code: Some(error.code().into()), error_description: Some(error.to_string()), ..self }

@@ -53,6 +53,8 @@ pub(super) struct Session {
     opened_at: Instant,
     connected: AtomicBool,
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Those who wait for an offer of ours to be answered, first come first served.
+    line: tokio::sync::Mutex<()>,
     /// Whether an offer of ours is pending.
     pending: watch::Sender<bool>,
     /// Told whenever its state has changed.
@@ -91,6 +93,7 @@ impl Session {
             opened_at: now,
             connected: AtomicBool::new(false),
             turn: Arc::default(),
+            line: tokio::sync::Mutex::default(),
             pending: watch::channel(false).0,
             changes: watch::channel(()).0,
             state: Mutex::new(Some(state)),
@@ -112,28 +115,31 @@ impl Session {
     }
 
     /// Waits for the requests that came before, in their order.
-    pub(super) async fn turn(&self, patience: Duration) -> Result<OwnedMutexGuard<()>, ApiError> {
+    pub(super) async fn turn(&self, deadline: Instant) -> Result<OwnedMutexGuard<()>, ApiError> {
         let turn = Arc::clone(&self.turn).lock_owned();
-        tokio::time::timeout(patience, turn).await.map_err(|_| {
+        tokio::time::timeout_at(deadline, turn).await.map_err(|_| {
             let text = "an earlier request on this session is still being worked on";
             ApiError::description(text, Some(ApiError::HAVE_REMOTE_OFFER))
         })
     }
 
     /// The same, and until no offer of ours is pending.
-    pub(super) async fn settled_turn(&self, patience: Duration) -> Result<OwnedMutexGuard<()>, ApiError> {
-        let deadline = Instant::now() + patience;
+    pub(super) async fn settled_turn(&self, deadline: Instant) -> Result<OwnedMutexGuard<()>, ApiError> {
+        let unanswered = |_| {
+            let text = "an earlier offer still waits for the client's answer";
+            ApiError::description(text, Some(ApiError::HAVE_LOCAL_OFFER))
+        };
+        // Kept while it waits: whoever comes later would otherwise be as likely to be the next.
+        let _place = tokio::time::timeout_at(deadline, self.line.lock()).await.map_err(unanswered)?;
         let mut pending = self.pending.subscribe();
         loop {
-            let guard = self.turn(deadline - Instant::now()).await?;
+            let guard = self.turn(deadline).await?;
             if !*pending.borrow_and_update() {
                 return Ok(guard);
             }
             drop(guard);
-            if tokio::time::timeout_at(deadline, pending.wait_for(|pending| !pending)).await.is_err() {
-                let text = "an earlier offer still waits for the client's answer";
-                return Err(ApiError::description(text, Some(ApiError::HAVE_LOCAL_OFFER)));
-            }
+            let answered = pending.wait_for(|pending| !pending);
+            drop(tokio::time::timeout_at(deadline, answered).await.map_err(unanswered)?);
         }
     }
 

@@ -114,15 +114,21 @@ pub struct SessionStatistics {
     /// Whether ICE and DTLS are up.
     pub connected: bool,
     /// The client's address in use.
-    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
     pub remote_address: Option<SocketAddr>,
     /// What kept the client from connecting, as far as that is known, such as an error of its DTLS; absent once it has
     /// connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub refusal: Option<String>,
     /// Our address in use.
-    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
     pub local_address: Option<SocketAddr>,
     /// SRTP protection profile in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub srtp_profile: Option<String>,
     /// Age of the session, milliseconds.
     pub age_ms: u64,
@@ -141,10 +147,14 @@ pub struct IngressStatistics {
     /// Section.
     pub mid: String,
     /// Simulcast layer; absent without simulcast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rid: Option<String>,
     /// SSRC in use.
     pub ssrc: u32,
     /// Codec of the newest packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub codec: Option<String>,
     /// Packets received.
     pub packets: u64,
@@ -161,6 +171,8 @@ pub struct IngressStatistics {
     /// Keyframe requests sent to the publisher.
     pub keyframe_requests: u64,
     /// Milliseconds since the newest packet; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub idle_ms: Option<u64>,
 }
 
@@ -179,6 +191,8 @@ pub struct EgressStatistics {
     /// Bits per second over the last second.
     pub bitrate_bps: u64,
     /// Layer being forwarded; absent without simulcast or when nothing is forwarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rid: Option<String>,
     /// Why this layer: `only`, `best`, `pinned`, `fallback`, `switching`, `waiting`.
     pub layer_reason: String,
@@ -187,6 +201,8 @@ pub struct EgressStatistics {
     /// Packets that the client reported lost in all.
     pub lost: i64,
     /// Round-trip time by the client's newest report, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rtt_ms: Option<f64>,
     /// Jitter that the client reported, milliseconds.
     pub jitter_ms: f64,

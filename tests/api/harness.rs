@@ -247,6 +247,9 @@ impl Api {
         let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
+        if let Ok(json) = serde_json::from_slice::<Value>(&body) {
+            super::strict::check(parts.status, &json);
+        }
         Response { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 

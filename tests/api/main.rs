@@ -25,6 +25,7 @@ mod pull;
 mod push;
 mod serving;
 mod sessions;
+mod strict;
 mod thirdparty;
 mod tokens;
 mod turn;

@@ -90,6 +90,33 @@ async fn a_pull_waits_until_the_offer_before_it_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pulls_that_wait_for_an_answer_are_served_in_the_order_in_which_they_came() {
+    let api = Api::new();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let publisher = api.publisher(&names.map(|name| ("audio", name))).await;
+    let (session, mut browser) = (api.open().await, Browser::default());
+    let served = std::sync::Mutex::new(Vec::new());
+    let (offers, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let pulls = names.map(|name| {
+        let (api, session, served, offers) = (&api, &session, &served, offers.clone());
+        let body = json!({"tracks": [remote(&publisher.session, name)]});
+        async move {
+            let body = api.tracks_new(session, &body).await.ok();
+            served.lock().unwrap().push(name);
+            offers.send(text(&body["sessionDescription"]["sdp"])).unwrap();
+        }
+    });
+    let answers = async {
+        for _ in names {
+            let answer = browser.answer(&arrived.recv().await.unwrap());
+            api.renegotiate(&session, "answer", &answer).await.ok();
+        }
+    };
+    tokio::join!(futures_util::future::join_all(pulls), answers);
+    assert_eq!(*served.lock().unwrap(), names);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pull_during_an_unanswered_offer_is_refused_but_a_repeat_gets_the_same_offer() {
     let api = Api::new();
     let publisher = api.publisher(&[("audio", "mic"), ("video", "cam")]).await;

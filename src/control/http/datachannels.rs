@@ -98,6 +98,7 @@ pub(super) async fn close_data_channels(
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct GroupMembership {
     /// Name of the group within the application; null or absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 256)]
     group: Option<String>,
 }

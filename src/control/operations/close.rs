@@ -41,7 +41,7 @@ impl Control {
         }
         let results = request.tracks.iter().zip(open).map(|(track, was_open)| {
             draft.force_close(&track.mid);
-            let result = TrackResult { mid: track.mid.clone(), ..TrackResult::default() };
+            let result = TrackResult::at(Some(&track.mid));
             if was_open { result } else { result.failed(&ItemError::Close) }
         });
         let tracks = results.collect();

@@ -108,12 +108,14 @@ impl Control {
     ) -> Result<NewTracksResponse, ApiError> {
         let request: Vec<_> =
             wanted.iter().map(|wanted| (wanted.publisher.to_owned(), wanted.name.to_owned())).collect();
+        // One deadline for all waiting, since clients give a request ten seconds.
+        let deadline = Instant::now() + self.limits.queue();
         let mut settled = wanted.iter().any(|wanted| wanted.source.is_ok() && wanted.track.mid.is_none());
         loop {
             let draft = if settled {
-                Draft::begin_settled(self, session).await
+                Draft::begin_settled(self, session, deadline).await
             } else {
-                Draft::begin(self, session).await
+                Draft::begin_by(self, session, deadline).await
             };
             let mut draft = match draft {
                 Ok(draft) => draft,
@@ -121,10 +123,8 @@ impl Control {
             };
             let results = wanted.iter().map(|wanted| wanted.bind(&mut draft, Place::Offered));
             let tracks: Vec<_> = results.collect();
-            let failed = tracks
-                .iter()
-                .zip(wanted)
-                .any(|(track, wanted)| track.mid.is_empty() && wanted.source.is_ok());
+            let failed =
+                tracks.iter().zip(wanted).any(|(track, wanted)| track.mid.is_none() && wanted.source.is_ok());
             if failed && !settled && draft.negotiation().pending_offer() {
                 // A named section has to change its direction while another offer of ours is under way.
                 settled = true;
@@ -181,7 +181,7 @@ impl Wanted<'_> {
             ..TrackResult::default()
         };
         match bound {
-            Ok(mid) => TrackResult { mid, ..result },
+            Ok(mid) => TrackResult { mid: Some(mid), ..result },
             Err(error) => result.failed(&error),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use tokio::time::Instant;
 
 use super::super::Control;
 use super::super::draft::{Draft, check_name};
@@ -66,7 +67,7 @@ impl Control {
             })?;
             wanted.push((name, kind, track.bidirectional_media_stream == Some(true)));
         }
-        let mut draft = Draft::begin_settled(self, session).await?;
+        let mut draft = Draft::begin_settled(self, session, Instant::now() + self.limits.queue()).await?;
         let offered = wanted.iter().map(|(name, kind, both_ways)| {
             match draft.offer_local(name, (*kind).into(), *both_ways) {
                 Ok(mid) => result(&mid, name, Ok(())),
@@ -90,7 +91,7 @@ impl Control {
 fn result(mid: &str, name: &str, outcome: Result<(), ItemError>) -> TrackResult {
     let result = TrackResult { track_name: Some(name.to_owned()), ..TrackResult::default() };
     match outcome {
-        Ok(()) => TrackResult { mid: mid.to_owned(), ..result },
+        Ok(()) => TrackResult { mid: Some(mid.to_owned()), ..result },
         Err(error) => result.failed(&error),
     }
 }

@@ -105,14 +105,13 @@ fn apply(draft: &mut Draft, mid: &str, change: Change, track: &TrackRequest) -> 
 
 fn result(track: &TrackRequest, outcome: Result<String, ItemError>) -> TrackResult {
     let result = TrackResult {
-        mid: track.mid.clone().unwrap_or_default(),
         session_id: track.session_id.clone(),
         track_name: track.track_name.clone(),
         simulcast: track.simulcast.clone(),
-        ..TrackResult::default()
+        ..TrackResult::at(track.mid.as_deref())
     };
     match outcome {
-        Ok(mid) => TrackResult { mid, ..result },
+        Ok(mid) => TrackResult { mid: Some(mid), ..result },
         Err(error) => result.failed(&error),
     }
 }
