@@ -101,8 +101,90 @@ pub struct TransportPlan {
     pub ingress_offer: String,
     /// Our part in ICE.
     pub agent: IceAgent,
+    /// The DTLS handshake.
+    pub dtls: DtlsPlan,
     /// Whether the client sends media on it. The engine of one that only receives gets no SRTP keys.
     pub takes_media: bool,
+}
+
+/// The DTLS handshake of a transport: who begins it, and how the far end is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DtlsPlan {
+    /// Our part.
+    pub part: DtlsPart,
+    /// Digests of certificates, all by one function. The certificate of the far end has to have one of them
+    /// (RFC 8122 5).
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+/// Our part in the DTLS handshake (RFC 8842 5.1). It holds as long as the association.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DtlsPart {
+    /// We wait for the far end to begin, and choose the SRTP profile.
+    #[default]
+    Waits,
+    /// We begin, and the far end chooses among the SRTP profiles that we offer.
+    Begins(SrtpOffer),
+}
+
+/// The SRTP profiles that we offer when we begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SrtpOffer {
+    /// All that we know, AES-GCM first: for who may know none of that.
+    All,
+    /// AES-GCM alone: for who knows it, and would prefer what costs four times as much.
+    Gcm,
+}
+
+/// The digest of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The function.
+    pub hash: Hash,
+    /// The digest.
+    pub digest: Vec<u8>,
+}
+
+/// A hash function for certificates, the weaker first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hash {
+    /// SHA-1, which some native clients still announce.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256, which everybody else announces.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Hash {
+    /// All of them, the weaker first.
+    pub const ALL: [Self; 5] = [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// Its name in a session description.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha-1",
+            Self::Sha224 => "sha-224",
+            Self::Sha256 => "sha-256",
+            Self::Sha384 => "sha-384",
+            Self::Sha512 => "sha-512",
+        }
+    }
+
+    /// Bytes of a digest.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha224 => 28,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
 }
 
 /// Our part in ICE (RFC 8445 6.1.1).

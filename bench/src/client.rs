@@ -133,6 +133,12 @@ pub struct Client {
     closed: bool,
     failure: Option<String>,
     keys: engine::KeyCell,
+    waits_for_dtls: bool,
+}
+
+/// The certificate of all clients, in DER; `None` when the crypto library cannot make one.
+pub fn certificate() -> Option<Vec<u8>> {
+    engine::certificate().map(|certificate| certificate.certificate)
 }
 
 impl Client {
@@ -174,6 +180,7 @@ impl Client {
             closed: false,
             failure: None,
             keys,
+            waits_for_dtls: false,
         };
         client.input(now, Input::Timeout(now));
         Ok(client)
@@ -258,13 +265,19 @@ impl Client {
         Ok(())
     }
 
-    /// Takes an offer and answers it as the DTLS client, as browsers do.
+    /// Has it answer as the DTLS server, as some native clients do.
+    pub fn wait_for_dtls(&mut self) {
+        self.waits_for_dtls = true;
+    }
+
+    /// Takes an offer and answers it, as the DTLS client unless it is told to wait.
     ///
     /// # Errors
     /// When the offer cannot be taken.
     pub fn accept_offer(&mut self, now: Instant, sdp: &str) -> anyhow::Result<String> {
-        // The engine would answer `actpass` with `passive`; a server that is always passive needs `active`.
-        let offer = SdpOffer::from_sdp_string(&sdp.replace("a=setup:actpass", "a=setup:passive"))?;
+        // The engine answers `actpass` with `passive`; browsers answer `active`.
+        let offered = if self.waits_for_dtls { "a=setup:actpass" } else { "a=setup:passive" };
+        let offer = SdpOffer::from_sdp_string(&sdp.replace("a=setup:actpass", offered))?;
         self.pending = None;
         let answer = self.rtc.sdp_api().accept_offer(offer)?;
         self.settle(now);

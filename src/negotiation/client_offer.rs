@@ -8,9 +8,10 @@ use super::extensions::ExtensionTable;
 use super::ingress;
 use super::media::{EndedSlot, OfferSummary, SectionSummary};
 use super::slots::{self, Slot};
-use super::transport::RemoteTransport;
+use super::transport::{Caller, RemoteTransport};
 use super::{Exchange, Negotiation, media_kind};
 use crate::ids::IceCredentials;
+use crate::plan::{DtlsPart, SrtpOffer};
 use crate::sdp::{Section, SectionKind, SessionDescription};
 
 /// Longest mid that fits a header extension of the one-byte form (RFC 8285 4.2).
@@ -40,10 +41,20 @@ impl Negotiation {
         }
         if let Some(remote) = remote {
             let tag = self.tag(&offer.bundle);
-            self.transport.take_offer(remote, &tag, mint)?;
+            let preferred = self.preferred_part();
+            self.transport.take_offer(remote, preferred, &tag, mint)?;
         }
         self.exchange = Exchange::Answering { bundle: offer.bundle, allow_mixed: offer.extmap_allow_mixed };
         Ok(summary)
+    }
+
+    /// Our part in the DTLS handshake where an offer leaves it to us.
+    fn preferred_part(&self) -> DtlsPart {
+        match self.transport.caller() {
+            Caller::Client => DtlsPart::Waits,
+            // RFC 5763 5: who answers had better begin, and a server that waits for checks waits for the handshake as well.
+            Caller::Us => DtlsPart::Begins(SrtpOffer::All),
+        }
     }
 
     /// Gives the mid that tags the transport: the first of the group whose section is live.

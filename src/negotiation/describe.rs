@@ -3,6 +3,7 @@
 use super::slots::Slot;
 use super::transport::Caller;
 use super::{MESSAGE_BYTES_MAX, Negotiation, SCTP_PORT};
+use crate::plan::DtlsPart;
 use crate::sdp::{
     Direction, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
     Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
@@ -19,11 +20,13 @@ impl Negotiation {
     /// Prints all slots as one description.
     pub(super) fn describe(&mut self, role: Role, bundle: Vec<String>, extmap_allow_mixed: bool) -> String {
         self.origin.version += 1;
-        // RFC 8842 5.2, 5.3: offers leave the role open; we answer as the DTLS server, unless that is the other side.
+        // RFC 8842 5.2, 5.3: offers leave the role open, answers do not.
         let setup = match role {
             Role::Offer => Setup::ActPass,
-            Role::Answer if self.transport.begins_dtls() => Setup::Active,
-            Role::Answer => Setup::Passive,
+            Role::Answer => match self.transport.part {
+                DtlsPart::Begins(_) => Setup::Active,
+                DtlsPart::Waits => Setup::Passive,
+            },
         };
         let sections = self.slots.iter().map(|slot| {
             if slot.stopped {
@@ -42,17 +45,21 @@ impl Negotiation {
                     ufrag: self.transport.local.ufrag.clone(),
                     pwd: self.transport.local.pwd.clone(),
                 }),
-                fingerprint: None,
+                fingerprints: Vec::new(),
                 setup: Some(setup),
             };
             section
         });
         let description = SessionDescription {
             origin: self.origin,
+            author: None,
             bundle,
             ice_lite: self.transport.caller() == Caller::Client,
             extmap_allow_mixed,
-            transport: Transport { fingerprint: self.fingerprint(), ..Transport::default() },
+            transport: Transport {
+                fingerprints: self.fingerprint().into_iter().collect(),
+                ..Transport::default()
+            },
             sections: sections.collect(),
         };
         description.to_string()

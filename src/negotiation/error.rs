@@ -14,11 +14,25 @@ pub enum NegotiationError {
     /// No certificate fingerprint where a section is live.
     #[error("the session description has no a=fingerprint")]
     MissingFingerprint,
-    /// The client wants us to be the DTLS client, which we are only where we call out.
+    /// No fingerprint by a hash function that we have.
     #[error(
-        "a=setup:passive is not supported: the server is the passive side, except in sessions made with thirdparty=true"
+        "a=fingerprint is by {found}, which cannot be checked here: send one by {}",
+        super::limits::hash_names()
     )]
-    PassiveClient,
+    UnknownHash {
+        /// What was found.
+        found: String,
+    },
+    /// A fingerprint that no certificate can have.
+    #[error("a=fingerprint:{hash} has {found} bytes, but a digest by {hash} has {expected}")]
+    FingerprintLength {
+        /// The hash function.
+        hash: &'static str,
+        /// Bytes of the digest.
+        found: usize,
+        /// Bytes that it has to have.
+        expected: usize,
+    },
     /// The client is ICE-lite too, so nobody would send checks.
     #[error(
         "a=ice-lite is not supported: the server is the lite side, except in sessions made with thirdparty=true"
@@ -32,6 +46,12 @@ pub enum NegotiationError {
     /// Another certificate on an association that stays.
     #[error("a=fingerprint changed without new ICE credentials")]
     FingerprintChanged,
+    /// The other DTLS role on an association that stays.
+    #[error(
+        "a=setup says that the client is the DTLS {0} now: the roles last as long as the connection, so offer actpass \
+         or what it was, or restart ICE"
+    )]
+    RoleChanged(&'static str),
     /// The m-lines do not fit the agreed ones.
     #[error("{0}")]
     Sections(String),
@@ -54,8 +74,13 @@ impl NegotiationError {
     #[must_use]
     pub fn subcode(&self) -> &'static str {
         match self {
-            Self::Sdp(_) | Self::MissingIce | Self::MissingFingerprint | Self::MissingCandidates => "bad_sdp",
-            Self::PassiveClient | Self::LiteClient => "unsupported_role",
+            Self::Sdp(_)
+            | Self::MissingIce
+            | Self::MissingFingerprint
+            | Self::FingerprintLength { .. }
+            | Self::MissingCandidates => "bad_sdp",
+            Self::UnknownHash { .. } => "unsupported_fingerprint",
+            Self::LiteClient | Self::RoleChanged(_) => "unsupported_role",
             Self::FingerprintChanged => "fingerprint_changed",
             Self::Sections(_) => "m_line_mismatch",
             Self::NoOfferPending => "invalid_modification_stable",

@@ -15,9 +15,10 @@
 use super::codecs;
 use super::slots::Slot;
 use super::transport::RemoteTransport;
+use crate::plan::DtlsPart;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{
-    Direction, Extmap, Origin, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
+    Direction, Extmap, Origin, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription, Setup,
     Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
@@ -185,7 +186,7 @@ impl IngressLines {
     }
 
     /// Prints the description.
-    pub(super) fn print(&self, id: u64, remote: &RemoteTransport, slots: &[Slot]) -> String {
+    pub(super) fn print(&self, id: u64, remote: &RemoteTransport, part: DtlsPart, slots: &[Slot]) -> String {
         let mut sections = vec![dummy(), self.numbers()];
         for line in &self.lines {
             let slot = slots.iter().find(|slot| slot.mid == line.mid && slot.live());
@@ -198,6 +199,10 @@ impl IngressLines {
         if let Some(first) = sections.first_mut() {
             first.candidates.clone_from(&remote.candidates);
         }
+        let setup = match part {
+            DtlsPart::Waits => Setup::Active,
+            DtlsPart::Begins(_) => Setup::Passive,
+        };
         let live = sections.iter().filter(|section| !section.rejected);
         let description = SessionDescription {
             // No version: the text is the same as long as what it says is.
@@ -205,10 +210,12 @@ impl IngressLines {
             bundle: live.map(|section| section.mid.clone()).collect(),
             ice_lite: remote.lite,
             extmap_allow_mixed: true,
+            author: None,
             transport: Transport {
                 ice: Some(remote.ice.clone()),
-                fingerprint: Some(remote.fingerprint.clone()),
-                setup: Some(remote.setup),
+                // It takes the certificate for proven when the session has: `session/dtls` looks at the digests.
+                fingerprints: vec![remote.fingerprints.first.clone()],
+                setup: Some(setup),
             },
             sections,
         };

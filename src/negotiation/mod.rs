@@ -27,6 +27,7 @@ mod describe;
 mod error;
 mod extensions;
 mod ingress;
+mod limits;
 mod media;
 mod payloads;
 mod planning;

@@ -2,7 +2,7 @@
 
 use super::Negotiation;
 use super::slots::Slot;
-use crate::plan::{ChannelsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
+use crate::plan::{ChannelsPlan, DtlsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
 
 impl Negotiation {
     /// Gives the whole desired state of the session. Sections whose exchange is not complete are not in it,
@@ -15,7 +15,7 @@ impl Negotiation {
             .transport
             .remote
             .as_ref()
-            .map(|remote| self.ingress.print(self.origin.id, remote, &self.slots));
+            .map(|remote| self.ingress.print(self.origin.id, remote, self.transport.part, &self.slots));
         let ingress: Vec<IngressPlan> =
             self.slots.iter().filter_map(|slot| self.ingress_plan(slot)).collect();
         SessionPlan {
@@ -24,12 +24,18 @@ impl Negotiation {
                 local: self.transport.local.clone(),
                 ingress_offer: ingress_offer.unwrap_or_default(),
                 agent: self.transport.agent,
+                dtls: self.dtls_plan(),
                 takes_media: !ingress.is_empty(),
             },
             ingress,
             egress: self.slots.iter().filter_map(egress_plan).collect(),
             channels: ChannelsPlan::default(),
         }
+    }
+
+    fn dtls_plan(&self) -> DtlsPlan {
+        let fingerprints = self.transport.remote.as_ref().map(|remote| remote.fingerprints.decisive());
+        DtlsPlan { part: self.transport.part, fingerprints: fingerprints.unwrap_or_default() }
     }
 
     fn ingress_plan(&self, slot: &Slot) -> Option<IngressPlan> {

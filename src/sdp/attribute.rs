@@ -7,6 +7,8 @@ use super::{
     RidDirection, Section, SectionKind, Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
+/// Most fingerprints that are kept of one section.
+const FINGERPRINTS_MAX: usize = 16;
 /// Most feedback lines that are kept of one payload type.
 const FEEDBACK_MAX: usize = 16;
 
@@ -15,13 +17,15 @@ pub(super) struct AttributeSink {
     section: Section,
     /// Feedback for all payload types (RFC 4585 4.2, `*`).
     feedback: Vec<String>,
+    /// Whether it has fingerprints of its own, which take the place of those of the session part.
+    own_fingerprints: bool,
 }
 
 impl AttributeSink {
     /// Starts a section with the payload types of its m-line.
     pub(super) fn new(mut section: Section, payloads: Option<Vec<Payload>>) -> Self {
         section.payloads = payloads.unwrap_or_default();
-        Self { section, feedback: Vec::new() }
+        Self { section, feedback: Vec::new(), own_fingerprints: false }
     }
 
     /// Takes one attribute.
@@ -47,6 +51,9 @@ impl AttributeSink {
                 if let Some(direction) = direction(name) {
                     section.direction = direction;
                 } else {
+                    if name == "fingerprint" && !std::mem::replace(&mut self.own_fingerprints, true) {
+                        section.transport.fingerprints.clear();
+                    }
                     transport(&mut section.transport, name, value)?;
                 }
             }
@@ -108,10 +115,8 @@ pub(super) fn transport(transport: &mut Transport, name: &str, value: &str) -> R
         "ice-pwd" => credentials(transport).pwd = credential(value, "a=ice-pwd")?,
         "fingerprint" => {
             let fingerprint = fingerprint(value)?;
-            // RFC 8122 5: several may stand side by side; one that is understood is enough.
-            let known = transport.fingerprint.as_ref().is_some_and(|old| old.hash == "sha-256");
-            if !known {
-                transport.fingerprint = Some(fingerprint);
+            if transport.fingerprints.len() < FINGERPRINTS_MAX {
+                transport.fingerprints.push(fingerprint);
             }
         }
         "setup" => {
@@ -119,7 +124,16 @@ pub(super) fn transport(transport: &mut Transport, name: &str, value: &str) -> R
                 "actpass" => Setup::ActPass,
                 "active" => Setup::Active,
                 "passive" => Setup::Passive,
-                _ => return Err(format!("a=setup:{value} is not supported")),
+                // RFC 4145 4: nobody is to connect for the time being, which a session cannot wait for.
+                "holdconn" => {
+                    return Err(
+                        "a=setup:holdconn asks for no connection: send actpass, active or passive".into()
+                    );
+                }
+                _ => {
+                    let value: String = value.chars().take(32).collect();
+                    return Err(format!("a=setup:{value} is no role: send actpass, active or passive"));
+                }
             });
         }
         _ => {}

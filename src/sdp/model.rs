@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 pub struct SessionDescription {
     /// The `o=` line.
     pub origin: Origin,
+    /// The user name of the `o=` line as it was read, in which some say what they are; ours is `-`, which is none.
+    pub author: Option<String>,
     /// Mids of the BUNDLE group in its order (RFC 9143 7.1); empty without a group.
     pub bundle: Vec<String>,
     /// `a=ice-lite` (RFC 8839 5.3).
@@ -33,8 +35,8 @@ pub struct Origin {
 pub struct Transport {
     /// `a=ice-ufrag` and `a=ice-pwd`.
     pub ice: Option<Ice>,
-    /// The strongest known of the `a=fingerprint` lines.
-    pub fingerprint: Option<Fingerprint>,
+    /// The `a=fingerprint` lines: several may stand side by side (RFC 8122 5).
+    pub fingerprints: Vec<Fingerprint>,
     /// `a=setup` (RFC 4145 4).
     pub setup: Option<Setup>,
 }

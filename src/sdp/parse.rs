@@ -28,6 +28,7 @@ impl SessionDescription {
                 id: session.origin.sess_id.parse().unwrap_or_default(),
                 version: session.origin.sess_version,
             },
+            author: session.origin.username.filter(|name| name != "-" && name.len() <= VALUE_BYTES_MAX),
             ..Self::default()
         };
         let mut shared = Shared::default();
@@ -172,7 +173,7 @@ mod tests {
         let description = SessionDescription::parse(MINIMAL).unwrap();
         for section in &description.sections {
             assert_eq!(section.transport.ice.as_ref().unwrap().ufrag, "uuuu");
-            assert_eq!(section.transport.fingerprint.as_ref().unwrap().value, "0A:0B:0C");
+            assert_eq!(section.transport.fingerprints[0].value, "0A:0B:0C");
             assert_eq!(section.transport.setup, Some(Setup::ActPass));
         }
         assert_eq!(description.sections[0].direction, Direction::SendRecv);

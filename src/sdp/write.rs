@@ -88,7 +88,7 @@ fn transport(f: &mut Formatter<'_>, transport: &Transport) -> fmt::Result {
         line!(f, "a=ice-ufrag:{}", ice.ufrag);
         line!(f, "a=ice-pwd:{}", ice.pwd);
     }
-    if let Some(Fingerprint { hash, value }) = &transport.fingerprint {
+    for Fingerprint { hash, value } in &transport.fingerprints {
         line!(f, "a=fingerprint:{hash} {value}");
     }
     if let Some(setup) = transport.setup {

@@ -6,12 +6,13 @@
 //!
 //! That implementation takes ECDSA certificates alone. Clients that may have one of RSA are met by another one: `rsa`.
 
+mod fingerprint;
 mod rsa;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::config::CryptoProvider;
 use str0m::crypto::CryptoError;
@@ -20,6 +21,7 @@ use str0m::crypto::dtls::{
     ProtocolVersion, SrtpProfile,
 };
 
+use crate::plan::DtlsPlan;
 use crate::srtp::{Profile, Role};
 
 /// Keying material of one finished handshake and the profile it is for.
@@ -33,16 +35,34 @@ pub(super) struct ExportedKeys {
     pub(super) role: Role,
 }
 
-/// Where the keys of one handshake arrive, once, and from where they go on to the engine when it needs them.
+/// What a transport and its handshake know of each other: how it is to go, and where its keys arrive, once, and from
+/// where they go on to the engine when it needs them.
 ///
 /// An engine with keys sets up six ciphers; one whose client only receives never uses them.
 #[derive(Debug, Default)]
 pub(super) struct KeyExchange {
+    plan: OnceLock<DtlsPlan>,
     exported: OnceLock<ExportedKeys>,
     engine_needs: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl KeyExchange {
+    /// Says how the handshake is to go, before it begins. The first word holds: what differs is another association.
+    pub(super) fn begin(&self, plan: &DtlsPlan) {
+        self.plan.get_or_init(|| plan.clone());
+    }
+
+    /// Whether the far end has shown a certificate that is not the described one. Nothing it sends counts any more.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is the certificate that was described (RFC 8122 6).
+    fn knows(&self, certificate: &[u8]) -> bool {
+        self.plan.get().is_some_and(|plan| fingerprint::matches(&plan.fingerprints, certificate))
+    }
+
     /// The keys, once there are any.
     pub(super) fn exported(&self) -> Option<&ExportedKeys> {
         self.exported.get()
@@ -73,6 +93,9 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
         Arc::new(provider)
     }))
 }
+
+/// Standing in for "never".
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug)]
 struct Dtls;
@@ -115,8 +138,9 @@ impl DtlsProvider for Dtls {
             _ => dimpl::Dtls::new_auto(config, own, now),
         };
         let untouched = (version != DtlsVersion::Dtls13).then(|| certificate.clone());
-        let keys = ANNOUNCED.with_borrow_mut(Option::take);
-        Ok(Box::new(Instance { handshake: Handshake::Usual(dtls), untouched, now, keys, held_back: None }))
+        let exchange = ANNOUNCED.with_borrow_mut(Option::take).unwrap_or_default();
+        let handshake = Handshake::Usual(dtls);
+        Ok(Box::new(Instance { handshake, untouched, now, exchange, is_known: false, held_back: None }))
     }
 }
 
@@ -132,14 +156,16 @@ struct Instance {
     untouched: Option<DtlsCert>,
     /// When we were last told the time.
     now: Instant,
-    keys: Option<Arc<KeyExchange>>,
+    exchange: Arc<KeyExchange>,
+    /// Whether the far end has shown the certificate that was described.
+    is_known: bool,
     /// Keys that the engine does not need yet.
     held_back: Option<(KeyingMaterial, SrtpProfile)>,
 }
 
 impl Instance {
     fn engine_needs_keys(&self) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.engine_needs.load(Ordering::Relaxed))
+        self.exchange.engine_needs.load(Ordering::Relaxed)
     }
 
     /// Gives the handshake to the other implementation if `packet`, the first one, is from a client that needs it.
@@ -175,6 +201,9 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        if self.exchange.is_refused() {
+            return Err(DtlsImplError::ConnectionClosed);
+        }
         self.choose(packet)?;
         match &mut self.handshake {
             Handshake::Usual(dtls) => dtls.handle_packet(packet),
@@ -189,17 +218,31 @@ impl DtlsInstance for Instance {
         {
             return DtlsOutput::KeyingMaterial(material, profile);
         }
+        if self.exchange.is_refused() {
+            return DtlsOutput::Timeout(self.now + NEVER);
+        }
         let role = if self.is_active() { Role::Client } else { Role::Server };
         let output = match &mut self.handshake {
             Handshake::Usual(dtls) => dtls.poll_output(buf),
             Handshake::Rsa(server) => server.poll_output(buf),
         };
         match output {
+            DtlsOutput::PeerCert(certificate) if self.exchange.knows(certificate) => {
+                self.is_known = true;
+                DtlsOutput::PeerCert(certificate)
+            }
+            // Who has not shown the right certificate gets no further than that.
+            DtlsOutput::PeerCert(_) | DtlsOutput::KeyingMaterial(..) | DtlsOutput::ApplicationData(_)
+                if !self.is_known =>
+            {
+                self.exchange.refused.store(true, Ordering::Relaxed);
+                DtlsOutput::Timeout(self.now + NEVER)
+            }
             DtlsOutput::KeyingMaterial(material, negotiated) => {
-                if let (Some(keys), Some(profile)) = (&self.keys, profile(negotiated)) {
+                if let Some(profile) = profile(negotiated) {
                     // A second export on one association would be a second handshake; the first one stands.
                     let material = KeyingMaterial::new(&material);
-                    let _already_set = keys.exported.set(ExportedKeys { material, profile, role });
+                    let _already_set = self.exchange.exported.set(ExportedKeys { material, profile, role });
                 }
                 if self.engine_needs_keys() {
                     return DtlsOutput::KeyingMaterial(material, negotiated);

@@ -78,6 +78,8 @@ pub(super) enum EngineError {
     Description(String),
     #[error("an address cannot be used: {0}")]
     Address(String),
+    #[error("the certificate of the client does not match a=fingerprint of its session description")]
+    Certificate,
     #[error("the engine does not come to rest")]
     Restless,
 }
@@ -187,6 +189,7 @@ impl Transport {
             self.exchange.open_to_engine();
         }
         if self.ingress_offer != plan.ingress_offer {
+            self.exchange.begin(&plan.dtls);
             let description = match description {
                 Some(description) => description,
                 None => Description::try_read(&plan.ingress_offer)?,
@@ -286,6 +289,10 @@ impl Transport {
                 Output::Timeout(at) if at <= now => self.rtc.handle_input(Input::Timeout(now))?,
                 Output::Timeout(at) => {
                     self.timeout = Some(at);
+                    if self.exchange.is_refused() && self.rtc.is_alive() {
+                        self.rtc.disconnect();
+                        return Err(EngineError::Certificate);
+                    }
                     turn.keyed = self.take_keys();
                     return Ok(turn);
                 }
@@ -427,6 +434,8 @@ fn config(certificate: &DtlsCert, plan: &TransportPlan) -> RtcConfig {
     let mut config = RtcConfig::new()
         .set_crypto_provider(dtls::provider())
         .set_dtls_cert(certificate.clone())
+        // That is done before it learns of the certificate: it knows two of the hash functions.
+        .set_fingerprint_verification(false)
         .set_ice_lite(is_lite)
         .set_stats_interval((!is_lite).then_some(PAIR_INTERVAL))
         .set_rtp_mode(true)

@@ -18,6 +18,7 @@ mod calling;
 mod channels;
 mod churn;
 mod delivery;
+mod dtls;
 mod hostile;
 mod keyframes;
 mod lifecycle;

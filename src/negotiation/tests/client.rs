@@ -195,7 +195,7 @@ impl Client {
         );
         section.transport = Transport {
             ice: Some(Ice { ufrag: self.ufrag.clone(), pwd: self.pwd() }),
-            fingerprint: Some(Fingerprint { hash: "sha-256".to_owned(), value: self.fingerprint.clone() }),
+            fingerprints: vec![Fingerprint { hash: "sha-256".to_owned(), value: self.fingerprint.clone() }],
             setup: Some(Setup::Active),
         };
         section.rtcp_mux = true;
@@ -346,7 +346,7 @@ impl Client {
         }
         if self.style == Style::Aiortc {
             text.push_str("a=candidate:6d1f 1 udp 2130706431 10.0.0.7 54321 typ host\na=end-of-candidates\n");
-            writeln!(text, "a=fingerprint:sha-512 00:01").unwrap();
+            writeln!(text, "a=fingerprint:sha-512 {}", ["01"; 64].join(":")).unwrap();
         }
         if self.style != Style::Firefox {
             writeln!(text, "a=fingerprint:sha-256 {}", self.fingerprint).unwrap();

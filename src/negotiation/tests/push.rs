@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::negotiation::{BindError, NegotiationError};
+use crate::plan::{DtlsPart, SrtpOffer};
 use crate::sdp::SectionKind;
 
 fn pushed(style: Style) -> (Negotiation, Client, SessionDescription, String) {
@@ -179,8 +180,36 @@ fn bad_text_is_told_from_missing_ice() {
     assert_eq!(error(&without("a=fingerprint")), NegotiationError::MissingFingerprint);
     let garbage = error("hello");
     assert_eq!((garbage.code(), garbage.subcode()), ("invalid_session_description", "bad_sdp"));
+    for nonsense in ["holdconn", "both"] {
+        let text = client.offer().replace("setup:actpass", &format!("setup:{nonsense}"));
+        let refused = error(&text);
+        assert_eq!(refused.subcode(), "bad_sdp");
+        assert!(refused.to_string().contains("send actpass, active or passive"), "{refused}");
+    }
+}
+
+#[test]
+fn an_encoder_that_waits_for_dtls_has_us_begin() {
+    let (mut session, mut client) = (session(), Client::new(Style::Chromium));
+    client.add(MediaKind::Video, Direction::SendOnly);
     let passive = client.offer().replace("setup:actpass", "setup:passive");
-    assert_eq!(error(&passive), NegotiationError::PassiveClient);
+    session.client_offer(&passive, &mut || credentials("x")).unwrap();
+    let answer = session.answer();
+    assert!(answer.contains("a=setup:active\r\n") && !answer.contains("a=setup:passive"), "{answer}");
+    let transport = session.plan().transport;
+    assert_eq!(transport.dtls.part, DtlsPart::Begins(SrtpOffer::All));
+    assert!(transport.ingress_offer.contains("a=setup:passive\r\n"));
+    // What it offers later leaves open what is settled (RFC 8842 5.2).
+    session.client_offer(&client.offer(), &mut || credentials("x")).unwrap();
+    assert!(session.answer().contains("a=setup:active\r\n"));
+}
+
+#[test]
+fn fingerprints_by_what_we_cannot_check_are_refused() {
+    let (_, client, _, _) = pushed(Style::Chromium);
+    let text = client.offer().replace("a=fingerprint:sha-256", "a=fingerprint:sha3-256");
+    let error = session().client_offer(&text, &mut || credentials("x")).unwrap_err();
+    assert_eq!(error.subcode(), "unsupported_fingerprint");
 }
 
 #[test]
