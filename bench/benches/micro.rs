@@ -11,23 +11,13 @@
 
 mod stages;
 
-use std::time::Duration;
-
-use criterion::{Criterion, Throughput};
+use ringcast_bench::stopwatch::Stopwatch;
 
 use self::stages::STAGES;
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(30)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    let mut group = criterion.benchmark_group("stage");
+    let stopwatch = Stopwatch::from_command_line();
     for stage in &STAGES {
-        group.throughput(Throughput::Elements(stage.units.into()));
-        group.bench_function(stage.name, |bencher| bencher.iter((stage.make)()));
+        stopwatch.time(stage.name, stage.units, (stage.make)());
     }
-    group.finish();
-    criterion.final_summary();
 }

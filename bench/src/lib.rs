@@ -16,3 +16,4 @@ pub mod reception;
 pub mod sealing;
 pub mod source;
 pub mod stamp;
+pub mod stopwatch;

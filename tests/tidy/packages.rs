@@ -130,6 +130,32 @@ fn no_package_is_below_its_floor() {
     report(&complaints);
 }
 
+/// Packages with their features, as they are built for what the arguments of `cargo tree` name.
+fn built(arguments: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--no-dedupe", "--prefix", "none", "--format", "{p} {f}"])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn tests_and_benchmarks_share_the_build_of_the_servers_dependencies() {
+    let server = built(&["--package", "ringcast", "--edges", "normal,build"]);
+    let everything = built(&["--workspace", "--edges", "normal,build,dev"]);
+    assert!(server.len() > 100, "cargo tree says something else than was thought: {server:?}");
+    let complaints: Vec<String> = server
+        .difference(&everything)
+        .map(|package| {
+            format!("{package}: a crate of the tests adds features: do without, or switch them on for the server too")
+        })
+        .collect();
+    report(&complaints);
+}
+
 #[test]
 fn every_dependency_is_named_in_the_code() {
     let mut complaints = Vec::new();
