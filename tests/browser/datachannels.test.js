@@ -145,7 +145,7 @@ test("a flood that a reliable subscriber cannot take ends its channel and nothin
   const [publisher, flooded] = await room(1);
   await publisher.run("flood", "news", 400, 65_536);
   await until("the channel to be ended", () => flooded.run("isClosed", "news"), { ms: 30_000 });
-  assert.ok((await metric('ringcast_channels_ended_total{reason="slow"}')) >= 1);
+  await until("the end to be counted", async () => (await metric('ringcast_channels_ended_total{reason="slow"}')) >= 1);
   await flooded.item("close", { id: flooded.id }, "PUT");
   const id = await flooded.subscribe(publisher, "news");
   await flooded.active("news", id);

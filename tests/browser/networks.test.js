@@ -163,11 +163,13 @@ describe("dual stack", () => {
       const seen = await bob.pull(sent.metadata);
       await seen.expectPicture(35, { frames: 100 });
       const of = (bits) => counted(places.six, "inet marks", bits);
-      const came = { "not-ect": await of("not-ect"), ect0: await of("ect0"), ect1: await of("ect1"), ce: await of("ce") };
+      const came = await until("a hundred marked packets, and some of the server's own", async () => {
+        const now = { "not-ect": await of("not-ect"), ect0: await of("ect0"), ect1: await of("ect1"), ce: await of("ce") };
+        return { done: now.ect1 + now.ce >= 100 && now["not-ect"] > 10, seen: now, value: now };
+      });
       const what = JSON.stringify(came);
-      assert.ok(came.ect1 + came.ce >= 100, what);
       assert.ok(came.ce > came.ect1 / 8 && came.ce < came.ect1, what);
-      assert.ok(came["not-ect"] > 10 && came.ect0 === 0, `the server's own packets are not marked: ${what}`);
+      assert.ok(came.ect0 === 0, `the server's own packets are not marked: ${what}`);
       await until("the marks to be counted", async () => (await site.server.metric("ringcast_congestion_marks_total")) >= came.ce);
     } finally {
       await Promise.all([places.four, places.six].map((place) => filter(place, "inet marks")));
@@ -228,8 +230,11 @@ describe("several interfaces", () => {
       for (const [peer, name] of [[alice, "east"], [bob, "west"]]) {
         assert.deepEqual(await toldAddresses(peer), Object.values(servers));
         await expectPath(peer, "udp", asked[name]);
-        const [answers, strays] = await received(places[name]);
-        assert.ok(answers > 100 && strays === 0, `${name}: ${answers} from the address that was asked, ${strays} from others`);
+        const strays = await until(`${name} to get a hundred packets from the address that was asked`, async () => {
+          const [answers, others] = await received(places[name]);
+          return { done: answers > 100, seen: { answers, others }, value: { count: others } };
+        });
+        assert.equal(strays.count, 0, `${name}: packets from addresses that were not asked`);
       }
     });
   }
@@ -327,8 +332,10 @@ describe("a NAT in front of a client", () => {
         await Promise.all([mine.seenByBob.expectPicture(90, { frames: 40 }), mine.seenByAlice.expectPicture(91, { frames: 40 })]);
       });
       t.diagnostic(`longest time without a frame: ${gaps.slice(0, 2).map(Math.round)} ms behind the NAT, ${gaps.slice(2).map(Math.round)} ms elsewhere`);
-      const [from, to] = [await counted(here, "ip watch", "from"), await counted(here, "ip watch", "to")];
-      assert.ok(from > 100 && to > 100, `${from} packets from the new mapping, ${to} to it`);
+      await until("a hundred packets each way by the new mapping", async () => {
+        const [from, to] = [await counted(here, "ip watch", "from"), await counted(here, "ip watch", "to")];
+        return { done: from > 100 && to > 100, seen: { from, to } };
+      });
       for (const peer of [alice, bob, carol, dave]) assert.equal((await peer.call("sessions")).length, 1, `${peer.name} stays in its session`);
       for (const [pulled, identity] of [[others.seenByBob, 100], [others.seenByAlice, 101]]) {
         await pulled.expectPicture(identity);

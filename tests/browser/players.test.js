@@ -22,7 +22,7 @@ for (const [index, publisher] of packages.entries()) {
       const { peer, video, audio } = await rig().playBy(player, stream);
       await video.expectPicture(20 + index, { frames: 20 });
       await audio.expectTone(600 + 100 * index);
-      assert.equal((await listed(stream)).viewers, 1);
+      await until("the viewer to be listed", async () => (await listed(stream)).viewers === 1);
       await peer.call("stopBy");
       await until("the viewer to be gone", async () => (await listed(stream)).viewers === 0);
       await sender.peer.call("stopBy");
