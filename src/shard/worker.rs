@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use crossbeam::queue::ArrayQueue;
-use crossbeam::utils::CachePadded;
+use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::CachePadded;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::command::{Command, Event, ShardLimits};
