@@ -1,12 +1,18 @@
 //! The server's process: command line in, exit code out.
 
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use ringcast::config::{self, Config, ConfigError, Environment, Flags, Invocation, MintToken};
-use ringcast::control::apps::{Apps, unix_now};
-use ringcast::control::token::{Claims, Scope};
+use ringcast::config::{
+    self, CREDENTIALS_VARIABLE, Config, ConfigError, Environment, Flags, Invocation, MintToken,
+};
+use ringcast::control::apps::{Apps, new_secret, unix_now};
+use ringcast::control::token::Scope;
+use ringcast::control::wish::Wish;
 use ringcast::node;
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +34,7 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::CheckConfig(flags)) => match load(&flags) {
             Ok(config) => {
+                warn(&config);
                 let _ = write!(std::io::stdout(), "{}", config.to_toml());
                 ExitCode::SUCCESS
             }
@@ -42,6 +49,17 @@ fn main() -> ExitCode {
                 Err(error) => fail(EXIT_CONFIG, &error.to_string()),
             }
         }
+        Ok(Invocation::GenerateSecret(file)) => {
+            let secret = new_secret().map_err(|cause| ConfigError(format!("no secret can be made: {cause}")));
+            let done = secret.and_then(|secret| match file {
+                Some(path) => write_secret(&path, &secret),
+                None => {
+                    let _ = writeln!(std::io::stdout(), "{secret}");
+                    Ok(())
+                }
+            });
+            done.map_or_else(|error| fail(EXIT_FAILURE, &error.to_string()), |()| ExitCode::SUCCESS)
+        }
         Ok(Invocation::Run(flags)) => match load(&flags) {
             Ok(config) => run(config),
             Err(error) => fail(EXIT_CONFIG, &error.to_string()),
@@ -54,7 +72,7 @@ fn load(flags: &Flags) -> Result<Config, ConfigError> {
     let mut environment = Environment::new();
     for (name, text) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
-        if name.starts_with("RINGCAST_") {
+        if name.starts_with("RINGCAST_") || name == CREDENTIALS_VARIABLE {
             let bad = |_| ConfigError(format!("{name} cannot be used: it is no UTF-8, write it anew"));
             environment.insert(name.clone(), text.into_string().map_err(bad)?);
         }
@@ -73,11 +91,6 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
         (None, _) => return Err(error("there are several apps: choose one with --for ID")),
         (Some(id), _) => id.as_str(),
     };
-    let most = config.tokens.max_lifetime_seconds.get();
-    if !(1..=most).contains(&wish.ttl) {
-        let text = format!("--ttl must be from 1 to {most} seconds (tokens.max_lifetime_seconds)");
-        return Err(error(&text));
-    }
     let scope = Scope {
         publish: wish.publish,
         subscribe: wish.subscribe,
@@ -86,15 +99,27 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
         whip: wish.whip,
         whep: wish.whep,
     };
-    if scope.patterns().is_none() {
-        return Err(error("names must have 1 to 512 bytes, and there may be 64 of each kind"));
-    }
     let apps = Apps::new(&config.apps, &config.tokens);
-    let claims = Claims::new(app, wish.subject, wish.session, scope, unix_now(), wish.ttl);
+    apps.find(app).map_err(|cause| error(&format!("{cause} {app} in the configuration: add it to apps")))?;
+    let wish = Wish { subject: wish.subject, session: wish.session, scope, ttl: wish.ttl };
+    let claims = wish.claims(app, unix_now(), config.tokens.max_lifetime_seconds.get());
     claims.and_then(|claims| apps.sign(app, &claims)).map_err(|cause| error(&cause.to_string()))
 }
 
 fn run(config: Config) -> ExitCode {
+/// Writes a new secret into a file that nobody else can read, and never over another one.
+fn write_secret(path: &Path, secret: &str) -> Result<(), ConfigError> {
+    let shown = path.display();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{secret}")).map_err(|cause| {
+        let remedy = match cause.kind() {
+            ErrorKind::AlreadyExists => "choose another name, or remove the file",
+            _ => "correct the path or the rights of its folder",
+        };
+        ConfigError(format!("no secret can be written to {shown} ({cause}): {remedy}"))
+    })
+}
+
     let filter = EnvFilter::try_new(config.log.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -113,6 +138,13 @@ fn run(config: Config) -> ExitCode {
 }
 
 fn fail(code: u8, sentence: &str) -> ExitCode {
+/// Tells what an operator should mend, beside what was asked for.
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        let _ = writeln!(std::io::stderr(), "ringcast: warning: {warning}");
+    }
+}
+
     let _ = writeln!(std::io::stderr(), "ringcast: {sentence}");
     ExitCode::from(code)
 }

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::ports::MediaPorts;
 use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
-use crate::control::apps::Apps;
+use crate::control::apps::{Apps, new_secret, random_hex};
 use crate::control::serve::{Bounds, serve};
 use crate::control::turn::IceServers;
 use crate::control::{Control, Dialler, Settings, ShardLink, ShardPort, admin, http};
@@ -32,8 +32,6 @@ use crate::shard::worker::{ShardHandle, WorkerConfig, Workers, spawn_all};
 
 /// Open files that a node needs besides one for each connection of the API and of media over TCP.
 const FILES_RESERVE: u64 = 512;
-/// Length from which a secret may sign tokens without a warning.
-const TOKEN_SECRET_BYTES: usize = 32;
 /// Connections of the listener for operators.
 const ADMIN_CONNECTIONS: usize = 64;
 /// How often the shards' threads are looked after.
@@ -71,7 +69,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     if let Err(error) = sys::refuse_huge_pages() {
         tracing::warn!(%error, "the kernel may use huge pages: a connection costs more time and memory");
     }
-    warn_of_short_secrets(&config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let development = config.apps.is_empty();
     if development {
         config.apps.push(development_app()?);
@@ -119,18 +119,6 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let served = serve_until_told(&control, &config, listeners, operators, &workers).await;
     workers.stop().context("a shard failed")?;
     served
-}
-
-/// A token shows what its secret signs, so whoever holds one can try out short secrets in peace (RFC 7518 3.2).
-fn warn_of_short_secrets(config: &Config) {
-    for app in &config.apps {
-        if app.secrets.iter().any(|secret| secret.reveal().len() < TOKEN_SECRET_BYTES) {
-            tracing::warn!(
-                app = app.id.as_str(),
-                "a secret is shorter than {TOKEN_SECRET_BYTES} characters: make it longer before it signs tokens for browsers"
-            );
-        }
-    }
 }
 
 /// Serves the listeners until a signal comes or a shard fails.
@@ -271,12 +259,8 @@ fn worker_configs(
 
 /// An application for trying things out; its secret is new at every start.
 fn development_app() -> anyhow::Result<App> {
-    let (mut id, mut secret) = ([0; 16], [0; 32]);
-    for bytes in [&mut id[..], &mut secret[..]] {
-        aws_lc_rs::rand::fill(bytes).context("the system gives no random bytes")?;
-    }
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Ok(App { id: AppId::try_from(hex(&id))?, secrets: vec![Secret::try_from(hex(&secret))?] })
+    let id = AppId::try_from(random_hex::<16>()?)?;
+    Ok(App { id, secrets: vec![Secret::try_from(new_secret()?)?] })
 }
 
 fn announce(
@@ -291,7 +275,8 @@ fn announce(
         say(&format!("API on http://{address}/v1"));
         if let Some(app) = config.apps.first().filter(|_| development) {
             let secret = app.secrets.first().map(Secret::reveal).unwrap_or_default();
-            say(&format!("no app is configured; try http://{address}/?app={}#key={secret}", app.id));
+            let root = public.map_or_else(|| format!("http://{address}"), str::to_owned);
+            say(&format!("no app is configured; try {root}/?app={}#key={secret}", app.id));
         }
     }
     Ok(())

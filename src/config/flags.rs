@@ -18,6 +18,8 @@ pub enum Invocation {
     CheckConfig(Flags),
     /// Print a token and end.
     MintToken(Flags, Box<MintToken>),
+    /// Print a new secret, or write it into this file, and end.
+    GenerateSecret(Option<PathBuf>),
     /// Print this text (help, version) and end.
     Print(String),
 }
@@ -43,9 +45,14 @@ enum Task {
     CheckConfig,
     /// Print a token that a browser may hold in place of the secret, and end.
     ///
-    /// It is signed with the first secret of the application that --app or the configuration gives. Names may end with
+    /// It is signed with the first secret of 32 characters or more of the application that --app or the configuration gives. Names may end with
     /// *: then they stand for all names that begin so.
     MintToken(Box<MintToken>),
+    /// Print a new secret of 64 characters, or write it into a file that nobody else can read, and end.
+    GenerateSecret {
+        /// A file that does not exist yet.
+        file: Option<PathBuf>,
+    },
 }
 
 /// What a token is to hold.
@@ -95,8 +102,9 @@ pub struct Flags {
     /// Address for metrics and health [default: 127.0.0.1:9464].
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     pub admin: Option<String>,
-    /// An application and a secret of it; may be repeated, also for one id [default: one for development].
-    #[arg(long, global = true, value_name = "ID:SECRET")]
+    /// An application and a secret of it, or a file with the secret, which ps does not show; may be repeated, also for
+    /// one id [default: one for development].
+    #[arg(long, global = true, value_name = "ID:SECRET|ID:@FILE")]
     pub app: Vec<String>,
     /// Number of shards [default: one for each CPU].
     #[arg(long, global = true, value_name = "NUMBER|auto")]
@@ -172,6 +180,9 @@ pub fn invocation(arguments: impl IntoIterator<Item = OsString>) -> Result<Invoc
         Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
         Err(error) => {
             let text = error.to_string();
+        Ok(CommandLine { task: Some(Task::GenerateSecret { file }), .. }) => {
+            Ok(Invocation::GenerateSecret(file))
+        }
             let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             Err(ConfigError(format!("the command line cannot be used: {cause} (see ringcast --help)")))
         }

@@ -4,11 +4,12 @@
 //! source that brought it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::secret::{self, CREDENTIALS_VARIABLE};
 use super::{Config, ConfigError, Flags};
 
 /// Where the file is looked for when none is named.
@@ -17,7 +18,7 @@ pub const DEFAULT_FILE: &str = "/etc/ringcast/ringcast.toml";
 /// Prefix of the variables that are read.
 const PREFIX: &str = "RINGCAST_";
 
-/// Variables of the process, in the order of their names.
+/// Variables of the process that are read, in the order of their names: ours, and where systemd puts credentials.
 pub type Environment = BTreeMap<String, String>;
 
 /// One variable and the key of the file that it overrules.
@@ -133,14 +134,15 @@ pub const VARIABLES: &[Variable] = &[
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigError> {
     let mut table = Table::new();
     let named = flags.config.clone().or_else(|| environment.get("RINGCAST_CONFIG").map(Into::into));
-    match named {
-        Some(path) => table = read_file(&path)?,
-        None if Path::new(DEFAULT_FILE).exists() => table = read_file(Path::new(DEFAULT_FILE))?,
-        None => {}
+    let file = named.or_else(|| Some(DEFAULT_FILE.into()).filter(|path: &PathBuf| path.exists()));
+    if let Some(path) = &file {
+        table = read_file(path)?;
     }
     let mut config = parse(&table, "the configuration")?;
     for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         if name == "RINGCAST_CONFIG" {
+    let readers =
+        file.filter(|_| secret::any_inline(&config)).and_then(|path| secret::warn_of_readers(&path));
             continue;
         }
         let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) else {
@@ -157,7 +159,11 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigEr
     }
     config.check()?;
     Ok(config)
+    config.warnings.extend(readers);
+    secret::read_files(&mut config, environment.get(CREDENTIALS_VARIABLE).map(Path::new))?;
 }
+    let short = secret::warn_of_short(&config);
+    config.warnings.extend(short);
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
     let shown = path.display();
@@ -235,7 +241,7 @@ pub(super) fn apps<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Value, St
     let mut apps: Vec<(&str, Vec<Value>)> = Vec::new();
     for pair in pairs {
         let Some((id, secret)) = pair.split_once(':') else {
-            return Err("an app is written without its secret: write it as ID:SECRET".into());
+            return Err("an app is written without its secret: write it as ID:SECRET or ID:@FILE".into());
         };
         let secret = Value::String(secret.to_owned());
         match apps.iter_mut().find(|(known, _)| *known == id) {

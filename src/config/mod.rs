@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use flags::{Flags, Invocation, MintToken, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
 pub use values::{
-    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, OptionalSecret, Origin, Secret, ShardChoice,
-    SteeringChoice, StreamName, TcpPort, Within,
+    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, ShardChoice, SteeringChoice, StreamName,
+    TcpPort, Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -57,6 +57,9 @@ pub struct Config {
 
 /// Scoped tokens, which browsers may hold in place of the secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    /// What an operator should mend, though the server can work with it: sentences with cause and remedy.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 #[serde(deny_unknown_fields, default)]
 pub struct Tokens {
     /// A token that lives longer is refused.
@@ -237,7 +240,8 @@ pub struct Stream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Whip {
-    /// Whether a second publisher of a stream takes the place of the first, instead of being refused.
+    /// Whether any publisher of a stream takes the place of the one before, instead of being refused; one that comes
+    /// again with the same token always does.
     pub takeover: bool,
 }
 

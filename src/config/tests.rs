@@ -1,5 +1,8 @@
 //! Properties of the configuration as a whole.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../ringcast.example.toml");
@@ -13,7 +16,7 @@ fn flags(arguments: &[&str]) -> Flags {
     let arguments = std::iter::once("ringcast").chain(arguments.iter().copied()).map(Into::into);
     match invocation(arguments).unwrap() {
         Invocation::Run(flags) | Invocation::CheckConfig(flags) | Invocation::MintToken(flags, _) => flags,
-        Invocation::Print(text) => panic!("{text}"),
+        other @ (Invocation::GenerateSecret(_) | Invocation::Print(_)) => panic!("{other:?}"),
     }
 }
 
@@ -121,6 +124,127 @@ fn bad_values_are_refused_with_their_source_and_a_remedy() {
         let text = refused(arguments, variables);
         assert!(text.contains(part) && !text.contains('\n'), "{arguments:?} {variables:?}: {text}");
     }
+}
+
+/// A folder of its own for the time of `test`.
+fn with_folder<T>(name: &str, test: impl FnOnce(&Path) -> T) -> T {
+    let folder = std::env::temp_dir().join(format!("ringcast-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let result = test(&folder);
+    std::fs::remove_dir_all(&folder).unwrap();
+    result
+}
+
+/// Writes a file with the given rights.
+fn write(path: &Path, text: &str, mode: u32) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn every_secret_can_stand_in_a_file_of_its_own() {
+    with_folder("secrets", |folder| {
+        let (path, named) =
+            (|name: &str| folder.join(name), |name: &str| format!("@{}/{name}", folder.display()));
+        for (name, text) in [
+            ("app", format!("{SECRET}\n")),
+            ("turn", format!("{SECRET}1\r\n")),
+            ("key", "token-of-the-key".into()),
+        ] {
+            write(&path(name), &text, 0o600);
+        }
+        let file = format!(
+            "[[apps]]\nid = \"a\"\nsecrets = [\"{}\", \"@older\", \"@${{CREDENTIALS_DIRECTORY}}/app\"]\n\
+             [[streams]]\napp = \"a\"\nstream = \"s\"\npublish_token = \"{}\"\n\
+             [turn]\nurls = [\"turn:t.example\"]\nsecret = \"{}\"\n\
+             [[ice_servers]]\nurls = [\"turn:t.example\"]\nusername = \"u\"\ncredential = \"{}\"\n",
+            named("app"),
+            named("key"),
+            named("turn"),
+            named("key"),
+        );
+        write(&path("older"), "an-older-secret", 0o640);
+        write(&path("ringcast.toml"), &file, 0o644);
+        let variables = [
+            ("CREDENTIALS_DIRECTORY", folder.to_str().unwrap()),
+            ("RINGCAST_TURN_KEYS", &format!("k:{}", named("key"))),
+        ];
+        let config =
+            load(&flags(&["--config", path("ringcast.toml").to_str().unwrap()]), &environment(&variables));
+        let config = config.unwrap();
+        let secrets: Vec<&str> = config.apps[0].secrets.iter().map(Secret::reveal).collect();
+        assert_eq!(secrets, [SECRET, "an-older-secret", SECRET]);
+        assert_eq!(config.streams[0].publish_token.as_ref().map(Secret::reveal), Some("token-of-the-key"));
+        assert_eq!(config.turn.secret.get().map(Secret::reveal), Some(format!("{SECRET}1").as_str()));
+        assert_eq!(config.ice_servers[0].credential.as_ref().map(Secret::reveal), Some("token-of-the-key"));
+        assert_eq!(config.turn.keys[0].secrets[0].reveal(), "token-of-the-key");
+        // The file of settings holds no secret itself, so everybody may read it.
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+        assert!(config.warnings[0].contains("1 of 3 secrets"), "{:?}", config.warnings);
+
+        let from_flag = load(&flags(&["--app", &format!("a:{}", named("app"))]), &environment(&[])).unwrap();
+        assert_eq!(from_flag.apps[0].secrets[0].reveal(), SECRET);
+        write(&path("app"), SECRET, 0o644);
+        let open = load(&flags(&["--app", &format!("a:{}", named("app"))]), &environment(&[])).unwrap();
+        assert!(open.warnings[0].contains("every user"), "{:?}", open.warnings);
+        write(&path("ringcast.toml"), &format!("[[apps]]\nid = \"a\"\nsecrets = [\"{SECRET}\"]\n"), 0o644);
+        let open =
+            load(&flags(&["--config", path("ringcast.toml").to_str().unwrap()]), &environment(&[])).unwrap();
+        assert!(open.warnings[0].contains("every user"), "{:?}", open.warnings);
+    });
+}
+
+#[test]
+fn a_file_that_holds_no_secret_is_told_with_its_path() {
+    with_folder("no-secrets", |folder| {
+        let told = |name: &str| refused(&["--app", &format!("a:@{}/{name}", folder.display())], &[]);
+        for (name, text, part) in [
+            ("empty", "\n", "empty"),
+            ("two", "alpha\nbeta\n", "several lines"),
+            ("blank", "a b\n", "visible"),
+        ] {
+            write(&folder.join(name), text, 0o600);
+            let text = told(name);
+            assert!(text.contains(part) && text.contains(&format!("/{name}:")), "{text}");
+            assert!(text.contains("a secret of the app a") && !text.contains("alpha"), "{text}");
+        }
+        assert!(told("absent").contains("No such file"), "{}", told("absent"));
+        let without = refused(&["--app", "a:@${CREDENTIALS_DIRECTORY}/x"], &[]);
+        assert!(without.contains("LoadCredential"), "{without}");
+    });
+}
+
+#[test]
+fn short_secrets_are_told_where_they_would_sign() {
+    let told = |pairs: &[&str]| {
+        let arguments: Vec<&str> = pairs.iter().flat_map(|pair| ["--app", pair]).collect();
+        load(&flags(&arguments), &environment(&[])).unwrap().warnings
+    };
+    let (long, short) = (format!("a:{SECRET}"), "a:0123456789012345678901234567890");
+    assert_eq!(told(&[&long]), Vec::<String>::new());
+    assert!(told(&[short])[0].contains("the app a has no secret of 32 characters"), "{:?}", told(&[short]));
+    assert!(told(&[short, &long])[0].contains("1 of 2 secrets"), "{:?}", told(&[short, &long]));
+    let turn = environment(&[("RINGCAST_TURN_URLS", "turn:t"), ("RINGCAST_TURN_SECRET", "north")]);
+    assert!(load(&flags(&[]), &turn).unwrap().warnings[0].contains("turn.secret"));
+}
+
+#[test]
+fn the_secrets_of_the_documents_are_good_ones() {
+    // What stands after an app's id in an example will be copied.
+    let readme = include_str!("../../README.md");
+    let mut seen = 0;
+    for example in
+        readme.split("--app ").skip(1).filter_map(|rest| rest.split_once(':')).map(|(_, rest)| rest)
+    {
+        let secret: String =
+            example.chars().take_while(|c| !c.is_whitespace() && !"`'\"".contains(*c)).collect();
+        if secret == "SECRET" {
+            continue;
+        }
+        assert!(secret.starts_with('@') || secret.len() >= SIGNING_CHARS, "{secret}");
+        seen += 1;
+    }
+    assert!(seen > 0);
 }
 
 #[test]

@@ -33,7 +33,9 @@ pub struct Pattern(Box<str>);
 impl Pattern {
     /// Reads a pattern; `None` when it is empty or too long.
     pub fn new(text: &str) -> Option<Self> {
-        (1..=NAME_BYTES_MAX).contains(&text.len()).then(|| Self(text.into()))
+        let front = text.strip_suffix('*').unwrap_or(text);
+        let is_one = (1..=NAME_BYTES_MAX).contains(&text.len()) && !front.contains('*');
+        is_one.then(|| Self(text.into()))
     }
 
     /// Whether a name fits.
@@ -239,8 +241,8 @@ impl Refusal {
     pub fn text(self) -> &'static str {
         match self {
             Self::Missing | Self::Unknown => {
-                "the Authorization header must carry a valid secret of this app, or a token signed with one, as a \
-                 bearer token"
+                "the Authorization header must carry a valid secret of this app, or a token signed with one of 32 \
+                 characters or more, as a bearer token"
             }
             Self::Expired => "the token has expired: have your server make a new one",
             Self::NotYetValid => {
@@ -253,7 +255,7 @@ impl Refusal {
             Self::WrongApp => "the token is for another app: its iss must be the appId of the path",
             Self::Claims => {
                 "the claims of the token cannot be read: exp must be a number, names lists of non-empty texts, 64 at \
-                 most"
+                 most, with a * at their end or none"
             }
             Self::Session => {
                 "the token may touch only sessions that were made with tokens of the same sub (or jti), or the one \
@@ -295,8 +297,10 @@ mod tests {
         assert!(
             covers("cam", "cam") && covers("cam-*", "cam-1") && covers("cam-*", "cam-") && covers("*", "x")
         );
-        assert!(!covers("cam", "cam-1") && !covers("cam-*", "cam") && !covers("*cam", "webcam"));
-        assert!(Pattern::new("").is_none() && Pattern::new(&"x".repeat(513)).is_none());
+        assert!(!covers("cam", "cam-1") && !covers("cam-*", "cam"));
+        for bad in ["", "*cam", "a*b", "**", &"x".repeat(513)] {
+            assert!(Pattern::new(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

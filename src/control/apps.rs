@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use aws_lc_rs::rand;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::{App, Secret, Stream, Tokens};
+use crate::config::{App, SIGNING_CHARS, Secret, Stream, Tokens};
 
 use super::access::{Access, Refusal, Right};
 use super::error::ApiError;
@@ -43,9 +44,8 @@ impl Apps {
     /// Takes the applications of the configuration.
     pub fn new(apps: &[App], tokens: &Tokens) -> Self {
         let by_id = apps.iter().map(|app| {
-            let secrets = app.secrets.iter().map(|secret| secret.reveal());
-            let keys = Keys::new(secrets.clone());
-            let secrets = secrets.map(|secret| sha256(secret.as_bytes())).collect();
+            let keys = Keys::new(app.secrets.iter());
+            let secrets = app.secrets.iter().map(|secret| sha256(secret.reveal().as_bytes())).collect();
             (app.id.as_str().to_owned(), Entry { secrets, keys })
         });
         Self { by_id: by_id.collect(), lifetime: tokens.max_lifetime_seconds.get(), ..Self::default() }
@@ -130,9 +130,16 @@ impl Apps {
         self.streams.get(&(app.to_owned(), stream.to_owned()))
     }
 
-    /// Signs claims with the first secret of an application.
+    /// Signs claims with the first secret of an application that is long enough.
     pub fn sign(&self, app: &str, claims: &Claims) -> Result<String, ApiError> {
-        self.entry(app)?.keys.sign(claims).ok_or(ApiError::Internal)
+        let keys = &self.entry(app)?.keys;
+        if !keys.can_sign() {
+            return Err(ApiError::params(format!(
+                "the app {app} has no secret of {SIGNING_CHARS} characters or more, and shorter ones sign no tokens: \
+                 add one that ringcast generate-secret makes"
+            )));
+        }
+        keys.sign(claims).ok_or(ApiError::Internal)
     }
 
     /// Longest life of a token, seconds.
@@ -149,6 +156,18 @@ pub(super) fn is_one_of(digests: &[Digest], text: &[u8]) -> bool {
 }
 
 /// The wall clock, in seconds since 1970: what tokens and credentials are measured by.
+/// Random bytes as hexadecimal digits: what ids and secrets are made of.
+pub fn random_hex<const BYTES: usize>() -> Result<String, ApiError> {
+    let mut bytes = [0; BYTES];
+    rand::fill(&mut bytes).map_err(|_| ApiError::Internal)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A new secret of 256 bits.
+pub fn new_secret() -> Result<String, ApiError> {
+    random_hex::<32>()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "control is a shell; what is below takes the moment as an argument"

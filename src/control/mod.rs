@@ -31,6 +31,7 @@ mod streams;
 pub mod token;
 mod tracks;
 pub mod turn;
+pub mod wish;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,7 +3,6 @@
 //! Owns the claims, how they are read and made. The library checks form, algorithm and signature; times and names are
 //! compared here, with `now` from the caller.
 
-use aws_lc_rs::rand;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
@@ -131,15 +130,21 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Takes secrets; the first one signs.
-    pub fn new<'a>(mut secrets: impl Iterator<Item = &'a str> + Clone) -> Self {
+    /// Takes secrets. Those that are too short to sign are left out; the first of the others signs.
+    pub fn new<'a>(secrets: impl Iterator<Item = &'a Secret> + Clone) -> Self {
+        let mut usable = secrets.filter(|secret| secret.can_sign()).map(|secret| secret.reveal().as_bytes());
         Self {
-            readers: secrets.clone().map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect(),
-            maker: secrets.next().map(|secret| EncodingKey::from_secret(secret.as_bytes())),
+            readers: usable.clone().map(DecodingKey::from_secret).collect(),
+            maker: usable.next().map(EncodingKey::from_secret),
         }
     }
 
-    /// Signs claims; `None` without a secret.
+    /// Whether there is a secret that signs.
+    pub fn can_sign(&self) -> bool {
+        self.maker.is_some()
+    }
+
+    /// Signs claims; `None` without a secret that can.
     pub fn sign(&self, claims: &Claims) -> Option<String> {
         encode(&Header::new(Algorithm::HS256), claims, self.maker.as_ref()?).ok()
     }
@@ -213,13 +218,11 @@ impl Claims {
         now: u64,
         ttl: u64,
     ) -> Result<Self, ApiError> {
-        let mut id = [0; 16];
-        rand::fill(&mut id).map_err(|_| ApiError::Internal)?;
         Ok(Self {
             iss: app.to_owned(),
             aud: Audience::One(AUDIENCE.into()),
             sub,
-            jti: Some(format!("{:032x}", u128::from_be_bytes(id))),
+            jti: Some(random_hex::<16>()?),
             exp: Seconds(now.saturating_add(ttl)),
             iat: Some(Seconds(now)),
             nbf: None,
@@ -257,7 +260,13 @@ mod tests {
     const NEW: &str = "the-newer-secret-of-thirty-two-bytes";
 
     fn keys() -> Keys {
-        Keys::new([NEW, OLD].into_iter())
+        keys_of(&[NEW, OLD])
+    }
+
+    fn keys_of(secrets: &[&str]) -> Keys {
+        let secrets: Vec<Secret> =
+            secrets.iter().map(|text| Secret::try_from((*text).to_owned()).unwrap()).collect();
+        Keys::new(secrets.iter())
     }
 
     fn signed(secret: &str, algorithm: Algorithm, claims: &Value) -> String {
@@ -307,6 +316,23 @@ mod tests {
             r#"{"alg":"HS256","crit":["b64"]}"#,
             r#"{"alg":"HS256","kid":"changed"}"#,
             r#"{"typ":"JWT"}"#,
+    #[test]
+    fn a_short_secret_neither_signs_nor_checks() {
+        let (short, enough) = (&"s".repeat(31), &"s".repeat(32));
+        let token = |secret: &str| signed(secret, Algorithm::HS256, &claims(json!({})));
+        let read = |keys: &Keys, token: &str| keys.read("app", token.as_bytes(), NOW, 3_600).map(drop);
+        let new = Claims::new("app", None, None, Scope::default(), NOW, 60).unwrap();
+        let keys = keys_of(&[short]);
+        assert!(!keys.can_sign() && keys.sign(&new).is_none());
+        assert_eq!(read(&keys, &token(short)), Err(Refusal::Unknown));
+        // Beside a short one the long one does both, wherever it stands.
+        let keys = keys_of(&[short, enough]);
+        let made = keys.sign(&new).unwrap();
+        assert_eq!((read(&keys, &made), read(&keys_of(&[enough]), &made)), (Ok(()), Ok(())));
+        assert_eq!(read(&keys, &token(enough)), Ok(()));
+        assert_eq!(read(&keys, &token(short)), Err(Refusal::Unknown));
+    }
+
             "[]",
         ] {
             let header = URL_SAFE_NO_PAD.encode(header);
@@ -369,6 +395,7 @@ mod tests {
 
     #[test]
     fn a_token_of_another_app_is_told_so_also_when_its_secret_is_not_ours() {
+            (json!({"publish": ["a*b"]}), Refusal::Claims),
         let token = signed(
             "some-other-secret-of-thirty-two-bytes",
             Algorithm::HS256,

@@ -5,7 +5,6 @@
 
 use aws_lc_rs::digest::SHA256_OUTPUT_LEN;
 use aws_lc_rs::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key};
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -14,7 +13,7 @@ use utoipa::ToSchema;
 use crate::config::{IceServer, Turn};
 
 use super::access::Refusal;
-use super::apps::{bearer, is_one_of, sha256};
+use super::apps::{bearer, is_one_of, random_hex, sha256};
 use super::error::ApiError;
 
 /// Longest life of credentials, seconds.

@@ -107,7 +107,7 @@ catalogue! {
 }
 
 /// Values of the label of [`API_REFUSED`].
-pub const DENIALS: [&str; 17] = [
+pub const DENIALS: [&str; 18] = [
     "missing",
     "unknown",
     "expired",

@@ -5,7 +5,7 @@ use axum::http::{Method, Request};
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Direction};
-use super::harness::{APP, Answer, Api, OTHER_APP, OTHER_SECRET, SECRET, local, remote};
+use super::harness::{APP, Answer, Api, OLDER_SECRET, OTHER_APP, OTHER_SECRET, SECRET, local, remote};
 
 fn offer() -> Value {
     let mut browser = Browser::default();
@@ -143,7 +143,7 @@ async fn the_app_is_checked_before_the_secret_and_that_before_the_session() {
         let uri = request.uri().clone();
         assert_eq!(api.request(request).await.refusal(), (status, code.into()), "{uri}");
     }
-    let older = api.request(get(APP, Some("bearer an-older-secret"), &session)).await;
+    let older = api.request(get(APP, Some(&format!("bearer {OLDER_SECRET}")), &session)).await;
     older.ok();
 }
 

@@ -23,9 +23,10 @@ use tower::ServiceExt;
 use super::browser::{Browser, Direction};
 
 pub(crate) const APP: &str = "0123456789abcdef0123456789abcdef";
-pub(crate) const SECRET: &str = "secret-of-the-app";
+pub(crate) const SECRET: &str = "secret-of-the-app-which-is-long-enough";
+pub(crate) const OLDER_SECRET: &str = "an-older-secret-of-the-app-that-still-signs";
 pub(crate) const OTHER_APP: &str = "other-app";
-pub(crate) const OTHER_SECRET: &str = "secret-of-the-other";
+pub(crate) const OTHER_SECRET: &str = "secret-of-the-other-which-is-long-enough";
 
 /// How a scripted shard answers `Configure`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -212,7 +213,7 @@ impl Api {
             id: AppId::try_from(id.to_owned()).unwrap(),
             secrets: secrets.iter().map(|text| Secret::try_from((*text).to_owned()).unwrap()).collect(),
         };
-        config.apps = vec![app(APP, &["an-older-secret", SECRET]), app(OTHER_APP, &[OTHER_SECRET])];
+        config.apps = vec![app(APP, &[OLDER_SECRET, SECRET]), app(OTHER_APP, &[OTHER_SECRET])];
         change(&mut config);
         let (events, reports) = mpsc::unbounded_channel();
         let shards: Vec<_> = (0..2)

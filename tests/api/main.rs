@@ -14,6 +14,7 @@ mod browser;
 mod change;
 mod channels;
 mod client;
+mod command;
 mod description;
 mod errors;
 mod events;

@@ -3,11 +3,14 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use ringcast::config::Secret;
 use ringcast::control::apps::unix_now as now;
 use serde_json::{Value, json};
 
 use super::browser::{Browser, Direction};
-use super::harness::{APP, Api, OTHER_APP, OTHER_SECRET, Response, SECRET, local, remote, settle, text};
+use super::harness::{
+    APP, Api, OLDER_SECRET, OTHER_APP, OTHER_SECRET, Response, SECRET, local, remote, settle, text,
+};
 
 fn signed(secret: &str, claims: &Value) -> String {
     encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
@@ -256,7 +259,7 @@ async fn tokens_that_do_not_do_are_refused_with_their_reason_and_counted() {
 async fn tokens_signed_by_an_older_secret_are_taken_while_it_stands() {
     let api = Api::new();
     let claims = json!({"iss": APP, "aud": ["ringcast"], "exp": now() + 60});
-    let bearer = Bearer { api: &api, token: signed("an-older-secret", &claims) };
+    let bearer = Bearer { api: &api, token: signed(OLDER_SECRET, &claims) };
     bearer.open().await;
 }
 
@@ -274,8 +277,30 @@ async fn the_server_makes_tokens_for_those_who_know_the_secret() {
     // Another token of the same subject goes on where the first one was.
     let next = api.post("/ext/tokens", &json!({"sub": "ann", "publish": ["cam"]})).await.ok();
     Bearer { api: &api, token: text(&next["token"]) }.push(&session, "cam").await.ok();
-    for bad in [json!({"ttl": 0}), json!({"ttl": 86_401}), json!({"publish": [""]}), json!({"sub": ""})] {
-        assert_eq!(api.post("/ext/tokens", &bad).await.refusal(), (406, "invalid_params".into()), "{bad}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_request_with_a_slip_is_refused_with_the_remedy() {
+    let api = Api::new();
+    let refused = async |body: Value| {
+        let response = api.post("/ext/tokens", &body).await;
+        let (status, code) = response.refusal();
+        (status, code, text(&response.json()["errorDescription"]))
+    };
+    for (body, hint) in [
+        (json!({"publish": ["*"], "ttl": 0}), "from 1 to 86400"),
+        (json!({"publish": ["*"], "ttl": 86_401}), "from 1 to 86400"),
+        (json!({"publish": [""]}), "publish"),
+        (json!({"publish": ["a,b"]}), "\"a\" and \"b\""),
+        (json!({"publish": ["a*b"]}), "\"a*\""),
+        (json!({"publish": ["*"], "sub": ""}), "sub is empty"),
+        (json!({"sub": "ann"}), "would allow nothing"),
+        (json!({}), "would allow nothing"),
+        (json!({"publish": [], "whep": []}), "would allow nothing"),
+    ] {
+        let (status, code, description) = refused(body.clone()).await;
+        assert_eq!((status, code.as_str()), (406, "invalid_params"), "{body}");
+        assert!(description.contains(hint), "{body}: {description}");
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::browser::{Browser, Direction, direction_of};
 use super::client::{FRAGMENT, PRESENT_ICE, Resource, SDP, header, offer, post, problem, send};
-use super::harness::{APP, Api, Response, settle};
+use super::harness::{APP, Api, OLDER_SECRET, Response, SECRET, settle};
 use super::tokens::token;
 
 const NO_TOKEN: (&str, &str) = ("authorization", "");
@@ -196,14 +196,20 @@ async fn a_token_opens_its_own_stream_in_its_own_direction_only() {
 async fn a_second_publisher_is_refused_or_takes_over_as_configured() {
     let api = Api::new();
     let first = Resource::publisher(&api).await;
-    let second = post(&api, "whip", &offer(Direction::Send)).await;
-    assert_eq!(problem(&second).0, 409);
+    let by = |subject: &str| format!("Bearer {}", token(&json!({"sub": subject, "whip": ["studio"]})));
+    let offer_by = async |api: &Api, bearer: &str| {
+        let headers = [SDP, ("authorization", bearer)];
+        send(api, "POST", &endpoint("whip"), &headers, &offer(Direction::Send)).await
+    };
+    let second = offer_by(&api, &by("ann")).await;
+    let (status, told) = problem(&second);
+    assert!(status == 409 && told.contains("another token") && told.contains("30 seconds"), "{told}");
     assert!(header(&second, "retry-after").parse::<u32>().unwrap() > 0);
     assert_eq!(send(&api, "GET", &first.path, &[], "").await.status, 204);
 
     let api = Api::with(|config| config.whip.takeover = true);
     let first = Resource::publisher(&api).await;
-    let second = Resource::publisher(&api).await;
+    let second = Resource::of(&offer_by(&api, &by("ann")).await);
     settle().await;
     assert_eq!(first.delete(&api).await, 404, "the first has ended");
     assert_eq!(send(&api, "GET", &second.path, &[], "").await.status, 204);

@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::Control;
-use super::super::access::NAME_BYTES_MAX;
 use super::super::apps::unix_now;
 use super::super::error::ApiError;
-use super::super::token::{Claims, Scope, Seconds};
+use super::super::token::{Scope, Seconds};
+use super::super::wish::{Wish, refuse_unknown};
 use super::call::{AppPath, JsonBody, SecretCall};
 use super::openapi::AppErrors;
 
@@ -21,7 +22,7 @@ const TTL_DEFAULT: u64 = 3_600;
 
 /// What a token is to hold. A name may end with `*`: then it stands for all names that begin so.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TokenRequest {
     /// Seconds that it lives; an hour unless given.
     #[schema(minimum = 1, maximum = 2_592_000)]
@@ -77,16 +78,11 @@ pub(super) struct TokenResponse {
 pub(super) async fn new_token(
     State(control): State<Arc<Control>>,
     call: SecretCall,
-    JsonBody(request): JsonBody<TokenRequest>,
+    JsonBody(members): JsonBody<Map<String, Value>>,
 ) -> Result<(StatusCode, [(header::HeaderName, &'static str); 1], Json<TokenResponse>), ApiError> {
-    let (ttl, most) = (request.ttl.unwrap_or(TTL_DEFAULT), control.apps.lifetime());
-    if !(1..=most).contains(&ttl) {
-        return Err(ApiError::params(format!(
-            "ttl must be from 1 to {most} seconds (tokens.max_lifetime_seconds)"
-        )));
-    }
-    let named =
-        |name: &Option<String>| name.as_ref().is_none_or(|name| (1..=NAME_BYTES_MAX).contains(&name.len()));
+    refuse_unknown(members.keys(), &MEMBERS)?;
+    let request: TokenRequest = serde_json::from_value(Value::Object(members))
+        .map_err(|error| ApiError::Decoding(format!("the body cannot be used: {error}")))?;
     let scope = Scope {
         publish: request.publish,
         subscribe: request.subscribe,
@@ -95,10 +91,9 @@ pub(super) async fn new_token(
         whip: request.whip,
         whep: request.whep,
     };
-    if !named(&request.sub) || !named(&request.session) || scope.patterns().is_none() {
-        return Err(ApiError::params("names must have 1 to 512 bytes, and there may be 64 of each kind"));
-    }
-    let claims = Claims::new(&call.app, request.sub, request.session, scope, unix_now(), ttl)?;
+    let ttl = request.ttl.unwrap_or(TTL_DEFAULT);
+    let wish = Wish { subject: request.sub, session: request.session, scope, ttl };
+    let claims = wish.claims(&call.app, unix_now(), control.apps.lifetime())?;
     let Seconds(expires_at) = claims.exp;
     let token = control.apps.sign(&call.app, &claims)?;
     Ok((

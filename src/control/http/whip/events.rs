@@ -23,7 +23,7 @@ use super::super::super::Control;
 use super::super::super::session::Session;
 use super::super::super::streams::Stream;
 use super::problem::Problem;
-use super::reply::{header_value, location};
+use super::reply::header_value;
 use super::request::{Call, content_type, text};
 use crate::rtp::MediaKind;
 

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use super::super::super::Control;
 use super::super::super::access::Right;
 use super::super::super::session::Session;
-use super::super::super::streams::StreamKey;
 use super::problem::Problem;
+use super::request::Call;
 use super::{EVENTS_RELATION, FRAGMENT, LAYER_RELATION, SDP, events, ice};
 
 /// What PATCH takes on a resource: a viewer may have to answer an offer of ours.
@@ -42,8 +42,7 @@ pub(super) fn header_value(text: &str) -> Result<HeaderValue, Problem> {
 pub(super) fn description(
     control: &Control,
     status: StatusCode,
-    access: Right,
-    key: &StreamKey,
+    call: &Call,
     session: &Session,
     sdp: String,
 ) -> Result<Response, Problem> {

@@ -26,7 +26,7 @@ pub(super) struct Call {
 impl FromRequestParts<Arc<Control>> for Call {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Control>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, Problem> {
         let (app, stream) = (path_param(parts, "appId").await?, path_param(parts, "stream").await?);
         let stream = StreamName::try_from(stream)
             .map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))?;
