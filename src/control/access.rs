@@ -26,12 +26,32 @@ pub enum Owner {
     Token(Box<[u8]>),
 }
 
+/// By what a stream is sent or played. Who shows the same again may take the place of what was sent with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// Nothing: the stream is open to everybody.
+    Anybody,
+    /// A secret of the application.
+    Secret,
+    /// The token that the configuration gives the stream for this.
+    Configured,
+    /// A scoped token; all of one owner count as the same.
+    Token(Owner),
+}
+
+impl From<&Access> for Holder {
+    fn from(access: &Access) -> Self {
+        access.owner().map_or(Self::Secret, Self::Token)
+    }
+}
+
 /// A name, or the beginning of names followed by `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Box<str>);
 
 impl Pattern {
-    /// Reads a pattern; `None` when it is empty or too long.
+    /// Reads a pattern; `None` when it is empty or too long, or has a star elsewhere than at its end: that would be
+    /// taken for more than a name, and cover none.
     pub fn new(text: &str) -> Option<Self> {
         let front = text.strip_suffix('*').unwrap_or(text);
         let is_one = (1..=NAME_BYTES_MAX).contains(&text.len()) && !front.contains('*');

@@ -12,7 +12,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::{App, SIGNING_CHARS, Secret, Stream, Tokens};
 
-use super::access::{Access, Refusal, Right};
+use super::access::{Access, Holder, Refusal, Right};
 use super::error::ApiError;
 use super::token::{Claims, Keys};
 
@@ -98,10 +98,10 @@ impl Apps {
         stream: &str,
         right: Right,
         header: Option<&[u8]>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Holder, ApiError> {
         self.find(app)?;
         if right == Right::Whep && self.is_public(app, stream) {
-            return Ok(());
+            return Ok(Holder::Anybody);
         }
         if let (Some(given), Some(tokens)) = (header.and_then(bearer), self.tokens_of(app, stream)) {
             let given = sha256(given);
@@ -111,14 +111,15 @@ impl Apps {
                 _ => (is(tokens.play), is(tokens.publish)),
             };
             if own {
-                return Ok(());
+                return Ok(Holder::Configured);
             }
             if other {
                 return Err(Refusal::Right(right).into());
             }
         }
-        self.authorize(app, header)?.may(right, stream)?;
-        Ok(())
+        let access = self.authorize(app, header)?;
+        access.may(right, stream)?;
+        Ok(Holder::from(&access))
     }
 
     /// Whether everybody may play a stream.
@@ -155,7 +156,6 @@ pub(super) fn is_one_of(digests: &[Digest], text: &[u8]) -> bool {
     digests.iter().fold(Choice::from(0), |seen, digest| seen | digest.ct_eq(&given)).into()
 }
 
-/// The wall clock, in seconds since 1970: what tokens and credentials are measured by.
 /// Random bytes as hexadecimal digits: what ids and secrets are made of.
 pub fn random_hex<const BYTES: usize>() -> Result<String, ApiError> {
     let mut bytes = [0; BYTES];
@@ -168,6 +168,7 @@ pub fn new_secret() -> Result<String, ApiError> {
     random_hex::<32>()
 }
 
+/// The wall clock, in seconds since 1970: what tokens and credentials are measured by.
 #[expect(
     clippy::disallowed_methods,
     reason = "control is a shell; what is below takes the moment as an argument"
@@ -224,19 +225,19 @@ mod tests {
         let apps = apps().with_streams(&[stream("studio", false), stream("open", true)], false);
         use Right::{Whep as Play, Whip as Publish};
         let table = [
-            ("studio", Publish, Some("Bearer push"), Ok(())),
-            ("studio", Publish, Some("Bearer new"), Ok(())),
+            ("studio", Publish, Some("Bearer push"), Ok(Holder::Configured)),
+            ("studio", Publish, Some("Bearer new"), Ok(Holder::Secret)),
             ("studio", Publish, Some("Bearer play"), Err(ApiError::Refused(Refusal::Right(Publish)))),
             ("studio", Publish, Some("Bearer nope"), Err(ApiError::Refused(Refusal::Unknown))),
             ("studio", Publish, None, Err(ApiError::Refused(Refusal::Missing))),
-            ("studio", Play, Some("Bearer play"), Ok(())),
-            ("studio", Play, Some("Bearer old"), Ok(())),
+            ("studio", Play, Some("Bearer play"), Ok(Holder::Configured)),
+            ("studio", Play, Some("Bearer old"), Ok(Holder::Secret)),
             ("studio", Play, Some("Bearer push"), Err(ApiError::Refused(Refusal::Right(Play)))),
             ("studio", Play, None, Err(ApiError::Refused(Refusal::Missing))),
-            ("open", Play, None, Ok(())),
+            ("open", Play, None, Ok(Holder::Anybody)),
             ("open", Publish, None, Err(ApiError::Refused(Refusal::Missing))),
             ("other", Publish, Some("Bearer push"), Err(ApiError::Refused(Refusal::Unknown))),
-            ("other", Play, Some("Bearer new"), Ok(())),
+            ("other", Play, Some("Bearer new"), Ok(Holder::Secret)),
         ];
         for (stream, access, header, outcome) in table {
             let header = header.map(str::as_bytes);

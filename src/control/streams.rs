@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::config::Limits;
 use crate::ids::SessionId;
 
+use super::access::Holder;
 use super::error::ApiError;
 use super::locked;
 use super::session::Budget;
@@ -37,6 +38,16 @@ pub(super) struct StreamSource {
     pub(super) audio: Option<Box<str>>,
     /// Name of its video track, likewise.
     pub(super) video: Option<Box<str>>,
+    /// By what it became the source; absent for a session that is played by its id.
+    pub(super) holder: Option<Holder>,
+}
+
+impl StreamSource {
+    /// Whether another source may take its place without being asked who it is: what is sent with the same token is
+    /// the same encoder, started again, and the newest is the one that runs.
+    pub(super) fn gives_way_to(&self, holder: Option<&Holder>) -> bool {
+        self.holder.is_some() && self.holder.as_ref() == holder
+    }
 }
 
 /// One stream.
@@ -152,8 +163,8 @@ impl Streams {
         locked(&self.tables).streams.get(key).cloned()
     }
 
-    /// Makes a session the source of a stream. Another one that is it already is replaced and returned, or else
-    /// keeps its place, which is a refusal.
+    /// Makes a session the source of a stream. Another one that is it already is replaced and returned if it gives way
+    /// to this one, or to all; else it keeps its place, which is a refusal.
     pub(super) fn set_source(
         &self,
         key: &StreamKey,
@@ -162,10 +173,11 @@ impl Streams {
     ) -> Result<Option<SessionId>, SourceRefusal> {
         let mut tables = locked(&self.tables);
         let present = tables.streams.get(key).and_then(|stream| stream.source());
-        let other = present.map(|present| present.session).filter(|present| *present != source.session);
-        if other.is_some() && !may_replace {
+        let other = present.filter(|present| present.session != source.session);
+        if other.as_ref().is_some_and(|other| !may_replace && !other.gives_way_to(source.holder.as_ref())) {
             return Err(SourceRefusal::Taken);
         }
+        let other = other.map(|other| other.session);
         let names = tables.sources.entry(source.session).or_default();
         if !names.contains(key) {
             if names.len() >= NAMES_OF_SESSION_MAX {
@@ -262,6 +274,7 @@ pub(super) enum SourceRefusal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::Owner;
     use super::*;
 
     const ALICE: SessionId = SessionId([1; 16]);
@@ -272,7 +285,7 @@ mod tests {
     }
 
     fn source(session: SessionId) -> StreamSource {
-        StreamSource { session, audio: None, video: None }
+        StreamSource { session, audio: None, video: None, holder: None }
     }
 
     #[test]
@@ -295,6 +308,20 @@ mod tests {
         streams.ended(ALICE);
         assert!(streams.is_source(&key("a"), BOB) && !streams.is_source(&key("a"), ALICE));
         assert_eq!(streams.find(&key("a")).unwrap().source(), Some(source(BOB)));
+    }
+
+    #[test]
+    fn a_source_gives_way_to_one_of_the_same_token_and_to_no_other() {
+        let of = |session, holder: &str| StreamSource {
+            holder: Some(Holder::Token(Owner::Subject(holder.into()))),
+            ..source(session)
+        };
+        let streams = Streams::default();
+        assert_eq!(streams.set_source(&key("a"), of(ALICE, "ann"), false), Ok(None));
+        assert_eq!(streams.set_source(&key("a"), of(BOB, "bob"), false), Err(SourceRefusal::Taken));
+        let by_secret = StreamSource { holder: Some(Holder::Secret), ..source(BOB) };
+        assert_eq!(streams.set_source(&key("a"), by_secret, false), Err(SourceRefusal::Taken));
+        assert_eq!(streams.set_source(&key("a"), of(BOB, "ann"), false), Ok(Some(ALICE)));
     }
 
     #[test]

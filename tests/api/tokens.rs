@@ -317,3 +317,35 @@ async fn preflights_and_ice_servers_need_no_token() {
     assert_eq!(response.ok(), json!({"iceServers": []}));
     assert_eq!(response.headers["access-control-allow-origin"], "https://page.example");
 }
+    for (body, hint) in [
+        (json!({"publsih": ["*"]}), "did you mean \"publish\"?"),
+        (json!({"publish": ["*"], "subject": "ann"}), "did you mean \"sub\"?"),
+        (json!({"publish": ["*"], "expiresIn": 60}), "ttl"),
+        (json!({"publish": "*"}), "sequence"),
+        (json!(["publish"]), "invalid type"),
+    ] {
+        let (status, code, description) = refused(body.clone()).await;
+        assert_eq!((status, code.as_str()), (400, "decoding_error"), "{body}");
+        assert!(description.contains(hint), "{body}: {description}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_secret_is_taken_itself_but_signs_and_checks_no_token() {
+    const SHORT: &str = "a-secret-of-only-31-characters-";
+    let api = Api::with(|config| {
+        config.apps[0].secrets = vec![Secret::try_from(SHORT.to_owned()).unwrap()];
+    });
+    let call = async |bearer: &str, path: &str, body: Value| {
+        let request = Request::builder().method(Method::POST).uri(format!("/v1/apps/{APP}{path}"));
+        let request = request.header("authorization", format!("Bearer {bearer}"));
+        api.request(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    assert_eq!(call(SHORT, "/sessions/new", json!({})).await.status, 201);
+    let claims = json!({"iss": APP, "aud": "ringcast", "exp": now() + 60, "publish": ["*"]});
+    let refused = call(&signed(SHORT, &claims), "/sessions/new", json!({})).await;
+    assert_eq!(refused.refusal(), (401, "unauthorized".into()));
+    assert!(text(&refused.json()["errorDescription"]).contains("32 characters"));
+    let refused = call(SHORT, "/ext/tokens", json!({"publish": ["*"]})).await;
+    assert_eq!(refused.refusal(), (406, "invalid_params".into()));
+    assert!(text(&refused.json()["errorDescription"]).contains("generate-secret"));

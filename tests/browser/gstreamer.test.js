@@ -1,5 +1,6 @@
 // GStreamer's webrtcbin, as Debian ships it, as WHIP publisher and WHEP player beside Chromium. Skipped where it is missing.
 
+import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
@@ -35,4 +36,24 @@ describe("GStreamer", { skip }, () => {
       await player.expectTone(900);
     });
   }
+
+  test("an encoder that was killed takes its stream again at once, and its viewers stay", async () => {
+    const { server } = rig();
+    const { reply } = await server.api("POST", "ext/tokens", { body: { sub: "encoder", whip: ["killed"] } });
+    const encode = async (colour) => {
+      const encoder = start("whip", server.whip("killed"), reply.token, "VP8", colour, 700);
+      await encoder.connected();
+      return encoder;
+    };
+    const first = await encode("0xe12828");
+    const { peer, video, audio } = await rig().whep("killed");
+    await video.expectPicture(0, { frames: 20, ms: 30_000 });
+    const watched = await peer.call("selectedPair");
+    first.child.kill("SIGKILL");
+    // Green in all three thirds: 1 + 6 + 36.
+    await encode("0x28be3c");
+    await video.expectPicture(43, { frames: 20, ms: 30_000 });
+    await audio.expectTone(700, { ms: 30_000 });
+    assert.deepEqual(await peer.call("selectedPair"), watched, "the viewer goes on over the same connection");
+  });
 });

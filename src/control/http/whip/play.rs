@@ -106,7 +106,7 @@ fn source(control: &Control, key: &StreamKey) -> Option<StreamSource> {
     let present = control.streams.find(key).and_then(|stream| stream.source());
     present.or_else(|| {
         let session = control.session_of(&key.app, &key.name)?;
-        let source = StreamSource { session, audio: None, video: None };
+        let source = StreamSource { session, audio: None, video: None, holder: None };
         control.streams.set_source(key, source.clone(), false).ok()?;
         Some(source)
     })

@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::super::super::Control;
-use super::super::super::access::Right;
+use super::super::super::access::{Holder, Right};
 use super::super::super::model::{Kind, Location, NewTracksRequest, SessionDescription, TrackRequest};
 use super::super::super::session::Session;
 use super::super::super::streams::{SourceRefusal, StreamKey, StreamSource};
@@ -24,7 +24,7 @@ pub(super) async fn post(
     call: Call,
     request: Request,
 ) -> Result<Response, Problem> {
-    call.admit(&control)?;
+    let holder = call.admit(&control)?;
     let content = content_type(request.headers());
     if content != SDP {
         return Err(wrong_type(&content));
@@ -55,6 +55,7 @@ async fn publish(
     control: &Arc<Control>,
     key: &StreamKey,
     sdp: String,
+    holder: Holder,
     offered: &OfferedSections,
 ) -> Result<(Arc<Session>, String), Problem> {
     // The id of a session stands for its tracks: nobody publishes in its place.
@@ -63,9 +64,9 @@ async fn publish(
             "this is the id of a session, under which its own tracks are played: choose another name",
         ));
     }
-    let has_source = control.streams.find(key).is_some_and(|stream| stream.source().is_some());
-    if has_source && !control.whip.takeover {
-        return Err(taken());
+    let present = control.streams.find(key).and_then(|stream| stream.source());
+    if present.is_some_and(|present| !control.whip.takeover && !present.gives_way_to(Some(&holder))) {
+        return Err(taken(control));
     }
     let session = control.bare_session(&key.app).await?;
     let published = push(control, &session, sdp, offered).await;
@@ -81,18 +82,23 @@ async fn publish(
         let _ = offered.iter().find(|(_, offered)| *offered == kind)?;
         Some(track_name(kind).into())
     };
-    let source =
-        StreamSource { session: session.id, audio: name(MediaKind::Audio), video: name(MediaKind::Video) };
+    let source = StreamSource {
+        session: session.id,
+        audio: name(MediaKind::Audio),
+        video: name(MediaKind::Video),
+        holder: Some(holder),
+    };
     match control.streams.set_source(key, source, control.whip.takeover) {
         Ok(None) => {}
         Ok(Some(other)) => {
             if let Some(other) = control.registry.session(other) {
+            tracing::info!(session = %session.id, before = %other, stream = &*key.name, "stream taken over");
                 control.close_session(&other).await;
             }
         }
         Err(SourceRefusal::Taken | SourceRefusal::TooManyNames) => {
             control.close_session(&session).await;
-            return Err(taken());
+            return Err(taken(control));
         }
     }
     // It may have ended while it became the source.

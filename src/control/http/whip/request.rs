@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::super::super::Control;
-use super::super::super::access::Right;
+use super::super::super::access::{Holder, Right};
 use super::super::super::session::Session;
 use super::super::super::streams::StreamKey;
 use super::super::call::{path_param, read};
@@ -41,8 +41,8 @@ impl FromRequestParts<Arc<Control>> for Call {
 }
 
 impl Call {
-    /// Checks the token.
-    pub(super) fn authorize(&self, control: &Control) -> Result<(), Problem> {
+    /// Checks the token, and tells what it is.
+    pub(super) fn authorize(&self, control: &Control) -> Result<Holder, Problem> {
         let token = self.token.as_ref().map(HeaderValue::as_bytes);
         Ok(control.apps.authorize_stream(&self.key.app, &self.key.name, self.access, token)?)
     }
