@@ -270,6 +270,10 @@ fn announce(
     operators: &TcpListener,
 ) -> anyhow::Result<()> {
     say(&format!("metrics and health on http://{}", operators.local_addr()?));
+    let public = config.http.public_url.get();
+    if let Some(url) = public {
+        say(&format!("API for clients on {url}/v1"));
+    }
     for listener in listeners {
         let address = listener.local_addr()?;
         say(&format!("API on http://{address}/v1"));

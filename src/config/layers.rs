@@ -70,6 +70,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_WHEP_WAIT", &["whep", "wait"], Shape::Switch),
     variable("RINGCAST_WHEP_PUBLIC", &["whep", "public"], Shape::Switch),
     variable("RINGCAST_HTTP_LISTEN", &["http", "listen"], Shape::List),
+    variable("RINGCAST_HTTP_PUBLIC_URL", &["http", "public_url"], Shape::Text),
+    variable("RINGCAST_HTTP_TRUSTED_PROXIES", &["http", "trusted_proxies"], Shape::List),
     variable("RINGCAST_HTTP_CORS_ORIGINS", &["http", "cors_origins"], Shape::List),
     variable("RINGCAST_HTTP_CONNECTIONS", &["http", "connections"], Shape::Number),
     variable("RINGCAST_HTTP_HEADER_TIMEOUT_SECONDS", &["http", "header_timeout_seconds"], Shape::Number),
@@ -139,10 +141,10 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigEr
         table = read_file(path)?;
     }
     let mut config = parse(&table, "the configuration")?;
-    for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-        if name == "RINGCAST_CONFIG" {
     let readers =
         file.filter(|_| secret::any_inline(&config)).and_then(|path| secret::warn_of_readers(&path));
+    for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+        if name == "RINGCAST_CONFIG" {
             continue;
         }
         let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) else {
@@ -157,13 +159,13 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigEr
         set(&mut table, path, value);
         config = parse(&table, flag)?;
     }
-    config.check()?;
-    Ok(config)
     config.warnings.extend(readers);
     secret::read_files(&mut config, environment.get(CREDENTIALS_VARIABLE).map(Path::new))?;
-}
+    config.check()?;
     let short = secret::warn_of_short(&config);
     config.warnings.extend(short);
+    Ok(config)
+}
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
     let shown = path.display();

@@ -6,6 +6,8 @@
 
 mod flags;
 mod layers;
+mod places;
+mod secret;
 mod values;
 
 use std::net::SocketAddr;
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use flags::{Flags, Invocation, MintToken, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
+pub use places::{Network, PublicUrl};
+pub use secret::{CREDENTIALS_VARIABLE, OptionalSecret, SIGNING_CHARS, Secret};
 pub use values::{
     Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, ShardChoice, SteeringChoice, StreamName,
     TcpPort, Within,
@@ -53,13 +57,13 @@ pub struct Config {
     pub tokens: Tokens,
     /// Credentials for a TURN server.
     pub turn: Turn,
+    /// What an operator should mend, though the server can work with it: sentences with cause and remedy.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// Scoped tokens, which browsers may hold in place of the secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    /// What an operator should mend, though the server can work with it: sentences with cause and remedy.
-    #[serde(skip)]
-    pub warnings: Vec<String>,
 #[serde(deny_unknown_fields, default)]
 pub struct Tokens {
     /// A token that lives longer is refused.
@@ -97,6 +101,10 @@ impl Default for PublicTtl {
 pub struct Http {
     /// Addresses on which it is served.
     pub listen: Listen,
+    /// Where clients reach the API through a proxy, with the path under which the proxy serves it.
+    pub public_url: PublicUrl,
+    /// Proxies whose word on clients is taken.
+    pub trusted_proxies: Vec<Network>,
     /// Origins that browsers may call from; empty for any.
     pub cors_origins: Vec<Origin>,
     /// Connections served at the same time; more wait in the kernel's queue.
@@ -279,6 +287,8 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: Listen::default(),
+            public_url: PublicUrl::default(),
+            trusted_proxies: Network::loopback(),
             cors_origins: Vec::new(),
             connections: Within::new(4_096),
             header_timeout_seconds: Within::new(30),

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +27,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The other end of the connection that a request came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +61,8 @@ where
             accepted = accepted => accepted,
             () = &mut stop => break,
         };
-        let stream = match stream {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match stream {
+            Ok((stream, peer)) => (stream, Peer(peer)),
             Err(error) => {
                 tracing::debug!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -65,7 +70,7 @@ where
             }
         };
         let begun = Arc::new(AtomicBool::new(false));
-        let connection = connection(&builder, stream, service.clone(), Arc::clone(&begun));
+        let connection = connection(&builder, (stream, peer), service.clone(), Arc::clone(&begun));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = run(connection, &begun, bounds.header_timeout).await {
@@ -111,7 +116,7 @@ fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
 
 fn connection<S>(
     builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     service: S,
     begun: Arc<AtomicBool>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>
@@ -124,8 +129,9 @@ where
 {
     // Small answers leave at once; a failure costs time only.
     let _ = stream.set_nodelay(true);
-    let handler = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let handler = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         begun.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
         service.clone().oneshot(request.map(Body::new))
     });
     builder.serve_connection(TokioIo::new(stream), handler).into_owned()

@@ -99,7 +99,7 @@ impl IceServers {
             servers.push(IceServerBody::plain(self.stun.clone()));
         }
         if let Some(secret) = &self.secret {
-            let client = client.map_or_else(random_client, |client| Ok(client.to_owned()))?;
+            let client = client.map_or_else(random_hex::<16>, |client| Ok(client.to_owned()))?;
             let username = format!("{}:{client}", now.saturating_add(ttl.min(TTL_MAX)));
             let credential = STANDARD.encode(hmac::sign(secret, username.as_bytes()));
             let (username, credential) = (Some(username), Some(credential));
@@ -119,12 +119,6 @@ impl IceServers {
         }
         Ok(servers)
     }
-}
-
-fn random_client() -> Result<String, ApiError> {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| ApiError::Internal)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The statuses and headers that RFC 9725 and draft-ietf-wish-whep-03 ask for, request by request.
 
-use ringcast::config::{OptionalSecret, Within};
+use axum::body::Body;
+use axum::http::Request;
+use ringcast::config::{AppId, OptionalSecret, PublicUrl, Secret, Stream, StreamName, Within};
+use ringcast::control::serve::Peer;
 use serde_json::json;
 
 use super::browser::{Browser, Direction, direction_of};
@@ -216,6 +219,110 @@ async fn a_second_publisher_is_refused_or_takes_over_as_configured() {
     // An offer that is refused takes nothing over.
     assert_eq!(post(&api, "whip", &offer(Direction::Receive)).await.status, 422);
     assert_eq!(send(&api, "GET", &second.path, &[], "").await.status, 204);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_comes_again_with_its_token_takes_over_at_once_and_its_viewers_stay() {
+    let api = Api::with(|config| {
+        config.streams = vec![Stream {
+            app: AppId::try_from(APP.to_owned()).unwrap(),
+            stream: StreamName::try_from("studio".to_owned()).unwrap(),
+            publish_token: Some(Secret::try_from("token-of-the-encoder".to_owned()).unwrap()),
+            play_token: None,
+            public: false,
+        }];
+    });
+    let of = |more: serde_json::Value| {
+        let mut claims = json!({"whip": ["studio"]});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("Bearer {}", token(&claims))
+    };
+    let publish = async |bearer: &str| {
+        let headers = [SDP, ("authorization", bearer)];
+        send(&api, "POST", &endpoint("whip"), &headers, &offer(Direction::Send)).await
+    };
+    let viewer = Resource::viewer(&api).await;
+    let session = viewer.path.rsplit('/').next().unwrap().to_owned();
+    let secret = format!("Bearer {SECRET}");
+    // By whom it is published, by whom it comes again, and who is somebody else.
+    for (first, again, other) in [
+        (secret.clone(), secret.clone(), of(json!({}))),
+        (secret.clone(), format!("Bearer {OLDER_SECRET}"), "Bearer token-of-the-encoder".to_owned()),
+        ("Bearer token-of-the-encoder".to_owned(), "Bearer token-of-the-encoder".to_owned(), secret.clone()),
+        (
+            of(json!({"sub": "ann", "jti": "1"})),
+            of(json!({"sub": "ann", "jti": "2"})),
+            of(json!({"sub": "bob"})),
+        ),
+    ] {
+        let before = Resource::of(&publish(&first).await);
+        settle().await;
+        let shown = api.shard(&session).plan(&session).egress;
+        assert_eq!(publish(&other).await.status, 409, "{other}");
+        let after = Resource::of(&publish(&again).await);
+        settle().await;
+        assert_eq!(send(&api, "GET", &before.path, &[], "").await.status, 404, "the first has ended");
+        assert_eq!(send(&api, "GET", &viewer.path, &[], "").await.status, 204, "the viewer is still there");
+        let now = api.shard(&session).plan(&session).egress;
+        assert_eq!((shown.len(), now.len()), (2, 2));
+        for (shown, now) in shown.iter().zip(&now) {
+            assert_ne!(shown.publication, now.publication, "it gets what is new");
+            assert_eq!(shown.ssrc, now.ssrc, "in the stream that it has");
+        }
+        // The end of the former is no end of the stream.
+        assert_eq!(publish(&other).await.status, 409, "{other}");
+        assert_eq!(send(&api, "DELETE", &after.path, &[], "").await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_linked_leads_back_through_a_trusted_proxy_or_the_public_url() {
+    let by_proxy = [("x-forwarded-prefix", "/live")];
+    let proxy = "127.0.0.1:5000".parse().unwrap();
+    let stranger = "192.0.2.1:5000".parse().unwrap();
+    for (public_url, peer, front) in [
+        ("", proxy, "/live"),
+        ("", stranger, ""),
+        ("https://sfu.example/media/", proxy, "https://sfu.example/media"),
+        ("https://sfu.example/media/", stranger, "https://sfu.example/media"),
+    ] {
+        let api = Api::with(|config| {
+            config.http.public_url = PublicUrl::try_from(public_url.to_owned()).unwrap();
+        });
+        let request = async |method: &str, path: &str, content: &str, body: String| {
+            let mut request = Request::builder().method(method).uri(path).extension(Peer(peer));
+            for (name, value) in by_proxy {
+                request = request.header(name, value);
+            }
+            request =
+                request.header("content-type", content).header("authorization", format!("Bearer {SECRET}"));
+            api.request(request.body(Body::from(body)).unwrap()).await
+        };
+        for (kind, direction) in [("whip", Direction::Send), ("whep", Direction::Receive)] {
+            let made = request("POST", &endpoint(kind), "application/sdp", offer(direction)).await;
+            assert_eq!(made.status, 201, "{made:?}");
+            let location = header(&made, "location");
+            let path = location.strip_prefix(front).unwrap_or_else(|| panic!("{location} for {front}"));
+            assert!(path.starts_with(&format!("/{kind}/{APP}/studio/")), "{location}");
+            if kind == "whep" {
+                for relation in ["server-sent-events", "layer"] {
+                    let relation = format!("urn:ietf:params:whep:ext:core:{relation}");
+                    let link = &links(&made, &relation)[0];
+                    assert!(link.starts_with(&format!("<{location}/")), "{link}");
+                }
+                let wanted = json!(["active"]).to_string();
+                let events = request("POST", &format!("{path}/events"), "application/json", wanted).await;
+                assert!(
+                    header(&events, "location").starts_with(&format!("{location}/events?")),
+                    "{events:?}"
+                );
+            }
+            assert_eq!(request("DELETE", path, "", String::new()).await.status, 200, "{location}");
+        }
+        let described = request("GET", "/openapi.json", "", String::new()).await;
+        let root = if front.is_empty() { "/" } else { front };
+        assert_eq!(described.json()["servers"], json!([{"url": root}]));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::super::Control;
 use super::super::access::Refusal;
 use super::super::error::ApiError;
+use super::base::Base;
 
 /// Ends requests that take too long.
 pub(super) async fn limit_time(
@@ -60,9 +61,12 @@ fn is_service_side(status: StatusCode) -> bool {
 /// Measures every request under its route, never under its path, and counts why requests lack authority.
 pub(super) async fn observe(State(control): State<Arc<Control>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let client = Base::of(&control.http, request.extensions(), request.headers()).client;
     let begun = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    tracing::debug!(?client, %method, route, status = response.status().as_u16(), "request");
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         control.metrics.denied(refusal.index());
     }

@@ -4,6 +4,7 @@
 //! operation half way.
 
 mod adapters;
+mod base;
 mod call;
 mod datachannels;
 mod extensions;
@@ -35,6 +36,7 @@ use utoipa_axum::routes;
 
 use super::Control;
 use super::error::ApiError;
+use base::Base;
 
 /// The whole API as a service: paths are brought into one form, then routed.
 pub type ApiService = MapRequest<Router, fn(Request<Body>) -> Request<Body>>;
@@ -92,9 +94,11 @@ fn router(control: &Arc<Control>) -> Router {
     let documented = documented.nest(APP_PREFIX, app).nest(TURN_PREFIX, turn);
     let (router, mut description) = documented.split_for_parts();
     description.merge(whip::Description::openapi());
-    let description = openapi::printed(description);
+    let describe = async move |base: Base| {
+        ([(header::CONTENT_TYPE, "application/json")], openapi::printed(&description, &base.root()))
+    };
     router
-        .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], description)))
+        .route("/openapi.json", get(describe))
         .merge(pages::router())
         .merge(whip::router())
         .method_not_allowed_fallback(unrouted)

@@ -2,7 +2,7 @@
 
 use utoipa::IntoResponses;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement, Tag};
+use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder, SecurityRequirement, Server, Tag};
 
 use super::super::error::ErrorBody;
 
@@ -159,9 +159,11 @@ pub(super) fn description() -> OpenApi {
         .build()
 }
 
-/// The whole description as JSON.
-pub(super) fn printed(description: OpenApi) -> String {
-    description.to_json().unwrap_or_else(|error| {
+/// The whole description as JSON, for those who reach us at this address.
+pub(super) fn printed(description: &OpenApi, root: &str) -> String {
+    let mut described = description.clone();
+    described.servers = Some(vec![Server::new(root)]);
+    described.to_json().unwrap_or_else(|error| {
         tracing::error!(%error, "the description of the API cannot be printed");
         "{}".into()
     })

@@ -59,7 +59,7 @@ pub(super) async fn post(
             NAMES.join(", ")
         )));
     }
-    let address = format!("{}/events?types={}", location(call.access, &call.key, &session), known.join(","));
+    let address = format!("{}/events?types={}", call.location(&session), known.join(","));
     Ok((StatusCode::CREATED, [(header::LOCATION, header_value(&address)?)]).into_response())
 }
 

@@ -39,15 +39,12 @@ pub(super) async fn post(
     if !wants_offer {
         offer::check(&sdp, Right::Whep)?;
     }
-    let (key, node) = (call.key, Arc::clone(&control));
-    let (key, status, viewer) = run(async move {
-        let (status, viewer) = play(&node, &key, (!wants_offer).then_some(sdp), may_wait).await?;
-        Ok::<_, Problem>((key, status, viewer))
-    })
-    .await?;
+    let (key, node) = (call.key.clone(), Arc::clone(&control));
+    let offer = (!wants_offer).then_some(sdp);
+    let (status, viewer) = run(async move { play(&node, &key, offer, may_wait).await }).await?;
     let OpenedViewer { session, sdp } = viewer;
-    tracing::info!(session = %session.id, stream = &*key.name, "stream watched");
-    reply::description(&control, status, Right::Whep, &key, &session, sdp)
+    tracing::info!(session = %session.id, stream = &*call.key.name, "stream watched");
+    reply::description(&control, status, &call, &session, sdp)
 }
 
 /// Whether the client says itself if it waits for a stream that is not there: `?wait=0` or `?wait=1`, or the

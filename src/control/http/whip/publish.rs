@@ -31,14 +31,10 @@ pub(super) async fn post(
     }
     let sdp = text(request, &control).await?;
     let offered = offer::check(&sdp, Right::Whip)?;
-    let (key, node) = (call.key, Arc::clone(&control));
-    let (key, session, answer) = run(async move {
-        let (session, answer) = publish(&node, &key, sdp, &offered).await?;
-        Ok::<_, Problem>((key, session, answer))
-    })
-    .await?;
-    tracing::info!(session = %session.id, stream = &*key.name, "stream published");
-    reply::description(&control, StatusCode::CREATED, Right::Whip, &key, &session, answer)
+    let (key, node) = (call.key.clone(), Arc::clone(&control));
+    let (session, answer) = run(async move { publish(&node, &key, holder, sdp, &offered).await }).await?;
+    tracing::info!(session = %session.id, stream = &*call.key.name, "stream published");
+    reply::description(&control, StatusCode::CREATED, &call, &session, answer)
 }
 
 pub(super) fn wrong_type(content: &str) -> Problem {
@@ -55,11 +51,11 @@ async fn publish(
     control: &Arc<Control>,
     key: &StreamKey,
     sdp: String,
-    holder: Holder,
     offered: &OfferedSections,
 ) -> Result<(Arc<Session>, String), Problem> {
     // The id of a session stands for its tracks: nobody publishes in its place.
     if control.session_of(&key.app, &key.name).is_some() {
+    holder: Holder,
         return Err(Problem::conflict(
             "this is the id of a session, under which its own tracks are played: choose another name",
         ));
@@ -92,11 +88,11 @@ async fn publish(
         Ok(None) => {}
         Ok(Some(other)) => {
             if let Some(other) = control.registry.session(other) {
-            tracing::info!(session = %session.id, before = %other, stream = &*key.name, "stream taken over");
                 control.close_session(&other).await;
             }
         }
         Err(SourceRefusal::Taken | SourceRefusal::TooManyNames) => {
+            tracing::info!(session = %session.id, before = %other, stream = &*key.name, "stream taken over");
             control.close_session(&session).await;
             return Err(taken(control));
         }

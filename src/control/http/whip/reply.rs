@@ -18,15 +18,6 @@ pub(super) fn accept_patch(access: Right) -> &'static str {
     }
 }
 
-/// The path of a resource.
-pub(super) fn location(access: Right, key: &StreamKey, session: &Session) -> String {
-    let prefix = match access {
-        Right::Whip => "whip",
-        _ => "whep",
-    };
-    format!("/{prefix}/{}/{}/{}", key.app, key.name, session.id)
-}
-
 /// The strong tag of the present ICE session (RFC 9725 4.3.1): it changes with our credentials.
 pub(super) fn entity_tag(session: &Session) -> Result<String, Problem> {
     let state = session.state().ok_or_else(Problem::gone)?;
@@ -46,7 +37,7 @@ pub(super) fn description(
     session: &Session,
     sdp: String,
 ) -> Result<Response, Problem> {
-    let location = location(access, key, session);
+    let (access, key, location) = (call.access, &call.key, call.location(session));
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.insert(header::LOCATION, header_value(&location)?);

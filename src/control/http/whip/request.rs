@@ -10,6 +10,7 @@ use super::super::super::Control;
 use super::super::super::access::{Holder, Right};
 use super::super::super::session::Session;
 use super::super::super::streams::StreamKey;
+use super::super::base::Base;
 use super::super::call::{path_param, read};
 use super::problem::Problem;
 use crate::config::StreamName;
@@ -21,6 +22,8 @@ pub(super) struct Call {
     token: Option<HeaderValue>,
     /// The resource; empty on an endpoint.
     pub(super) resource: String,
+    /// Where the client reaches us.
+    pub(super) base: Base,
 }
 
 impl FromRequestParts<Arc<Control>> for Call {
@@ -36,6 +39,7 @@ impl FromRequestParts<Arc<Control>> for Call {
             key: StreamKey { app: app.into(), name: stream.as_str().into() },
             token: parts.headers.get(header::AUTHORIZATION).cloned(),
             resource: path_param(parts, "sessionId").await.unwrap_or_default(),
+            base: Base::of(&control.http, &parts.extensions, &parts.headers),
         })
     }
 }
@@ -48,9 +52,16 @@ impl Call {
     }
 
     /// Checks the token and takes one request off the budget of the stream.
-    pub(super) fn admit(&self, control: &Control) -> Result<(), Problem> {
-        self.authorize(control)?;
-        Ok(control.streams.spend(&self.key, &control.limits)?)
+    pub(super) fn admit(&self, control: &Control) -> Result<Holder, Problem> {
+        let holder = self.authorize(control)?;
+        control.streams.spend(&self.key, &control.limits)?;
+        Ok(holder)
+    }
+
+    /// The address of a session's resource, as the client can use it.
+    pub(super) fn location(&self, session: &Session) -> String {
+        let prefix = if self.access == Right::Whip { "whip" } else { "whep" };
+        self.base.address(&format!("/{prefix}/{}/{}/{}", self.key.app, self.key.name, session.id))
     }
 
     /// Checks the token, finds the session of the resource and takes one request off its budget.
