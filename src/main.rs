@@ -98,6 +98,7 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
         subscribe_data: wish.subscribe_data,
         whip: wish.whip,
         whep: wish.whep,
+        rooms: wish.room,
     };
     let apps = Apps::new(&config.apps, &config.tokens);
     apps.find(app).map_err(|cause| error(&format!("{cause} {app} in the configuration: add it to apps")))?;
@@ -106,7 +107,6 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
     claims.and_then(|claims| apps.sign(app, &claims)).map_err(|cause| error(&cause.to_string()))
 }
 
-fn run(config: Config) -> ExitCode {
 /// Writes a new secret into a file that nobody else can read, and never over another one.
 fn write_secret(path: &Path, secret: &str) -> Result<(), ConfigError> {
     let shown = path.display();
@@ -120,6 +120,7 @@ fn write_secret(path: &Path, secret: &str) -> Result<(), ConfigError> {
     })
 }
 
+fn run(config: Config) -> ExitCode {
     let filter = EnvFilter::try_new(config.log.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -137,7 +138,6 @@ fn write_secret(path: &Path, secret: &str) -> Result<(), ConfigError> {
     }
 }
 
-fn fail(code: u8, sentence: &str) -> ExitCode {
 /// Tells what an operator should mend, beside what was asked for.
 fn warn(config: &Config) {
     for warning in &config.warnings {
@@ -145,6 +145,7 @@ fn warn(config: &Config) {
     }
 }
 
+fn fail(code: u8, sentence: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "ringcast: {sentence}");
     ExitCode::from(code)
 }

@@ -27,13 +27,14 @@ export interface EventDetails {
   track: TrackId & { track: MediaStreamTrack; mid: string };
   /** With a `sessionId` it is a subscription that was refused. */
   refused: { trackName: string; sessionId?: string; error: ApiError };
-  problem: { message: string; status?: number; fatal: boolean };
+  problem: { message: string; status?: number; subcode?: string; fatal: boolean };
 }
 
 /** A reply in which the server refused a call. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string | undefined;
+  readonly subcode: string | undefined;
   readonly isTransient: boolean;
   readonly isRefusal: boolean;
   readonly isFatal: boolean;

@@ -13,7 +13,8 @@
 // can be repeated, and starts a new session with the same wishes when the old one cannot be saved.
 //
 // Events: "state" {state}, "session" {sessionId}, "published" {trackName, mid}, "track" {sessionId, trackName, track, mid},
-// "refused" {trackName, error} and, of a subscription, {sessionId, trackName, error}; "problem" {message, status, fatal}.
+// "refused" {trackName, error} and, of a subscription, {sessionId, trackName, error}; "problem" {message,
+// status, subcode, fatal}.
 
 const MAX_TRACKS_PER_CALL = 64;
 const CALL_ATTEMPTS = 5;
@@ -24,10 +25,11 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A reply in which the server refused the whole call. */
 export class ApiError extends Error {
-  constructor(status, code, description) {
+  constructor(status, code, description, subcode) {
     super(description || code || `The server answered with status ${status}.`);
     this.status = status;
     this.code = code;
+    this.subcode = subcode; // why a token does not do, or an exchange of descriptions is out of order
   }
   /** The same call may succeed in a moment: not connected yet, too many calls, or the server is busy. */
   get isTransient() {
@@ -60,7 +62,9 @@ export async function callApi(url, { method, key, body, keepalive = false }) {
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const reply = await response.json().catch(() => ({}));
-  if (!response.ok || reply.errorCode) throw new ApiError(response.status, reply.errorCode, reply.errorDescription);
+  if (!response.ok || reply.errorCode) {
+    throw new ApiError(response.status, reply.errorCode, reply.errorDescription, reply.errorSubcode);
+  }
   return reply;
 }
 
@@ -217,14 +221,14 @@ export class RingcastClient extends EventTarget {
         if (error instanceof StaleSession) continue;
         if (error instanceof ApiError && error.isFatal) {
           for (const { reject } of this.#channels.splice(0)) reject(error);
-          this.#emit("problem", { message: error.message, status: error.status, fatal: true });
+          this.#emit("problem", { message: error.message, status: error.status, subcode: error.subcode, fatal: true });
           this.close();
           return;
         }
         // Where an exchange broke in the middle, nobody knows what the other side took: a new session is
         // the one state both agree on.
         this.#failures += 1;
-        this.#emit("problem", { message: error.message, status: error.status, fatal: false });
+        this.#emit("problem", { message: error.message, status: error.status, subcode: error.subcode, fatal: false });
         this.#dropSession();
         await pause(backoffMs(this.#failures));
       }

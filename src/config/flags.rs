@@ -88,6 +88,9 @@ pub struct MintToken {
     /// Streams to play by WHEP; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub whep: Vec<String>,
+    /// Rooms of the demo page to be in; may be repeated. To see and be seen there takes --publish and --subscribe, too.
+    #[arg(long, value_name = "NAME")]
+    pub room: Vec<String>,
 }
 
 /// Flags as they were given.
@@ -177,12 +180,12 @@ pub fn invocation(arguments: impl IntoIterator<Item = OsString>) -> Result<Invoc
         Ok(CommandLine { task: Some(Task::MintToken(mint)), flags }) => {
             Ok(Invocation::MintToken(flags, mint))
         }
-        Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
-        Err(error) => {
-            let text = error.to_string();
         Ok(CommandLine { task: Some(Task::GenerateSecret { file }), .. }) => {
             Ok(Invocation::GenerateSecret(file))
         }
+        Err(error) if !error.use_stderr() => Ok(Invocation::Print(error.to_string())),
+        Err(error) => {
+            let text = error.to_string();
             let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             Err(ConfigError(format!("the command line cannot be used: {cause} (see ringcast --help)")))
         }

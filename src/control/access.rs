@@ -82,7 +82,12 @@ pub enum Right {
     Whip,
     /// Play a stream by WHEP.
     Whep,
+    /// See who is in a room, and be there.
+    Rooms,
 }
+
+/// How many rights there are.
+pub const RIGHTS: usize = 7;
 
 /// What one token grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +97,7 @@ pub struct Grant {
     /// The only session that it may touch, whoever made it.
     pub session: Option<Box<str>>,
     /// Names by right, in the order of [`Right`].
-    pub names: [Vec<Pattern>; 6],
+    pub names: [Vec<Pattern>; RIGHTS],
 }
 
 impl Grant {
@@ -303,6 +308,7 @@ impl Right {
             }
             Self::Whip => "the token does not allow to send this stream: name it in the claim whip",
             Self::Whep => "the token does not allow to play this stream: name it in the claim whep",
+            Self::Rooms => "the token does not open this room: name it in the claim rooms",
         }
     }
 }
@@ -332,6 +338,7 @@ mod tests {
             Right::SubscribeData,
             Right::Whip,
             Right::Whep,
+            Right::Rooms,
         ];
         let others = [
             Refusal::Missing,

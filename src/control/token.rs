@@ -6,7 +6,10 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
-use super::access::{Grant, NAME_BYTES_MAX, Owner, PATTERNS_MAX, Pattern, Refusal};
+use crate::config::Secret;
+
+use super::access::{Grant, NAME_BYTES_MAX, Owner, PATTERNS_MAX, Pattern, RIGHTS, Refusal};
+use super::apps::random_hex;
 use super::error::ApiError;
 
 /// What `aud` has to be, so that tokens which the same secret signs for other ends are refused.
@@ -68,23 +71,35 @@ pub struct Scope {
     /// Streams to play by WHEP.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub whep: Vec<String>,
+    /// Rooms of the presence board to be in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rooms: Vec<String>,
 }
 
 impl Scope {
+    /// Every right by the name of its claim, in the order of [`super::access::Right`].
+    pub fn claims(&self) -> [(&'static str, &[String]); RIGHTS] {
+        [
+            ("publish", &self.publish),
+            ("subscribe", &self.subscribe),
+            ("publishData", &self.publish_data),
+            ("subscribeData", &self.subscribe_data),
+            ("whip", &self.whip),
+            ("whep", &self.whep),
+            ("rooms", &self.rooms),
+        ]
+    }
+
     /// The names by right, in the order of [`super::access::Right`]; `None` when they cannot be used.
-    pub fn patterns(&self) -> Option<[Vec<Pattern>; 6]> {
-        let read = |names: &Vec<String>| {
-            let patterns = names.iter().map(|name| Pattern::new(name));
-            if names.len() > PATTERNS_MAX { None } else { patterns.collect::<Option<Vec<_>>>() }
-        };
-        Some([
-            read(&self.publish)?,
-            read(&self.subscribe)?,
-            read(&self.publish_data)?,
-            read(&self.subscribe_data)?,
-            read(&self.whip)?,
-            read(&self.whep)?,
-        ])
+    pub fn patterns(&self) -> Option<[Vec<Pattern>; RIGHTS]> {
+        let mut all: [Vec<Pattern>; RIGHTS] = Default::default();
+        for (patterns, (_, names)) in all.iter_mut().zip(self.claims()) {
+            if names.len() > PATTERNS_MAX {
+                return None;
+            }
+            *patterns = names.iter().map(|name| Pattern::new(name)).collect::<Option<_>>()?;
+        }
+        Some(all)
     }
 }
 
@@ -302,21 +317,6 @@ mod tests {
     }
 
     #[test]
-    fn only_hs256_is_taken_whatever_the_header_says() {
-        let refused = |token: &str| keys().read("app", token.as_bytes(), NOW, 3_600).err();
-        for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-            assert_eq!(refused(&signed(NEW, algorithm, &claims(json!({})))), Some(Refusal::Unknown));
-        }
-        let good = signed(NEW, Algorithm::HS256, &claims(json!({})));
-        let (_, rest) = good.split_once('.').unwrap();
-        for header in [
-            r#"{"alg":"none"}"#,
-            r#"{"alg":"None","typ":"JWT"}"#,
-            r#"{"alg":"RS256"}"#,
-            r#"{"alg":"HS256","crit":["b64"]}"#,
-            r#"{"alg":"HS256","kid":"changed"}"#,
-            r#"{"typ":"JWT"}"#,
-    #[test]
     fn a_short_secret_neither_signs_nor_checks() {
         let (short, enough) = (&"s".repeat(31), &"s".repeat(32));
         let token = |secret: &str| signed(secret, Algorithm::HS256, &claims(json!({})));
@@ -333,6 +333,21 @@ mod tests {
         assert_eq!(read(&keys, &token(short)), Err(Refusal::Unknown));
     }
 
+    #[test]
+    fn only_hs256_is_taken_whatever_the_header_says() {
+        let refused = |token: &str| keys().read("app", token.as_bytes(), NOW, 3_600).err();
+        for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+            assert_eq!(refused(&signed(NEW, algorithm, &claims(json!({})))), Some(Refusal::Unknown));
+        }
+        let good = signed(NEW, Algorithm::HS256, &claims(json!({})));
+        let (_, rest) = good.split_once('.').unwrap();
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None","typ":"JWT"}"#,
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"HS256","crit":["b64"]}"#,
+            r#"{"alg":"HS256","kid":"changed"}"#,
+            r#"{"typ":"JWT"}"#,
             "[]",
         ] {
             let header = URL_SAFE_NO_PAD.encode(header);
@@ -380,6 +395,7 @@ mod tests {
             (json!({"iss": "other"}), Refusal::WrongApp),
             (json!({"publish": "cam"}), Refusal::Claims),
             (json!({"publish": [""]}), Refusal::Claims),
+            (json!({"publish": ["a*b"]}), Refusal::Claims),
             (json!({"subscribe": vec!["x"; 65]}), Refusal::Claims),
             (json!({"sub": ""}), Refusal::Claims),
             (json!({"session": 7}), Refusal::Claims),
@@ -395,7 +411,6 @@ mod tests {
 
     #[test]
     fn a_token_of_another_app_is_told_so_also_when_its_secret_is_not_ours() {
-            (json!({"publish": ["a*b"]}), Refusal::Claims),
         let token = signed(
             "some-other-secret-of-thirty-two-bytes",
             Algorithm::HS256,

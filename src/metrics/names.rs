@@ -125,6 +125,7 @@ pub const DENIALS: [&str; 18] = [
     "subscribe_data",
     "whip",
     "whep",
+    "rooms",
 ];
 
 #[cfg(test)]

@@ -207,15 +207,40 @@ async fn what_concerns_everybody_needs_the_secret() {
     for (method, path, body) in [
         (Method::GET, "/ext/sessions", String::new()),
         (Method::POST, "/sessions/new?thirdparty=true", String::new()),
-        (Method::GET, "/ext/rooms/lobby", String::new()),
-        (Method::PUT, "/ext/rooms/lobby/members/a", json!({"name": "a"}).to_string()),
-        (Method::DELETE, "/ext/rooms/lobby/members/a", String::new()),
         (Method::POST, "/ext/tokens", json!({"publish": ["*"]}).to_string()),
         (Method::POST, "/adapters/websocket/new", adapters.clone()),
         (Method::POST, "/adapters/websocket/close", adapters),
     ] {
         assert_eq!(forbidden(&ann.call(method, path, body).await), "secret_only", "{path}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_opens_the_rooms_that_it_names() {
+    let api = Api::new();
+    let calls = |room: &str| {
+        [
+            (Method::PUT, format!("/ext/rooms/{room}/members/a"), json!({"name": "a"}).to_string()),
+            (Method::GET, format!("/ext/rooms/{room}"), String::new()),
+            (Method::DELETE, format!("/ext/rooms/{room}/members/a"), String::new()),
+        ]
+    };
+    let made = api.post("/ext/tokens", &json!({"rooms": ["garden", "attic-*"]})).await.ok();
+    let ann = Bearer { api: &api, token: text(&made["token"]) };
+    for room in ["garden", "attic-1"] {
+        for (method, path, body) in calls(room) {
+            ann.call(method, &path, body).await.ok();
+        }
+    }
+    let nowhere = Bearer::new(&api, &json!({"publish": ["*"], "subscribe": ["*"], "whip": ["*"]}));
+    for (bearer, room) in [(&ann, "gardens"), (&ann, "attic"), (&nowhere, "garden")] {
+        for (method, path, body) in calls(room) {
+            assert_eq!(forbidden(&bearer.call(method, &path, body).await), "rooms", "{path}");
+        }
+    }
+    // To be in a room is not to hear what is said there.
+    let session = ann.open().await;
+    assert_eq!(forbidden(&ann.push(&session, "camera").await), "publish");
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,21 +327,6 @@ async fn a_token_request_with_a_slip_is_refused_with_the_remedy() {
         assert_eq!((status, code.as_str()), (406, "invalid_params"), "{body}");
         assert!(description.contains(hint), "{body}: {description}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn preflights_and_ice_servers_need_no_token() {
-    let api = Api::new();
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(format!("/v1/apps/{APP}/generate-ice-servers"))
-        .header("origin", "https://page.example")
-        .body(Body::empty())
-        .unwrap();
-    let response = api.request(request).await;
-    assert_eq!(response.ok(), json!({"iceServers": []}));
-    assert_eq!(response.headers["access-control-allow-origin"], "https://page.example");
-}
     for (body, hint) in [
         (json!({"publsih": ["*"]}), "did you mean \"publish\"?"),
         (json!({"publish": ["*"], "subject": "ann"}), "did you mean \"sub\"?"),
@@ -349,3 +359,18 @@ async fn a_short_secret_is_taken_itself_but_signs_and_checks_no_token() {
     let refused = call(SHORT, "/ext/tokens", json!({"publish": ["*"]})).await;
     assert_eq!(refused.refusal(), (406, "invalid_params".into()));
     assert!(text(&refused.json()["errorDescription"]).contains("generate-secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn preflights_and_ice_servers_need_no_token() {
+    let api = Api::new();
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(format!("/v1/apps/{APP}/generate-ice-servers"))
+        .header("origin", "https://page.example")
+        .body(Body::empty())
+        .unwrap();
+    let response = api.request(request).await;
+    assert_eq!(response.ok(), json!({"iceServers": []}));
+    assert_eq!(response.headers["access-control-allow-origin"], "https://page.example");
+}

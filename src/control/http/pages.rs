@@ -25,6 +25,7 @@ const PAGES: &[Page] = &[
     ("/demo.css", CSS, include_str!("../pages/demo.css")),
     ("/demo.js", SCRIPT, include_str!("../pages/demo.js")),
     ("/demo-call.js", SCRIPT, include_str!("../pages/demo-call.js")),
+    ("/demo-key.js", SCRIPT, include_str!("../pages/demo-key.js")),
     ("/demo-media.js", SCRIPT, include_str!("../pages/demo-media.js")),
     ("/demo-stats.js", SCRIPT, include_str!("../pages/demo-stats.js")),
     ("/demo-tile.js", SCRIPT, include_str!("../pages/demo-tile.js")),

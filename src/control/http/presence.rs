@@ -8,9 +8,10 @@ use axum::http::request::Parts;
 use utoipa::IntoParams;
 
 use super::super::Control;
+use super::super::access::Right;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::rooms::{Presence, Room};
-use super::call::{JsonBody, SecretCall, path_param};
+use super::call::{AppCall, JsonBody, path_param};
 use super::extensions::Done;
 use super::openapi::AppErrors;
 
@@ -59,8 +60,10 @@ impl FromRequestParts<Arc<Control>> for RoomCall {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
-        let SecretCall { app } = SecretCall::from_request_parts(parts, control).await?;
-        Ok(Self { app, room: path_param(parts, "room").await? })
+        let AppCall { app, access } = AppCall::from_request_parts(parts, control).await?;
+        let room = path_param(parts, "room").await?;
+        access.may(Right::Rooms, &room)?;
+        Ok(Self { app, room })
     }
 }
 
@@ -73,7 +76,7 @@ impl FromRequestParts<Arc<Control>> for MemberCall {
     }
 }
 
-/// Shows who is in a room of the demo.
+/// Shows who is in a room of the demo. It takes the secret, or a token with the room in its claim `rooms`.
 #[utoipa::path(
     get, path = "/ext/rooms/{room}", tag = "presence", operation_id = "getRoom", params(RoomPath),
     responses((status = 200, description = "The members", body = Room), AppErrors),

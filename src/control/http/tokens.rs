@@ -20,7 +20,22 @@ use super::openapi::AppErrors;
 /// Life of a token when the request does not say it, seconds.
 const TTL_DEFAULT: u64 = 3_600;
 
-/// What a token is to hold. A name may end with `*`: then it stands for all names that begin so.
+/// The members of a request.
+const MEMBERS: [&str; 10] = [
+    "ttl",
+    "sub",
+    "session",
+    "publish",
+    "subscribe",
+    "publishData",
+    "subscribeData",
+    "whip",
+    "whep",
+    "rooms",
+];
+
+/// What a token is to hold. A name may end with `*`: then it stands for all names that begin so. A member that is not
+/// known here is refused.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TokenRequest {
@@ -57,6 +72,10 @@ pub(super) struct TokenRequest {
     #[serde(default)]
     #[schema(max_items = 64)]
     whep: Vec<String>,
+    /// Rooms of the presence board to be in.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    rooms: Vec<String>,
 }
 
 /// A token.
@@ -90,6 +109,7 @@ pub(super) async fn new_token(
         subscribe_data: request.subscribe_data,
         whip: request.whip,
         whep: request.whep,
+        rooms: request.rooms,
     };
     let ttl = request.ttl.unwrap_or(TTL_DEFAULT);
     let wish = Wish { subject: request.sub, session: request.session, scope, ttl };

@@ -2,6 +2,7 @@
 
 import { RingcastClient } from "./ringcast-client.js";
 import { RingcastRoom } from "./ringcast-room.js";
+import { wordsFor } from "./demo-key.js";
 import { StatsReader } from "./demo-stats.js";
 import { Tile, arrange } from "./demo-tile.js";
 
@@ -25,7 +26,9 @@ export class Call extends EventTarget {
   #media;
   #name;
   #tiles;
+  #publishes;
   #selfTile = new Tile({ isSelf: true });
+  #ownScreen = null;
   #people = new Map(); // member id -> { tile, screenTile, tracks: Map(trackName -> {...}), sessionId }
   #stats = { pc: null, reader: null };
   #timers = [];
@@ -34,8 +37,10 @@ export class Call extends EventTarget {
   #speakerId = "";
   #onMediaChange = ({ detail }) => this.#sendMedia(detail.source);
 
-  constructor({ base, key, room, name, media, tiles }) {
+  /** `publishes` tells of the name of a track whether the key allows to send it. */
+  constructor({ base, key, room, name, media, tiles, publishes }) {
     super();
+    this.#publishes = publishes;
     this.#media = media;
     this.#name = name;
     this.#tiles = tiles;
@@ -54,6 +59,7 @@ export class Call extends EventTarget {
     this.#client.addEventListener("published", ({ detail }) => {
       if (detail.trackName === "camera") this.#selfTile.videoMid = detail.mid;
       if (detail.trackName === "microphone") this.#selfTile.audioMid = detail.mid;
+      if (detail.trackName === "screen" && this.#ownScreen) this.#ownScreen.videoMid = detail.mid;
       this.#room.announce();
     });
     this.#client.addEventListener("track", ({ detail }) => this.#show(detail));
@@ -94,6 +100,7 @@ export class Call extends EventTarget {
     if (source === "screen") {
       this.#send("screen", media.screen?.getVideoTracks()[0], [{ maxBitrate: 2_500_000 }]);
       this.#send("screen-audio", media.screen?.getAudioTracks()[0]);
+      this.#showOwnScreen(media.screen?.getVideoTracks()[0]);
     } else {
       const track = media[source];
       const isWide = source === "camera" && (track?.getSettings().width ?? 0) >= SIMULCAST_FROM_WIDTH;
@@ -106,7 +113,22 @@ export class Call extends EventTarget {
     this.#room.announce();
   }
 
+  /** Whoever shares a screen sees what the others see. */
+  #showOwnScreen(track) {
+    if (!track) {
+      this.#ownScreen?.remove();
+      this.#ownScreen = null;
+    } else {
+      this.#ownScreen ??= new Tile({ isSelf: true, isScreen: true });
+      this.#ownScreen.name = this.#name;
+      this.#ownScreen.setVideo(track, this.#ownScreen.videoMid);
+      this.#tiles.prepend(this.#ownScreen.element);
+    }
+    arrange(this.#tiles);
+  }
+
   #send(trackName, track, encodings) {
+    if (!this.#publishes(trackName)) return;
     const former = this.#sent.get(trackName);
     if (former === track) return;
     this.#sent.set(trackName, track);
@@ -199,7 +221,7 @@ export class Call extends EventTarget {
 
   #allTiles() {
     const others = [...this.#people.values()].flatMap((person) => [person.tile, person.screenTile]);
-    return [this.#selfTile, ...others].filter(Boolean);
+    return [this.#selfTile, this.#ownScreen, ...others].filter(Boolean);
   }
 
   async #readFigures() {
@@ -210,15 +232,11 @@ export class Call extends EventTarget {
     if (figures) this.#allTiles().forEach((tile) => tile.showFigures(figures));
   }
 
-  #explain({ message, status, fatal }) {
-    const isRefused = status === 401 || status === 403;
-    if (isRefused || status === 404 || fatal) {
-      const reason = isRefused
-        ? "The key in this link is not accepted. Ask for a new link."
-        : status === 404
-          ? "The server does not know this app. Check the link."
-          : message;
-      this.#pass("ended", { message: reason });
+  #explain({ message, status, subcode, fatal }) {
+    if ([401, 403, 404].includes(status)) {
+      this.#pass("ended", { message: wordsFor({ status, subcode, message }) });
+    } else if (fatal) {
+      this.#pass("ended", { message });
     } else if (status === undefined) {
       this.#pass("problem", { message: "The connection was interrupted. Trying again …" });
     } else {

@@ -19,6 +19,8 @@ export class Tile {
   audioMid = null;
 
   constructor({ isSelf = false, isScreen = false }) {
+    this.isSelf = isSelf;
+    this.isScreen = isScreen;
     const fragment = document.querySelector("#tile-template").content.cloneNode(true);
     this.element = fragment.querySelector(".tile");
     this.element.classList.toggle("is-self", isSelf && !isScreen);
@@ -33,17 +35,16 @@ export class Tile {
       this.#hasFrames = this.#video.videoWidth > 0;
       this.#refresh();
     });
-    this.isSelf = isSelf;
-    this.isScreen = isScreen;
     this.isPictureOff = false;
   }
 
   set name(name) {
     if (name === this.#name) return;
     this.#name = name;
-    const shown = this.isSelf ? `${name} (you)` : name;
-    this.element.setAttribute("aria-label", this.isScreen ? `Screen of ${name}` : shown);
-    this.element.querySelector(".tile-name").textContent = this.isScreen ? `${name} · screen` : shown;
+    const screen = this.isSelf ? "Your screen" : `Screen of ${name}`;
+    const shown = this.isScreen ? screen : this.isSelf ? `${name} (you)` : name;
+    this.element.setAttribute("aria-label", shown);
+    this.element.querySelector(".tile-name").textContent = shown;
     this.element.querySelector(".initials").textContent = initialsOf(name);
   }
 
@@ -88,7 +89,8 @@ export class Tile {
   }
 
   showFigures({ rttMs, tracks }) {
-    const video = tracks.get(this.videoMid);
+    // A camera that is off still sends frames, all of them black.
+    const video = this.element.dataset.off === "true" ? undefined : tracks.get(this.videoMid);
     const audio = tracks.get(this.audioMid);
     const bits = (video?.bitsPerSecond ?? 0) + (audio?.bitsPerSecond ?? 0);
     const lost = [video?.lostPart, audio?.lostPart].filter((part) => typeof part === "number");

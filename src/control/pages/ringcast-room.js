@@ -6,7 +6,7 @@ import { callApi } from "./ringcast-client.js";
 const ANNOUNCE_EVERY_MS = 3_000; // the board forgets a member after 15 s of silence
 const READ_EVERY_MS = 1_000;
 
-/** Events: "members" {members} after each reading, "problem" {message}, "recovered". */
+/** Events: "members" {members} after each reading, "problem" {message, status, subcode}, "recovered". */
 export class RingcastRoom extends EventTarget {
   #base;
   #key;
@@ -90,6 +90,6 @@ export class RingcastRoom extends EventTarget {
   #report(error) {
     if (!this.#isOpen) return;
     this.#hasProblem = true;
-    this.dispatchEvent(new CustomEvent("problem", { detail: { message: error.message, status: error.status } }));
+    this.dispatchEvent(new CustomEvent("problem", { detail: { message: error.message, status: error.status, subcode: error.subcode } }));
   }
 }

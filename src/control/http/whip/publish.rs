@@ -43,19 +43,24 @@ pub(super) fn wrong_type(content: &str) -> Problem {
         .with(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP))
 }
 
-fn taken() -> Problem {
-    Problem::conflict("the stream has a publisher: end it first, or let others take over (whip.takeover)")
+fn taken(control: &Control) -> Problem {
+    Problem::conflict(format!(
+        "the stream is published with another token: publish with that one, which takes over at once, or end its session, \
+         or let every publisher take over (whip.takeover); a publisher that has gone silent makes room after {} seconds \
+         (limits.disconnected_seconds)",
+        control.limits.disconnected_seconds.get()
+    ))
 }
 
 async fn publish(
     control: &Arc<Control>,
     key: &StreamKey,
+    holder: Holder,
     sdp: String,
     offered: &OfferedSections,
 ) -> Result<(Arc<Session>, String), Problem> {
     // The id of a session stands for its tracks: nobody publishes in its place.
     if control.session_of(&key.app, &key.name).is_some() {
-    holder: Holder,
         return Err(Problem::conflict(
             "this is the id of a session, under which its own tracks are played: choose another name",
         ));
@@ -87,12 +92,12 @@ async fn publish(
     match control.streams.set_source(key, source, control.whip.takeover) {
         Ok(None) => {}
         Ok(Some(other)) => {
+            tracing::info!(session = %session.id, before = %other, stream = &*key.name, "stream taken over");
             if let Some(other) = control.registry.session(other) {
                 control.close_session(&other).await;
             }
         }
         Err(SourceRefusal::Taken | SourceRefusal::TooManyNames) => {
-            tracing::info!(session = %session.id, before = %other, stream = &*key.name, "stream taken over");
             control.close_session(&session).await;
             return Err(taken(control));
         }
