@@ -76,3 +76,23 @@ for (const [name, front, server] of [
     });
   }
 }
+
+test("the demo page and the description of the API work under the path of the proxy", async () => {
+  const join = async (name) => {
+    const page = await rig().browser.tab(`${told.origin}/?app=${told.app}&room=behind#key=${told.secret}`);
+    await page.fill("#name", name);
+    await page.click("#join");
+    return page;
+  };
+  const pages = { Ada: await join("Ada"), Grace: await join("Grace") };
+  for (const [other, page] of [["Grace", pages.Ada], ["Ada", pages.Grace]]) {
+    await until(`the tile of ${other} to show a picture`, async () => {
+      const tile = page.locator(`.tile[aria-label="${other}"][data-picture="true"]`);
+      return { done: (await tile.count()) === 1, seen: await page.locator(".notice span").allTextContents() };
+    }, { ms: 25_000 });
+  }
+  const { servers } = await pages.Ada.evaluate(() => fetch("openapi.json").then((reply) => reply.json()));
+  assert.deepEqual(servers, [{ url: told.origin }]);
+  assert.deepEqual(pages.Ada.consoleLines.filter((line) => line.startsWith("error")), []);
+  await Promise.all(Object.values(pages).map((page) => page.close()));
+});
