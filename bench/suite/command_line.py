@@ -15,6 +15,7 @@ from pathlib import Path
 import capacity
 import compared
 import counted
+import join
 import peers
 import profiled
 import singles
@@ -32,7 +33,8 @@ QUICK_ROUNDS, QUICK_SECONDS = 2, 2
 INTERRUPTED = 130
 
 SERIES: list[Series] = [
-    *compared.SERIES, *peers.SERIES, *singles.SERIES, *capacity.SERIES, *counted.SERIES, *profiled.SERIES
+    *compared.SERIES, *peers.SERIES, *singles.SERIES, *join.SERIES, *capacity.SERIES, *counted.SERIES,
+    *profiled.SERIES,
 ]
 NAMES = [series.name for series in SERIES]
 
@@ -50,6 +52,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke test: short, small, good for no figure")
     parser.add_argument("--base-port", type=int, default=BASE_PORT, help="first of twenty ports [%(default)s]")
     parser.add_argument("--results", type=Path, help="folder for results [bench/results/<date>-<commit>]")
+    parser.add_argument("--beside", type=Path, metavar="BINARY", help="another build of the server, for `join`")
     parser.add_argument("--no-build", action="store_true", help="take the programs as they are")
     parser.add_argument("--install-peers", action="store_true", help="install what the other servers need, and end")
     chosen = parser.parse_args(words)
@@ -60,6 +63,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     chosen.seconds = chosen.seconds or (QUICK_SECONDS if chosen.quick else SECONDS)
     if chosen.rounds < 1 or chosen.seconds < 1 or not 1024 <= chosen.base_port <= 65500:
         parser.error("rounds and seconds are at least 1, the base port is between 1024 and 65500")
+    if chosen.beside and not os.access(chosen.beside, os.X_OK):
+        parser.error(f"{chosen.beside} is no program: --beside takes a build of the server, such as an older one")
+    chosen.beside = chosen.beside and chosen.beside.resolve()
     return chosen
 
 
@@ -124,7 +130,8 @@ def run_all(rig: Rig, wanted: list[Series], results: Results) -> list[str]:
 
 def main(words: list[str]) -> int:
     chosen = arguments(words)
-    options = Options(chosen.rounds, chosen.seconds, chosen.quick, Ports(chosen.base_port), default_programs())
+    options = Options(chosen.rounds, chosen.seconds, chosen.quick, Ports(chosen.base_port), default_programs(),
+                      chosen.beside)
     if chosen.install_peers:
         return 1 if peers.install() else 0
     if chosen.list:

@@ -31,6 +31,8 @@ class Options:
     quick: bool
     ports: Ports
     programs: Path
+    # Another build of this server, to be measured beside it.
+    beside: Optional[Path] = None
 
 
 def default_programs() -> Path:

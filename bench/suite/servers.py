@@ -100,6 +100,8 @@ class Ringcast:
     steering: Optional[str] = None
     # For how long a shard looks for work before it sleeps.
     busy_poll_us: int = 0
+    # Another build of it; the one of this suite unless given.
+    binary: Optional[Path] = None
 
     def start(self, children: Children, programs: Path, place: Place, ports: Ports) -> Running:
         address = place.api_address
@@ -112,7 +114,7 @@ class Ringcast:
         if self.busy_poll_us:
             settings += [f"RINGCAST_MEDIA_BUSY_POLL_MICROSECONDS={self.busy_poll_us}"]
         command = ["env", *settings] if settings else []
-        command += [str(programs / "ringcast"), "--shards", str(self.shards), "--io", self.io]
+        command += [str(self.binary or programs / "ringcast"), "--shards", str(self.shards), "--io", self.io]
         command += ["--app", f"{APP}:{SECRET}", "--log", "warn", "--listen", f"{address}:{ports.api}"]
         command += ["--admin", f"{address}:{ports.admin}"]
         command += ["--media-port", str(ports.media), "--media-address", place.media_address]

@@ -26,11 +26,12 @@ const FLAGS = [
   "--use-fake-ui-for-media-stream",
   "--use-fake-device-for-media-stream=device-count=2,fps=20",
   "--autoplay-policy=no-user-gesture-required",
-  "--allow-loopback-in-peer-connection",
   "--disable-background-timer-throttling",
   "--disable-renderer-backgrounding",
   "--disable-backgrounding-occluded-windows",
 ];
+
+const LOOPBACK = "--allow-loopback-in-peer-connection";
 
 /** partytracks as it is published, with the kit around it, as one script. */
 export async function bundleKit() {
@@ -69,13 +70,13 @@ export async function startPageServer({ host = "127.0.0.1", listen = host } = {}
   };
 }
 
-export async function startChromium({ executablePath = CHROMIUM, args = [], hosts = [] } = {}) {
+export async function startChromium({ executablePath = CHROMIUM, args = [], hosts = [], loopback = true } = {}) {
   const userDataDir = await mkdtemp(path.join(os.tmpdir(), "ringcast-chromium-"));
   const excluded = ["127.0.0.1", "localhost", ...hosts].map((host) => `EXCLUDE ${host}`).join(", ");
   const context = await chromium.launchPersistentContext(userDataDir, {
     executablePath,
     headless: true,
-    args: [...FLAGS, `--host-resolver-rules=MAP * ~NOTFOUND, ${excluded}`, ...args],
+    args: [...FLAGS, ...(loopback ? [LOOPBACK] : []), `--host-resolver-rules=MAP * ~NOTFOUND, ${excluded}`, ...args],
     ignoreDefaultArgs: ["--hide-scrollbars"],
     viewport: { width: 1280, height: 800 },
   });
