@@ -20,6 +20,8 @@ pub enum DropReason {
     BadIntegrity,
     /// The session's engine refused the datagram.
     Refused,
+    /// Handshake for an address to which three times as much had gone as came from it.
+    Amplification,
     /// SRTP or SRTCP before keys are there.
     NoKeys,
     /// SRTCP that does not authenticate, or was seen before.
@@ -50,7 +52,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -59,6 +61,7 @@ impl DropReason {
         Self::UnknownUfrag,
         Self::BadIntegrity,
         Self::Refused,
+        Self::Amplification,
         Self::NoKeys,
         Self::BadRtcp,
         Self::UnknownStream,
@@ -85,6 +88,7 @@ impl DropReason {
             Self::UnknownUfrag => "unknown_ufrag",
             Self::BadIntegrity => "bad_integrity",
             Self::Refused => "refused",
+            Self::Amplification => "amplification",
             Self::NoKeys => "no_keys",
             Self::BadRtcp => "bad_rtcp",
             Self::UnknownStream => "unknown_stream",

@@ -45,6 +45,7 @@ pub(super) struct KeyExchange {
     exported: OnceLock<ExportedKeys>,
     engine_needs: AtomicBool,
     refused: AtomicBool,
+    begun: OnceLock<Instant>,
 }
 
 impl KeyExchange {
@@ -66,6 +67,11 @@ impl KeyExchange {
     /// The keys, once there are any.
     pub(super) fn exported(&self) -> Option<&ExportedKeys> {
         self.exported.get()
+    }
+
+    /// Lets a handshake that is ours to begin do so, once: only now can the client be reached.
+    pub(super) fn release(&self, now: Instant) {
+        let _already_begun = self.begun.set(now);
     }
 
     /// Lets the engine have the keys at its next turn, and keep them.
@@ -100,21 +106,61 @@ const NEVER: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 struct Dtls;
 
+/// How long a flight waits for its answer before it is sent again, at first; each time twice as long as the last.
+///
+/// RFC 6347 4.2.4.1 proposes a second for peers of which nothing is known. Here checks have passed both ways by then, the
+/// other end takes a repetition as such, and a viewer who lost one datagram sees nothing as long as this. Where the round
+/// trip is longer, one flight goes twice.
+const FLIGHT_WAIT: Duration = Duration::from_millis(300);
+/// How often a flight is sent again: for about as long as a handshake may take.
+const FLIGHT_REPEATS: usize = 6;
+/// The largest datagram of a handshake that we begin.
+///
+/// The hello is padded to that size. It follows the first check, and no more may go to an address than three times what
+/// came from it (`handshake`): a check with our user name has 108 bytes at least, and its answer up to 76.
+const CLIENT_MTU: usize = 248;
+/// How long an instance that has nothing to do need not be asked.
+const IDLE: Duration = Duration::from_secs(3600);
+
 impl Dtls {
     /// The configuration of every handshake. Cookies are off: ICE has proven the address before any DTLS
     /// record is taken.
     fn config() -> Result<Arc<dimpl::Config>, CryptoError> {
         static CONFIG: OnceLock<Result<Arc<dimpl::Config>, String>> = OnceLock::new();
+        CONFIG.get_or_init(|| Self::built(Self::builder())).clone().map_err(CryptoError::Other)
+    }
+
+    /// The same for those that we begin.
+    fn client_config() -> Result<Arc<dimpl::Config>, CryptoError> {
+        static CONFIG: OnceLock<Result<Arc<dimpl::Config>, String>> = OnceLock::new();
         CONFIG
-            .get_or_init(|| {
-                dimpl::Config::builder()
-                    .use_server_cookie(false)
-                    .build()
-                    .map(Arc::new)
-                    .map_err(|error| error.to_string())
-            })
+            .get_or_init(|| Self::built(Self::builder().mtu(CLIENT_MTU)))
             .clone()
             .map_err(CryptoError::Other)
+    }
+
+    fn builder() -> dimpl::ConfigBuilder {
+        dimpl::Config::builder()
+            .use_server_cookie(false)
+            .flight_start_rto(FLIGHT_WAIT)
+            .flight_retries(FLIGHT_REPEATS)
+    }
+
+    fn built(builder: dimpl::ConfigBuilder) -> Result<Arc<dimpl::Config>, String> {
+        builder.build().map(Arc::new).map_err(|error| error.to_string())
+    }
+
+    fn instance(
+        config: Arc<dimpl::Config>,
+        version: DtlsVersion,
+        own: DtlsCert,
+        now: Instant,
+    ) -> dimpl::Dtls {
+        match version {
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, own, now),
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, own, now),
+            _ => dimpl::Dtls::new_auto(config, own, now),
+        }
     }
 }
 
@@ -130,17 +176,20 @@ impl DtlsProvider for Dtls {
         version: DtlsVersion,
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let config = Self::config()?;
-        let own = certificate.clone();
-        let dtls = match version {
-            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, own, now),
-            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, own, now),
-            _ => dimpl::Dtls::new_auto(config, own, now),
-        };
+        let dtls = Self::instance(Self::config()?, version, certificate.clone(), now);
         let untouched = (version != DtlsVersion::Dtls13).then(|| certificate.clone());
         let exchange = ANNOUNCED.with_borrow_mut(Option::take).unwrap_or_default();
         let handshake = Handshake::Usual(dtls);
-        Ok(Box::new(Instance { handshake, untouched, now, exchange, is_known: false, held_back: None }))
+        Ok(Box::new(Instance {
+            handshake,
+            version,
+            untouched,
+            now,
+            exchange,
+            is_known: false,
+            held_back: None,
+            waits: false,
+        }))
     }
 }
 
@@ -152,6 +201,7 @@ enum Handshake {
 
 struct Instance {
     handshake: Handshake,
+    version: DtlsVersion,
     /// Our certificate, until the first packet has shown who is to use it.
     untouched: Option<DtlsCert>,
     /// When we were last told the time.
@@ -161,6 +211,8 @@ struct Instance {
     is_known: bool,
     /// Keys that the engine does not need yet.
     held_back: Option<(KeyingMaterial, SrtpProfile)>,
+    /// Whether it is to begin the handshake and may not yet.
+    waits: bool,
 }
 
 impl Instance {
@@ -175,6 +227,17 @@ impl Instance {
             self.handshake = Handshake::Rsa(Box::new(rsa::Server::new(&certificate, self.now)?));
         }
         Ok(())
+    }
+
+    /// Begins the handshake, if it is time to. The engine would do so when it reads the description; the client cannot be
+    /// reached then, and its timer would have the hello repeated before it was ever sent.
+    fn begin(&mut self) -> bool {
+        let Some(now) = self.exchange.begun.get().copied() else { return false };
+        self.waits = false;
+        // Neither fails before anything has been exchanged. Nothing for a packet makes the hello, as the engine has it.
+        let _timer = self.handle_timeout(now);
+        let _hello = self.handle_packet(&[]);
+        true
     }
 }
 
@@ -195,6 +258,11 @@ fn profile(profile: SrtpProfile) -> Option<Profile> {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
+        if active && let (Some(certificate), Ok(config)) = (&self.untouched, Dtls::client_config()) {
+            let dtls = Dtls::instance(config, self.version, certificate.clone(), self.now);
+            self.handshake = Handshake::Usual(dtls);
+        }
+        self.waits = active;
         if let Handshake::Usual(dtls) = &mut self.handshake {
             dtls.set_active(active);
         }
@@ -204,6 +272,9 @@ impl DtlsInstance for Instance {
         if self.exchange.is_refused() {
             return Err(DtlsImplError::ConnectionClosed);
         }
+        if self.waits {
+            return Ok(());
+        }
         self.choose(packet)?;
         match &mut self.handshake {
             Handshake::Usual(dtls) => dtls.handle_packet(packet),
@@ -212,6 +283,9 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        if self.waits && !self.begin() {
+            return DtlsOutput::Timeout(self.now + IDLE);
+        }
         if self.held_back.is_some()
             && self.engine_needs_keys()
             && let Some((material, profile)) = self.held_back.take()
@@ -257,6 +331,9 @@ impl DtlsInstance for Instance {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
         self.now = now;
+        if self.waits {
+            return Ok(());
+        }
         match &mut self.handshake {
             Handshake::Usual(dtls) => dtls.handle_timeout(now),
             Handshake::Rsa(server) => server.handle_timeout(now),

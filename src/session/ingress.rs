@@ -92,6 +92,10 @@ impl Drain for Draining<'_> {
         self.out.transmits.push((path, start..self.out.bytes.len()));
     }
 
+    fn dropped(&mut self, reason: DropReason) {
+        self.out.dropped.push(reason);
+    }
+
     fn packet(&mut self, rtc: &mut Rtc, packet: RtpPacket) {
         match self.take(rtc, packet) {
             Ok(packet) => self.out.packets.push(packet),

@@ -13,6 +13,7 @@ pub mod channels;
 mod description;
 mod dtls;
 pub mod egress;
+mod handshake;
 pub mod ingress;
 mod output;
 mod reports;
@@ -37,7 +38,7 @@ pub use transport::{Carrier, Path, binding_request};
 
 use self::channels::Channels;
 use self::ingress::Collector;
-use self::transport::{Accepted, EngineError, Feed, Transport, Turn};
+use self::transport::{Accepted, BINDING_SUCCESS, EngineError, Feed, Transport, Turn};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
 use crate::plan::{ChannelPlan, EgressPlan, IngressPlan, TransportPlan};
@@ -270,16 +271,19 @@ impl Session {
         let which = self.transport_for_check(path, |transport| transport.verifies(&message, ufrag));
         let which = which.ok_or(DropReason::BadIntegrity)?;
         let nominates = message.use_candidate();
+        let Some(transport) = self.transport_mut(which) else { return Err(DropReason::Refused) };
+        let copy = transport.shown(&message, ufrag, path, contents);
         let before = out.transmits.len();
         self.last_authentic = now;
-        self.run(which, Feed::Datagram(path, contents), setup, now, out).map_err(|_| DropReason::Refused)?;
+        let feed = Feed::Datagram(path, copy.as_deref().unwrap_or(contents));
+        self.run(which, feed, setup, now, out).map_err(|_| DropReason::Refused)?;
         let answered = out.transmits.iter().skip(before).any(|(to, range)| {
-            // 0x0101: binding success response (RFC 8489 5).
-            *to == path && out.bytes.get(range.clone()).is_some_and(|bytes| bytes.starts_with(&[1, 1]))
+            *to == path
+                && out.bytes.get(range.clone()).is_some_and(|bytes| bytes.starts_with(&BINDING_SUCCESS))
         });
         let Some(transport) = self.transport_mut(which) else { return Err(DropReason::Refused) };
         if answered {
-            transport.route().checked(path, nominates, now);
+            transport.checked(path, nominates, now);
         }
         let generation = transport.generation();
         Ok(self.remember(path, generation))
@@ -359,10 +363,8 @@ impl Session {
     /// An authentic packet came from a proven address.
     fn received(&mut self, which: Which, path: Path, now: Instant) {
         self.last_authentic = now;
-        // A full agent settles that by itself.
-        let is_called = self.dialled.is_empty();
-        if let Some(transport) = self.transport_mut(which).filter(|_| is_called) {
-            transport.route().received(path, now);
+        if let Some(transport) = self.transport_mut(which) {
+            transport.received(path, now);
         }
     }
 
@@ -371,7 +373,7 @@ impl Session {
         self.paths.retain(|(known, _)| *known != path);
         for which in [Which::Present, Which::Successor] {
             if let Some(transport) = self.transport_mut(which) {
-                transport.route().forget(path);
+                transport.forget(path);
             }
         }
     }

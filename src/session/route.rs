@@ -1,8 +1,9 @@
 //! Which of a client's proven addresses media goes to.
 //!
 //! Owns that choice for one transport. A path comes in question only after a connectivity check from it carried the right
-//! password; who calls sees to that. Three things move the route, and nothing that a stranger sends is among them:
+//! password; who calls sees to that. Four things move the route, and nothing that a stranger sends is among them:
 //!
+//! - the end of the handshake, by the path that it came by;
 //! - a check by which the client nominates (RFC 8445 7.3.1.5), at once;
 //! - an authentic packet from another path, once the present one has been quiet for [`QUIET`]: a client sends media where
 //!   it wants to receive it. Firefox and aiortc do not nominate again when the NAT between has changed; their checks
@@ -76,6 +77,12 @@ impl Route {
             Some(present) if now < present.heard + QUIET => {}
             present => *present = Some(Present::new(path, true, now)),
         }
+    }
+
+    /// Takes the path by which the client has finished the handshake, which says more than a check: nobody else could make
+    /// what came by it, and no nomination was worth anything before. Later ones count as ever.
+    pub(super) fn keyed(&mut self, path: Path, now: Instant) {
+        self.present = Some(Present::new(path, true, now));
     }
 
     /// Takes the path that a full agent has settled on, which is not chosen here.

@@ -20,6 +20,7 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, 
 use super::channels::Message;
 use super::description::Description;
 use super::dtls::{self, KeyExchange};
+use super::handshake::Ways;
 use super::route::Route;
 use super::wires::{WireEvent, Wires};
 use crate::drop::DropReason;
@@ -40,6 +41,12 @@ const PAIR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes that the engine buffers for all data channels: room for a message of the largest size beside another.
 const SEND_BUFFER_BYTES: usize = 2 * super::channels::MESSAGE_BYTES_MAX;
+
+/// Room for USE-CANDIDATE, and for what a check may be without: a role, MESSAGE-INTEGRITY and FINGERPRINT.
+const NOMINATION_BYTES: usize = 64;
+
+/// How the answer to a check begins (RFC 8489 5).
+pub(super) const BINDING_SUCCESS: [u8; 2] = [1, 1];
 
 /// SRTP state of a finished handshake.
 pub(super) struct Keys {
@@ -87,6 +94,7 @@ pub(super) enum EngineError {
 /// What draining the engine yields; implemented by the session.
 pub(super) trait Drain {
     fn transmit(&mut self, path: Path, contents: &[u8]);
+    fn dropped(&mut self, reason: DropReason);
     fn packet(&mut self, rtc: &mut Rtc, packet: RtpPacket);
     fn wire(&mut self, event: WireEvent);
 }
@@ -128,6 +136,12 @@ pub(super) struct Transport {
     generation: u32,
     agent: IceAgent,
     route: Route,
+    /// Where the handshake goes, until there are keys.
+    ways: Ways,
+    /// By which path that came which the engine is at, unless it is nothing that a handshake answers.
+    cause: Option<Path>,
+    /// Whether the engine has answered a check, and so has an address to send to.
+    has_answered: bool,
     /// Whether the far end of a full agent answers its checks.
     consented: bool,
     timeout: Option<Instant>,
@@ -169,6 +183,9 @@ impl Transport {
             generation: plan.generation,
             agent: plan.agent,
             route: Route::default(),
+            ways: Ways::default(),
+            cause: None,
+            has_answered: false,
             consented: false,
             timeout: Some(now),
             closed: false,
@@ -234,8 +251,23 @@ impl Transport {
         self.route.path()
     }
 
-    pub(super) fn route(&mut self) -> &mut Route {
-        &mut self.route
+    /// Takes note of a check from a path, if it was answered in this turn.
+    pub(super) fn checked(&mut self, path: Path, nominates: bool, now: Instant) {
+        self.route.checked(path, nominates, now);
+    }
+
+    /// Takes note of a packet whose authenticity and order were checked, from a proven path.
+    pub(super) fn received(&mut self, path: Path, now: Instant) {
+        // A full agent settles that by itself.
+        if self.agent == IceAgent::Lite {
+            self.route.received(path, now);
+        }
+    }
+
+    /// Gives up a path that can no longer be reached.
+    pub(super) fn forget(&mut self, path: Path) {
+        self.route.forget(path);
+        self.ways.forget(path);
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
@@ -254,6 +286,43 @@ impl Transport {
         })
     }
 
+    /// What the engine is to see of a check that was verified and came from a client.
+    ///
+    /// A lite engine sends nothing but answers before a check nominates, and Chromium nominates towards a lite server only
+    /// with its next check after the pair works, which may be seconds later. So until it has answered one it is shown a copy
+    /// that nominates. Its answer is the same; where media goes is decided by our own route, from what the client did say.
+    pub(super) fn shown(
+        &mut self,
+        message: &StunMessage<'_>,
+        ufrag: &str,
+        path: Path,
+        contents: &[u8],
+    ) -> Option<Vec<u8>> {
+        if !self.is_keyed() {
+            self.ways.proven(path, contents.len());
+        }
+        let ours = self.credentials.last().filter(|present| present.ufrag == ufrag)?;
+        // One that takes itself for the controlled one is for the engine to sort out (RFC 8445 7.3.1.1).
+        if self.has_answered || message.use_candidate() || message.ice_controlled().is_some() {
+            return None;
+        }
+        let nominating = StunMessage::binding_request(
+            message.username()?,
+            message.trans_id(),
+            true,
+            message.ice_controlling().unwrap_or_default(),
+            message.prio()?,
+            true,
+        );
+        let mut copy = vec![0; contents.len() + NOMINATION_BYTES];
+        let hmac = dtls::provider().sha1_hmac_provider;
+        let len = nominating
+            .to_bytes(Some(ours.pwd.as_bytes()), &mut copy, |key, parts| hmac.sha1_hmac(key, parts))
+            .ok()?;
+        copy.truncate(len);
+        Some(copy)
+    }
+
     /// Feeds the engine one thing and drains it to rest.
     ///
     /// The engine holds a single received packet, so it is drained after every datagram, and may ask for the
@@ -264,10 +333,15 @@ impl Transport {
         now: Instant,
         drain: &mut dyn Drain,
     ) -> Result<Turn, EngineError> {
+        self.cause = None;
         match feed {
             Feed::Nothing => {}
             Feed::Timeout => self.rtc.handle_input(Input::Timeout(now))?,
             Feed::Datagram(path, contents) => {
+                if !is_check(contents) {
+                    self.ways.received(path, contents.len());
+                    self.cause = Some(path);
+                }
                 let protocol = match path.carrier {
                     Carrier::Udp => Protocol::Udp,
                     Carrier::Tcp => Protocol::Tcp,
@@ -293,13 +367,13 @@ impl Transport {
                         self.rtc.disconnect();
                         return Err(EngineError::Certificate);
                     }
-                    turn.keyed = self.take_keys();
+                    turn.keyed = self.take_keys(now);
                     return Ok(turn);
                 }
                 Output::Transmit(transmit) => {
                     let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
                     let asked = Path { carrier, local: transmit.source, remote: transmit.destination };
-                    drain.transmit(self.way_of(asked, &transmit.contents, now), &transmit.contents);
+                    self.send(asked, &transmit.contents, now, drain);
                 }
                 Output::Event(Event::PeerStats(stats)) => {
                     self.follow_pair(stats.selected_candidate_pair, now);
@@ -353,18 +427,42 @@ impl Transport {
         }
     }
 
-    /// Where a datagram of the engine goes.
-    fn way_of(&mut self, asked: Path, contents: &[u8], now: Instant) -> Path {
+    /// Sends a datagram of the engine to where it belongs.
+    fn send(&mut self, asked: Path, contents: &[u8], now: Instant, drain: &mut dyn Drain) {
         if is_check(contents) {
-            return asked;
+            if self.agent == IceAgent::Lite && contents.starts_with(&BINDING_SUCCESS) {
+                self.answered(asked, contents.len(), now);
+            }
+            return drain.transmit(asked, contents);
         }
         if self.agent != IceAgent::Lite {
             // All but checks go to the pair that a full agent has settled on.
             self.route.settle(Some(asked), now);
-            return asked;
+            return drain.transmit(asked, contents);
         }
-        // A lite one would send to the pair that it once saw nominated, also when the client has long been elsewhere.
-        self.route.path().unwrap_or(asked)
+        if self.is_keyed() {
+            // Who repeats the end of a handshake has not seen ours, and may be elsewhere than who brought the first copy. All
+            // else would go to the pair that a lite engine once saw nominated, also when the client has long moved on.
+            let repeated = self.cause.filter(|_| is_plain_handshake(contents));
+            return drain.transmit(repeated.or(self.route.path()).unwrap_or(asked), contents);
+        }
+        for (path, may) in self.ways.take(self.cause, contents.len()) {
+            if may {
+                drain.transmit(path, contents);
+            } else {
+                drain.dropped(DropReason::Amplification);
+            }
+        }
+    }
+
+    /// A lite engine answers a check. Behind its first answer our part of the handshake may begin.
+    fn answered(&mut self, path: Path, bytes: usize, now: Instant) {
+        if !self.has_answered {
+            self.has_answered = true;
+            self.cause = Some(path);
+            self.exchange.release(now);
+        }
+        self.ways.answered(path, bytes);
     }
 
     fn follow_state(&mut self, state: IceConnectionState, now: Instant) {
@@ -372,7 +470,9 @@ impl Transport {
             return;
         }
         self.consented = state.is_connected();
-        if !self.consented {
+        if self.consented {
+            self.exchange.release(now);
+        } else {
             self.route.settle(None, now);
         }
     }
@@ -401,8 +501,8 @@ impl Transport {
         self.closed
     }
 
-    /// Takes the keys of a handshake that has just finished.
-    fn take_keys(&mut self) -> bool {
+    /// Takes the keys of a handshake that has just finished, and the path that it was finished by.
+    fn take_keys(&mut self, now: Instant) -> bool {
         if self.keys.is_some() {
             return false;
         }
@@ -416,6 +516,10 @@ impl Transport {
             rtcp: derived.rtcp_sender,
             client_rtcp: derived.rtcp_receiver,
         }));
+        self.ways = Ways::default();
+        if let Some(path) = self.cause.filter(|_| self.agent == IceAgent::Lite) {
+            self.route.keyed(path, now);
+        }
         true
     }
 }
@@ -471,6 +575,12 @@ pub fn binding_request(contents: &[u8]) -> Option<(StunMessage<'_>, &str)> {
 fn stun_message(contents: &[u8]) -> Option<StunMessage<'_>> {
     // The parser has not seen all the bytes that a stranger can make up; a failure in it is a bad message.
     std::panic::catch_unwind(|| StunMessage::parse(contents).ok()).ok()?
+}
+
+/// Whether a DTLS datagram belongs to a handshake, where that can be seen (RFC 6347 4.1): it begins with a message of it,
+/// or with the change of ciphers.
+fn is_plain_handshake(contents: &[u8]) -> bool {
+    contents.first().is_some_and(|first| [20, 22].contains(first))
 }
 
 /// Whether a datagram is STUN rather than DTLS, RTP or RTCP (RFC 7983 7).

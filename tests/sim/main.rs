@@ -20,6 +20,7 @@ mod churn;
 mod delivery;
 mod dtls;
 mod hostile;
+mod joining;
 mod keyframes;
 mod lifecycle;
 mod one_port;

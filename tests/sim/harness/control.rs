@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ringcast::ids::{PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
@@ -39,6 +40,7 @@ impl Sim {
                 up: Link::new(way.up, seed),
                 down: Link::new(way.down, seed + 1),
                 last_offer: None,
+                nominates_from: Some(self.now),
                 watch: Watch::default(),
             },
         );
@@ -237,6 +239,11 @@ impl Sim {
         let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials };
         self.peer_mut(key).client = Client::new(self.now, setup).unwrap();
         self.by_address.insert(address, key);
+    }
+
+    /// A client's nominations get through from then on, if ever; until then its checks come without them.
+    pub(crate) fn nominates_from(&mut self, key: PeerKey, from: Option<Instant>) {
+        self.peer_mut(key).nominates_from = from;
     }
 
     /// The NAT in front of a client forgets its mapping and makes another one: the node sees the client elsewhere, and

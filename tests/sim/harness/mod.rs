@@ -1,6 +1,7 @@
 //! N shards and M clients, joined by links, in one virtual time.
 
 pub(crate) mod account;
+mod check;
 mod control;
 pub(crate) mod link;
 pub(crate) mod meter;
@@ -71,6 +72,8 @@ pub(crate) struct Peer {
     pub(crate) down: Link,
     /// The newest offer of the node that the client has taken.
     last_offer: Option<String>,
+    /// From when on its nominations get through; `None` if never.
+    nominates_from: Option<Instant>,
     watch: Watch,
 }
 
@@ -332,7 +335,11 @@ impl Sim {
         }
         for peer in self.peers.values_mut() {
             while let Some(transmit) = peer.client.poll_transmit() {
-                let (client, contents) = (peer.client.address(), transmit.contents);
+                let (client, mut contents) = (peer.client.address(), transmit.contents);
+                if peer.nominates_from.is_none_or(|from| now < from) {
+                    let password = peer.negotiation.plan().transport.local.pwd;
+                    contents = check::without_nomination(&contents, &password).unwrap_or(contents);
+                }
                 if let Some(captured) = &mut self.captured {
                     captured.push((peer.shard, client, contents.clone()));
                 }
