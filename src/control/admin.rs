@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Control;
-
-/// Type of the Prometheus text format.
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::metrics::exposition::{Form, gzip, takes_gzip};
 
 /// Makes the routes.
 pub fn router(control: &Arc<Control>) -> Router {
@@ -22,13 +20,25 @@ pub fn router(control: &Arc<Control>) -> Router {
         .with_state(Arc::clone(control))
 }
 
-async fn metrics(State(control): State<Arc<Control>>) -> Response {
-    match control.metrics().expose() {
-        Ok(text) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),
+/// Prometheus asks for OpenMetrics and gzip, people with a browser or curl for neither.
+async fn metrics(State(control): State<Arc<Control>>, headers: HeaderMap) -> Response {
+    let named = |name: HeaderName| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.collect::<Vec<_>>().join(",")
+    };
+    let form = Form::wanted(&named(header::ACCEPT));
+    let body = match control.metrics().expose(form, &control.usages()) {
+        Ok(body) => body,
         Err(error) => {
             tracing::warn!(%error, "the metrics cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
+    };
+    let content = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept, accept-encoding")];
+    let packed = takes_gzip(&named(header::ACCEPT_ENCODING)).then(|| gzip(&body));
+    match packed {
+        Some(Ok(packed)) => (content, [(header::CONTENT_ENCODING, "gzip")], packed).into_response(),
+        _ => (content, body).into_response(),
     }
 }
 

@@ -42,7 +42,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{Http, Limits, Whep, Whip};
 use crate::ids::{NodeKeys, SessionId, ShardId};
-use crate::metrics::export::Metrics;
+use crate::metrics::export::{Metrics, Usage};
 use crate::negotiation::LocalTransport;
 use crate::plan::SessionPlan;
 use crate::shard::command::{Command, ConfigureError, Description, DialledSocket};
@@ -170,6 +170,19 @@ impl Control {
     /// The figures that this state writes to.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How much of what the configuration allows is in use.
+    fn usages(&self) -> Vec<Usage> {
+        let limits = &self.limits;
+        let calls = limits.thirdparty_sessions.size();
+        let usage = |resource, used, limit| Usage { resource, used, limit };
+        vec![
+            usage("sessions", self.registry.session_count(), limits.sessions.size()),
+            usage("thirdparty_sessions", calls.saturating_sub(self.calls.available_permits()), calls),
+            usage("tcp_connections", self.metrics.tcp_connections(), limits.tcp_connections.size()),
+            usage("rooms", self.rooms.count(), limits.rooms.size()),
+        ]
     }
 
     /// Reads the id of a session of this process; `None` when it cannot be one.

@@ -32,6 +32,11 @@ impl Registry {
         room
     }
 
+    /// Sessions at present.
+    pub(super) fn session_count(&self) -> usize {
+        locked(&self.sessions).len()
+    }
+
     pub(super) fn remove_session(&self, id: SessionId) -> Option<Arc<Session>> {
         locked(&self.sessions).remove(&id)
     }

@@ -122,6 +122,11 @@ impl Rooms {
         Ok(shown(members))
     }
 
+    /// Rooms at present.
+    pub fn count(&self) -> usize {
+        locked(&self.rooms).len()
+    }
+
     /// The members of a room; none for an unknown one.
     pub fn get(&self, app: &str, room: &str) -> Result<Room, ApiError> {
         check_name(room)?;

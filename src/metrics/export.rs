@@ -1,17 +1,26 @@
-//! Serving the catalogue: the newest report of every shard, summed or by shard, and the API's own histogram.
+//! Serving the catalogue: the newest report of every shard, summed or by shard, the API's own histogram, what the kernel
+//! says of the process, and how much of each limit is used.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{LabelPair, MetricFamily, MetricType};
-use prometheus::{Encoder, HistogramOpts, HistogramVec, Registry, TextEncoder};
+use prometheus::proto::{Bucket, LabelPair, MetricFamily, MetricType};
+use prometheus::{HistogramOpts, HistogramVec, Registry};
 
+use super::exposition::Form;
 use super::names::{self, Kind, Metric};
-use super::shard::ShardCounters;
+use super::process::Process;
+use super::shard::{LOSS_BOUNDS, ROUND_TRIP_BOUNDS, ShardCounters};
+use super::spread::Spread;
 use crate::drop::{ChannelDrop, DropReason};
 use crate::ids::ShardId;
+
+/// What runs.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that it was built from: see `build.rs`.
+const COMMIT: &str = env!("RINGCAST_COMMIT");
 
 /// Reasons of [`ShardCounters::sessions_ended`], in its order.
 const END_REASONS: [&str; 5] = ["never_connected", "timed_out", "closed_by_client", "failed", "deleted"];
@@ -24,6 +33,20 @@ const REFUSALS: [&str; 6] = ["full", "address", "silent", "oversize", "foreign",
 
 /// TCP connections that were refused, counted where they are accepted.
 pub type Refused = Arc<[AtomicU64; 6]>;
+
+/// Upper bounds of [`ShardCounters::together`].
+const TOGETHER_BOUNDS: [f64; 3] = [1.0, 3.0, 7.0];
+
+/// How much of what the configuration allows is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// What it is, by the name of its setting.
+    pub resource: &'static str,
+    /// How much is in use.
+    pub used: usize,
+    /// How much may be.
+    pub limit: usize,
+}
 
 /// All metrics of a node.
 #[derive(Clone)]
@@ -81,16 +104,30 @@ impl Metrics {
         }
     }
 
-    /// The exposition in the text format.
+    /// Connections of clients over TCP, on all shards.
+    pub fn tcp_connections(&self) -> usize {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let open: u64 = reports.iter().flatten().map(|counters| counters.tcp_connections).sum();
+        usize::try_from(open).unwrap_or(usize::MAX)
+    }
+
+    /// The exposition.
     ///
     /// # Errors
     /// When a family cannot be encoded.
-    pub fn expose(&self) -> Result<String, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    pub fn expose(&self, form: Form, usages: &[Usage]) -> Result<Vec<u8>, prometheus::Error> {
+        let mut families = self.registry.gather();
+        let each = |of: fn(&Usage) -> usize| -> Values {
+            usages.iter().map(|usage| (vec![usage.resource.to_owned()], of(usage) as f64)).collect()
+        };
+        families.push(family(&names::LIMIT, each(|usage| usage.limit)));
+        families.push(family(&names::LIMIT_USED, each(|usage| usage.used)));
+        form.write(families)
     }
 }
+
+/// What has a collector of its own, or is added where it is asked for.
+const OWN: [&str; 3] = [names::API_REQUEST_SECONDS.name, names::LIMIT.name, names::LIMIT_USED.name];
 
 /// The collector over the shards' reports.
 struct Node {
@@ -98,6 +135,8 @@ struct Node {
     backend: &'static str,
     refused: Refused,
     denied: Arc<Denied>,
+    /// Read once: the kernel derives it from the clock, and whoever sees it change takes that for a restart.
+    start_seconds: Option<f64>,
     descriptions: Vec<Desc>,
 }
 
@@ -110,13 +149,14 @@ impl Node {
     ) -> Result<Self, prometheus::Error> {
         let descriptions = names::ALL
             .iter()
-            .filter(|metric| metric.kind != Kind::Histogram)
+            .filter(|metric| !OWN.contains(&metric.name))
             .map(|metric| {
                 let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
                 Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, Default::default())
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { reports, backend, refused, denied, descriptions })
+        let start_seconds = Process::read().start_seconds;
+        Ok(Self { reports, backend, refused, denied, start_seconds, descriptions })
     }
 }
 
@@ -133,7 +173,7 @@ impl Collector for Node {
             .filter_map(|(shard, report)| Some((shard, report.as_ref()?)))
             .collect();
         let mut families = vec![
-            family(&names::BUILD_INFO, vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)]),
+            family(&names::BUILD_INFO, vec![(vec![VERSION.to_owned(), COMMIT.to_owned()], 1.0)]),
             family(&names::IO_BACKEND, vec![(vec![self.backend.to_owned()], 1.0)]),
         ];
         let refused = REFUSALS.iter().zip(self.refused.iter());
@@ -144,7 +184,10 @@ impl Collector for Node {
         let denied =
             denied.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
         families.push(family(&names::API_REFUSED, denied.collect()));
+        let process = Process { start_seconds: self.start_seconds, ..Process::read() };
+        families.extend(of_process(&process));
         families.extend(summed(&shards));
+        families.extend(histograms(&shards));
         families.extend(of_channels(&shards));
         families.extend(by_shard(&shards));
         families
@@ -189,7 +232,6 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::DATAGRAMS, pair(("ingress", &|c| c.datagrams_in), ("egress", &|c| c.datagrams_out))),
         family(&names::DATAGRAM_BYTES, pair(("ingress", &|c| c.bytes_in), ("egress", &|c| c.bytes_out))),
         family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
-        family(&names::DATAGRAMS_TOGETHER, each(shards, &["1", "2", "4", "8"], |c| &c.together)),
         family(&names::CONGESTION_MARKS, vec![(vec![], sum(&|counters| counters.congestion_marks))]),
         family(&names::RTP_PACKETS, rtp),
         family(&names::DROPPED, each(shards, &DropReason::ALL.map(DropReason::label), |c| &c.dropped)),
@@ -203,6 +245,46 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::TCP_BYTES, each(shards, &WAYS, |c| &c.tcp_bytes)),
         family(&names::TCP_CLOSED, each(shards, &CLOSE_REASONS, |c| &c.tcp_closed)),
     ]
+}
+
+fn histograms(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
+    let mut together = (vec![0; TOGETHER_BOUNDS.len() + 1], 0);
+    for (_, counters) in shards {
+        together.0.iter_mut().zip(counters.together).for_each(|(total, more)| *total += more);
+        together.1 += counters.together_sum;
+    }
+    let (round_trips, trip_sum) = merged(shards, |counters| &counters.round_trips);
+    let (losses, loss_sum) = merged(shards, |counters| &counters.losses);
+    vec![
+        histogram(&names::DATAGRAMS_TOGETHER, &TOGETHER_BOUNDS, &together.0, together.1 as f64),
+        histogram(&names::ROUND_TRIP_SECONDS, &ROUND_TRIP_BOUNDS, &round_trips, trip_sum),
+        histogram(&names::LOSS_RATIO, &LOSS_BOUNDS, &losses, loss_sum),
+    ]
+}
+
+fn merged<const BOUNDS: usize>(
+    shards: &[(usize, &ShardCounters)],
+    of: impl Fn(&ShardCounters) -> &Spread<BOUNDS>,
+) -> (Vec<u64>, f64) {
+    let mut sum = Spread::default();
+    shards.iter().for_each(|(_, counters)| sum.add(of(counters)));
+    sum.figures()
+}
+
+/// What the kernel did not tell has no sample.
+fn of_process(process: &Process) -> Vec<MetricFamily> {
+    let all = [
+        (&names::PROCESS_CPU, process.cpu_seconds),
+        (&names::PROCESS_RESIDENT, process.resident_bytes),
+        (&names::PROCESS_VIRTUAL, process.virtual_bytes),
+        (&names::PROCESS_OPEN_FDS, process.open_fds),
+        (&names::PROCESS_MAX_FDS, process.max_fds),
+        (&names::PROCESS_THREADS, process.threads),
+        (&names::PROCESS_START, process.start_seconds),
+        (&names::MEMORY_LIMIT, process.memory_limit_bytes),
+    ];
+    let known = all.into_iter().filter_map(|(metric, value)| Some((metric, value?)));
+    known.map(|(metric, value)| family(metric, vec![(vec![], value)])).collect()
 }
 
 fn of_channels(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
@@ -231,6 +313,8 @@ fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::OFFLOAD_ENABLED, offloads),
         family(&names::SESSIONS, each(&|counters| counters.sessions as f64)),
         family(&names::PUBLICATIONS, each(&|counters| counters.publications as f64)),
+        family(&names::REPLICAS, each(&|counters| counters.replicas as f64)),
+        family(&names::KERNEL_DROPS, each(&|counters| counters.kernel_drops as f64)),
         family(&names::SUBSCRIPTIONS, each(&|counters| counters.subscriptions as f64)),
         family(&names::ADDRESSES, each(&|counters| counters.addresses as f64)),
         family(&names::TCP_CONNECTIONS, each(&|counters| counters.tcp_connections as f64)),
@@ -239,12 +323,42 @@ fn by_shard(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     ]
 }
 
-fn family(metric: &Metric, values: Values) -> MetricFamily {
+fn empty(metric: &Metric) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(metric.name.to_owned());
     family.set_help(metric.help.to_owned());
+    family.set_field_type(match metric.kind {
+        Kind::Counter => MetricType::COUNTER,
+        Kind::Gauge => MetricType::GAUGE,
+        Kind::Histogram => MetricType::HISTOGRAM,
+    });
+    family
+}
+
+/// A histogram without labels; `counts` has one more than `bounds`, for what lies above them.
+fn histogram(metric: &Metric, bounds: &[f64], counts: &[u64], sum: f64) -> MetricFamily {
+    let mut total = 0;
+    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+        total += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        bucket
+    });
+    let mut inner = prometheus::proto::Histogram::default();
+    inner.set_bucket(buckets.collect());
+    inner.set_sample_count(counts.iter().sum());
+    inner.set_sample_sum(sum);
+    let mut sample = prometheus::proto::Metric::default();
+    sample.set_histogram(inner);
+    let mut family = empty(metric);
+    family.set_metric(vec![sample]);
+    family
+}
+
+fn family(metric: &Metric, values: Values) -> MetricFamily {
+    let mut family = empty(metric);
     let counter = metric.kind == Kind::Counter;
-    family.set_field_type(if counter { MetricType::COUNTER } else { MetricType::GAUGE });
     let metrics = values.into_iter().map(|(labels, value)| sample(metric, labels, value, counter));
     family.set_metric(metrics.collect());
     family
@@ -275,26 +389,96 @@ fn sample(metric: &Metric, labels: Vec<String>, value: f64, counter: bool) -> pr
 mod tests {
     use super::*;
 
-    #[test]
-    fn everything_in_the_catalogue_is_exposed_and_nothing_else() {
+    /// A node whose second shard has seen subscribers.
+    fn node() -> Metrics {
         let metrics = Metrics::new(2, "mmsg", Refused::default()).unwrap();
         assert!(!metrics.all_reported());
-        for shard in 0..2 {
-            metrics
-                .report(ShardId(shard), ShardCounters { sessions: 3, rtp_in: [1, 2], ..Default::default() });
-        }
+        let mut counters = ShardCounters { sessions: 3, rtp_in: [1, 2], ..Default::default() };
+        metrics.report(ShardId(0), counters.clone());
+        (counters.together, counters.together_sum) = ([5, 4, 0, 8], 5 + 8 + 64);
+        counters.reported(Some(Duration::from_millis(80)), 0.0);
+        counters.reported(None, 0.75);
+        metrics.report(ShardId(1), counters);
         assert!(metrics.all_reported());
         metrics.request("/v1/apps/{app}/sessions/new", 201, Duration::from_millis(3));
-        let text = metrics.expose().unwrap();
+        metrics
+    }
+
+    fn exposed(form: Form) -> String {
+        let usage = Usage { resource: "sessions", used: 6, limit: 100 };
+        String::from_utf8(node().expose(form, &[usage]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn everything_in_the_catalogue_is_exposed_and_nothing_else() {
+        let text = exposed(Form::Text);
         for metric in names::ALL {
             assert!(text.contains(&format!("# HELP {} ", metric.name)), "{} is missing", metric.name);
         }
-        let exposed = text.lines().filter(|line| line.starts_with("# TYPE")).count();
-        assert_eq!(exposed, names::ALL.len());
-        assert!(
-            text.contains("ringcast_rtp_packets_total{direction=\"ingress\",kind=\"video\"} 4"),
-            "{text}"
-        );
-        assert!(text.contains("ringcast_sessions{shard=\"1\"} 3"), "{text}");
+        let count = text.lines().filter(|line| line.starts_with("# TYPE")).count();
+        assert_eq!(count, names::ALL.len());
+        for line in [
+            "ringcast_rtp_packets_total{direction=\"ingress\",kind=\"video\"} 4",
+            "ringcast_sessions{shard=\"1\"} 3",
+            "ringcast_limit{resource=\"sessions\"} 100",
+            "ringcast_limit_used{resource=\"sessions\"} 6",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn histograms_count_up_to_each_bound_and_their_sums_are_those_of_the_values() {
+        let text = exposed(Form::Text);
+        for (name, lines) in [
+            ("datagrams_sent_together", "1:5 3:9 7:9 +Inf:17 sum:77 count:17"),
+            ("subscriber_round_trip_seconds", "0.05:0 0.1:1 2:1 +Inf:1 sum:0.08 count:1"),
+            ("subscriber_loss_ratio", "0:1 0.5:1 +Inf:2 sum:0.75 count:2"),
+        ] {
+            for line in lines.split(' ') {
+                let (key, value) = line.split_once(':').unwrap();
+                let line = match key {
+                    "sum" | "count" => format!("ringcast_{name}_{key} {value}\n"),
+                    bound => format!("ringcast_{name}_bucket{{le=\"{bound}\"}} {value}\n"),
+                };
+                assert!(text.contains(&line), "{line}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn openmetrics_says_the_same_in_its_own_form() {
+        let (text, open) = (exposed(Form::Text), exposed(Form::OpenMetrics));
+        assert!(open.ends_with("# EOF\n"));
+        assert!(open.contains("# TYPE ringcast_rtp_packets counter\n"), "{open}");
+        let samples = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            // Both write numbers their own way, and the process has lived on between the two.
+            let mut all: Vec<String> = lines
+                .filter(|line| !line.starts_with("process_"))
+                .map(|line| {
+                    let (name, value) = line.rsplit_once(' ').unwrap();
+                    let name = name.replace(".0\"}", "\"}").replace("1.7976931348623157e308", "+Inf");
+                    format!("{name} {}", value.parse::<f64>().unwrap())
+                })
+                .collect();
+            all.sort();
+            all
+        };
+        assert_eq!(samples(&text), samples(&open));
+    }
+
+    #[test]
+    fn whoever_scrapes_first_sees_every_reason_at_zero() {
+        let metrics = Metrics::new(1, "mmsg", Refused::default()).unwrap();
+        metrics.report(ShardId(0), ShardCounters::default());
+        let text = String::from_utf8(metrics.expose(Form::Text, &[]).unwrap()).unwrap();
+        let reasons = DropReason::ALL.map(|reason| ("dropped", reason.label()));
+        let ended = END_REASONS.map(|reason| ("sessions_ended", reason));
+        let denied = names::DENIALS.map(|reason| ("api_refused", reason));
+        for (name, reason) in reasons.into_iter().chain(ended).chain(denied) {
+            let line = format!("ringcast_{name}_total{{reason=\"{reason}\"}} 0\n");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
     }
 }

@@ -9,5 +9,8 @@
 )]
 
 pub mod export;
+pub mod exposition;
 pub mod names;
+pub mod process;
 pub mod shard;
+pub mod spread;

@@ -7,7 +7,7 @@ pub enum Kind {
     Counter,
     /// Rises and falls.
     Gauge,
-    /// Durations by bucket.
+    /// How often a value lay in which bucket.
     Histogram,
 }
 
@@ -38,8 +38,8 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    /// Constant 1, labelled with the version that runs.
-    BUILD_INFO = Gauge "ringcast_build_info" ["version"];
+    /// Constant 1, labelled with the version that runs and the commit that it was built from.
+    BUILD_INFO = Gauge "ringcast_build_info" ["version", "commit"];
     /// Constant 1, labelled with the system calls that carry datagrams: io_uring or mmsg.
     IO_BACKEND = Gauge "ringcast_io_backend" ["backend"];
     /// Whether a kernel offload is in use on a shard.
@@ -50,8 +50,14 @@ catalogue! {
     DATAGRAM_BYTES = Counter "ringcast_datagram_bytes_total" ["direction"];
     /// Messages handed to the kernel for sending; one may carry many datagrams.
     SENDS = Counter "ringcast_sends_total" [];
-    /// Datagrams sent, by the least number that left in the same message: 1, 2, 4, 8.
-    DATAGRAMS_TOGETHER = Counter "ringcast_datagrams_sent_together_total" ["at_least"];
+    /// Datagrams that left in one message, itself included; each datagram sent is one observation.
+    DATAGRAMS_TOGETHER = Histogram "ringcast_datagrams_sent_together" [];
+    /// Datagrams that the kernel dropped because the receive buffer of a media socket was full; joined ones count as one.
+    KERNEL_DROPS = Counter "ringcast_kernel_receive_drops_total" ["shard"];
+    /// Time from the server to a subscriber and back, by the subscriber's reports on what it receives.
+    ROUND_TRIP_SECONDS = Histogram "ringcast_subscriber_round_trip_seconds" [];
+    /// Share of packets lost on the way to a subscriber, by its reports: 0 for none, 1 for all since the report before.
+    LOSS_RATIO = Histogram "ringcast_subscriber_loss_ratio" [];
     /// Datagrams received that a router on their way has marked for congestion (ECN).
     CONGESTION_MARKS = Counter "ringcast_congestion_marks_total" [];
     /// RTP packets taken from publishers and forwarded to subscribers.
@@ -84,8 +90,10 @@ catalogue! {
     SESSIONS_ENDED = Counter "ringcast_sessions_ended_total" ["reason"];
     /// Sessions at present.
     SESSIONS = Gauge "ringcast_sessions" ["shard"];
-    /// Publications at present, replicas on other shards included.
+    /// Publications at present, each on the shard of its session.
     PUBLICATIONS = Gauge "ringcast_publications" ["shard"];
+    /// Replicas at present of publications of other shards: one for each such publication that is received here.
+    REPLICAS = Gauge "ringcast_publication_replicas" ["shard"];
     /// Subscriptions at present.
     SUBSCRIPTIONS = Gauge "ringcast_subscriptions" ["shard"];
     /// Proven client addresses at present.
@@ -100,6 +108,26 @@ catalogue! {
     TCP_REFUSED = Counter "ringcast_tcp_refused_total" ["reason"];
     /// Seconds that a shard spent working rather than waiting.
     SHARD_BUSY_SECONDS = Counter "ringcast_shard_busy_seconds_total" ["shard"];
+    /// What the configuration allows at the same time.
+    LIMIT = Gauge "ringcast_limit" ["resource"];
+    /// How much of it is in use.
+    LIMIT_USED = Gauge "ringcast_limit_used" ["resource"];
+    /// Memory that this process may use: the least of what its control groups allow and what the machine has.
+    MEMORY_LIMIT = Gauge "ringcast_memory_limit_bytes" [];
+    /// Time on a CPU, in user space and in the kernel.
+    PROCESS_CPU = Counter "process_cpu_seconds_total" [];
+    /// Memory in use.
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" [];
+    /// Address space in use.
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" [];
+    /// Descriptors that are open.
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" [];
+    /// Descriptors that may be open.
+    PROCESS_MAX_FDS = Gauge "process_max_fds" [];
+    /// Threads of the process.
+    PROCESS_THREADS = Gauge "process_threads" [];
+    /// When the process began, in seconds since 1970.
+    PROCESS_START = Gauge "process_start_time_seconds" [];
     /// Requests of the API refused for lack of authority, by reason.
     API_REFUSED = Counter "ringcast_api_refused_total" ["reason"];
     /// Time to answer a request of the API.
@@ -135,7 +163,9 @@ mod tests {
     #[test]
     fn names_follow_the_conventions() {
         for metric in ALL {
-            assert!(metric.name.starts_with("ringcast_"), "{}", metric.name);
+            // The names of the second kind are the same for every program.
+            let known = metric.name.starts_with("ringcast_") || metric.name.starts_with("process_");
+            assert!(known, "{}", metric.name);
             assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
             assert!(metric.help.ends_with('.') && metric.help.len() > 10, "{}: {}", metric.name, metric.help);
         }

@@ -1,6 +1,14 @@
 //! Counters of one shard: plain numbers that only its thread touches; a copy leaves once a second.
 
+use std::time::Duration;
+
+use super::spread::Spread;
 use crate::drop::{ChannelDrop, DropReason};
+
+/// Bounds of [`ShardCounters::round_trips`], seconds.
+pub const ROUND_TRIP_BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0];
+/// Bounds of [`ShardCounters::losses`].
+pub const LOSS_BOUNDS: [f64; 7] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5];
 
 /// Absolute totals and present sizes of one shard.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +25,14 @@ pub struct ShardCounters {
     pub sends: u64,
     /// Datagrams sent, by how many left in one message: 1, 2 to 3, 4 to 7, 8 and more.
     pub together: [u64; 4],
+    /// For each datagram sent, how many left in its message; the sum.
+    pub together_sum: u64,
+    /// Datagrams that the kernel dropped for want of room in a receive buffer.
+    pub kernel_drops: u64,
+    /// Round trips that subscribers reported, seconds.
+    pub round_trips: Spread<10>,
+    /// Share of packets lost that they reported.
+    pub losses: Spread<7>,
     /// Datagrams that a router on their way has marked for congestion.
     pub congestion_marks: u64,
     /// RTP packets taken from publishers: audio, video.
@@ -43,8 +59,10 @@ pub struct ShardCounters {
     pub sessions_ended: [u64; 5],
     /// Sessions at present.
     pub sessions: u64,
-    /// Publications at present, replicas included.
+    /// Publications at present that are fed here.
     pub publications: u64,
+    /// Replicas of publications of other shards at present.
+    pub replicas: u64,
     /// Subscriptions at present.
     pub subscriptions: u64,
     /// Entries of the address table at present.
@@ -79,6 +97,14 @@ impl ShardCounters {
         if let Some(count) = self.channel_dropped.get_mut(reason as usize) {
             *count += messages as u64;
         }
+    }
+
+    /// Counts what a subscriber reports of a stream.
+    pub fn reported(&mut self, round_trip: Option<Duration>, fraction_lost: f64) {
+        if let Some(time) = round_trip {
+            self.round_trips.observe(&ROUND_TRIP_BOUNDS, time.as_secs_f64());
+        }
+        self.losses.observe(&LOSS_BOUNDS, fraction_lost);
     }
 
     /// Counts one dropped packet.

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use mio::Interest;
 use slab::Slab;
@@ -72,6 +73,8 @@ pub struct Dialled {
     /// Sockets that may have more to read.
     readable: VecDeque<usize>,
     slots: Vec<Slot>,
+    /// What the kernel dropped of sockets that are closed.
+    dropped: u64,
 }
 
 impl Dialled {
@@ -79,7 +82,7 @@ impl Dialled {
     pub fn new() -> Result<Self, NetError> {
         let slots = (0..SLOTS).map(|_| Slot::new(DATAGRAM_BYTES)).collect();
         let (all, keys, readable) = (Slab::new(), Vec::new(), VecDeque::new());
-        Ok(Self { watch: Watch::new()?, all, keys, readable, slots })
+        Ok(Self { watch: Watch::new()?, all, keys, readable, slots, dropped: 0 })
     }
 
     /// Whether there are none.
@@ -109,11 +112,18 @@ impl Dialled {
         Ok(())
     }
 
+    /// Returns how often the kernel has dropped what came because the receive buffer of a socket was full.
+    pub fn kernel_drops(&self) -> u64 {
+        let open = self.all.iter().map(|(_, entry)| udp::kernel_drops(entry.socket.as_fd()));
+        self.dropped + open.sum::<u64>()
+    }
+
     /// Closes a socket.
     pub fn remove(&mut self, index: SocketIndex) {
         let key = self.keys.get_mut(slot_of(index)).and_then(Option::take);
         let Some(key) = key else { return };
         if let Some(mut entry) = self.all.try_remove(key) {
+            self.dropped += udp::kernel_drops(entry.socket.as_fd());
             self.watch.remove(&mut entry.socket);
             self.readable.retain(|queued| *queued != key);
         }

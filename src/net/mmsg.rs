@@ -82,6 +82,11 @@ impl MmsgDriver {
         })
     }
 
+    /// See [`super::Driver::kernel_drops`].
+    pub(super) fn kernel_drops(&self) -> u64 {
+        self.sockets.iter().map(|socket| udp::kernel_drops(socket.get_ref().as_fd())).sum()
+    }
+
     /// See [`super::Driver::wait`].
     pub(super) async fn wait(&mut self, deadline: Option<Instant>) {
         self.waits += 1;

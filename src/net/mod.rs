@@ -72,6 +72,8 @@ pub struct SendReport {
     pub failed: u64,
     /// The datagrams by how many left in one message: 1, 2 to 3, 4 to 7, 8 and more.
     pub together: [u64; 4],
+    /// For each datagram, how many left in its message; the sum.
+    pub together_sum: u64,
 }
 
 impl SendReport {
@@ -80,6 +82,7 @@ impl SendReport {
         self.datagrams += datagrams as u64;
         self.bytes += bytes as u64;
         *self.run_of(datagrams) += datagrams as u64;
+        self.together_sum += (datagrams * datagrams) as u64;
     }
 
     /// Takes back what [`Self::taken`] has counted.
@@ -87,6 +90,7 @@ impl SendReport {
         self.datagrams -= datagrams as u64;
         self.bytes -= bytes as u64;
         *self.run_of(datagrams) -= datagrams as u64;
+        self.together_sum -= (datagrams * datagrams) as u64;
     }
 
     fn run_of(&mut self, datagrams: usize) -> &mut u64 {
@@ -106,6 +110,7 @@ impl SendReport {
         self.calls += more.calls;
         self.failed += more.failed;
         self.together.iter_mut().zip(more.together).for_each(|(total, more)| *total += more);
+        self.together_sum += more.together_sum;
     }
 }
 
@@ -271,6 +276,15 @@ impl Driver {
         }
     }
 
+    /// Returns how often the kernel has dropped what came because the receive buffer of a socket was full. Datagrams that
+    /// it had joined count as one.
+    pub fn kernel_drops(&self) -> u64 {
+        match self {
+            Self::Uring(driver) => driver.kernel_drops(),
+            Self::Mmsg(driver) => driver.kernel_drops(),
+        }
+    }
+
     /// Returns the value that metrics and logs use for this driver.
     pub fn name(&self) -> &'static str {
         match self {
@@ -365,16 +379,39 @@ mod tests {
     }
 
     #[test]
+    fn what_the_kernel_drops_for_want_of_room_is_told() {
+        for io in IoKind::ALL {
+            host::run(io, async {
+                let socket = udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                // The kernel gives what it has as least: room for a few datagrams.
+                socket2::SockRef::from(&socket).set_recv_buffer_size(1).unwrap();
+                let address = socket.local_addr().unwrap();
+                let driver = Driver::new(io, vec![socket], &Waker::new().unwrap()).unwrap();
+                assert_eq!(driver.kernel_drops(), 0, "{io}");
+                let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+                let mut sent = 0;
+                while driver.kernel_drops() == 0 && sent < 100_000 {
+                    peer.send_to(&[0; 1200], address).unwrap();
+                    sent += 1;
+                }
+                assert!(driver.kernel_drops() > 0, "{io}: {sent} datagrams that nobody reads");
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
     fn reports_tell_how_many_left_together() {
         let mut report = SendReport::default();
         for datagrams in [1, 2, 3, 4, 7, 8, 64] {
             report.taken(datagrams, 10);
         }
-        assert_eq!(report.together, [1, 5, 11, 72]);
+        assert_eq!((report.together, report.together_sum), ([1, 5, 11, 72], 1 + 4 + 9 + 16 + 49 + 64 + 4096));
         report.not_taken(3, 10);
         let mut sum = SendReport::default();
         sum.add(&report);
         assert_eq!((sum.together, sum.datagrams, sum.bytes), ([1, 2, 11, 72], 86, 60));
+        assert_eq!(sum.together_sum, report.together_sum);
     }
 
     #[test]

@@ -106,6 +106,24 @@ pub(super) fn set_option(socket: &UdpSocket, level: i32, name: i32, value: i32) 
     check(result).map(drop)
 }
 
+/// Where the count of what was dropped stands in what `SO_MEMINFO` tells (`SK_MEMINFO_DROPS`), and how much that is.
+const MEMORY_DROPS: usize = 8;
+const MEMORY_FIGURES: usize = 9;
+
+/// Returns how often the kernel has dropped what came for a socket because its receive buffer was full. It begins anew
+/// after four thousand million.
+pub(super) fn receive_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut figures = [0_u32; MEMORY_FIGURES];
+    let mut len = size_of_val(&figures) as libc::socklen_t;
+    let place = figures.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `len` bytes, the size of `figures`, which lives on this stack and is borrowed for
+    // this call alone, as is `len`; every bit pattern is a valid `u32`. The descriptor is open while it is borrowed.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, place, &mut len) };
+    check(result)?;
+    figures.get(MEMORY_DROPS).copied().ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
 /// Commands of bpf(2), and what it makes.
 const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;

@@ -7,11 +7,12 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::BorrowedFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::NetError;
-use super::sys::set_option;
+use super::sys::{self, set_option};
 
 /// Asked for as receive and send buffer of a socket: some thousands of datagrams, so that a shard that is late by a few
 /// milliseconds loses nothing. The kernel gives no more than `net.core.rmem_max` and `net.core.wmem_max`.
@@ -80,6 +81,12 @@ pub(super) fn ask_for_class(socket: &UdpSocket) -> Result<(), NetError> {
         SocketAddr::V6(_) => options.set_recv_tclass_v6(true),
     };
     Ok(())
+}
+
+/// Tells how often the kernel has dropped what came for a socket because its receive buffer was full; 0 where it does not
+/// say.
+pub(super) fn kernel_drops(socket: BorrowedFd<'_>) -> u64 {
+    sys::receive_drops(socket).map_or(0, u64::from)
 }
 
 /// Tells whether the kernel knows segmented sends on `socket`.

@@ -186,6 +186,11 @@ impl UringDriver {
         }
     }
 
+    /// See [`super::Driver::kernel_drops`].
+    pub(super) fn kernel_drops(&self) -> u64 {
+        self.sockets.iter().map(|receiver| udp::kernel_drops(receiver.socket.as_fd())).sum()
+    }
+
     /// See [`super::Driver::wait`].
     pub(super) async fn wait(&mut self, deadline: Option<Instant>) {
         self.waits += 1;

@@ -272,16 +272,18 @@ impl EgressStream {
         keys.rtcp.seal(space, len).ok()
     }
 
-    /// Takes a report block of the client about this stream (RFC 3550 6.4.1).
-    pub(super) fn reported(&mut self, block: &ReportBlock, now: Instant) {
+    /// Takes a report block of the client about this stream (RFC 3550 6.4.1), and returns the time to the client and back
+    /// if the block tells.
+    pub(super) fn reported(&mut self, block: &ReportBlock, now: Instant) -> Option<Duration> {
         self.figures.fraction_lost = f64::from(block.fraction_lost) / 256.0;
         self.figures.lost = i64::from(block.cumulative_lost);
         self.figures.jitter_ticks = block.jitter;
         let sent = self.reports.iter().flatten().find(|report| report.middle == block.last_sr);
-        if let Some(sent) = sent.filter(|_| block.last_sr != 0) {
-            let held = time::duration_from_middle(block.delay_since_last_sr);
-            self.figures.rtt = Some(now.saturating_duration_since(sent.at).saturating_sub(held));
-        }
+        let sent = sent.filter(|_| block.last_sr != 0)?;
+        let held = time::duration_from_middle(block.delay_since_last_sr);
+        let round_trip = now.saturating_duration_since(sent.at).saturating_sub(held);
+        self.figures.rtt = Some(round_trip);
+        Some(round_trip)
     }
 
     fn write_header(

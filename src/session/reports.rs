@@ -1,6 +1,6 @@
 //! What RTCP of a client says about the streams that it receives and the clocks of those it sends.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::egress::EgressStream;
 use crate::rtp::rtcp::{ReportBlocks, Rtcp};
@@ -9,7 +9,7 @@ use crate::rtp::rtcp::{ReportBlocks, Rtcp};
 const NACKED_PACKETS_MAX: usize = 512;
 
 /// What RTCP of a client said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Feedback {
     /// A packet of an egress stream is missing.
     Nack {
@@ -32,6 +32,13 @@ pub enum Feedback {
         /// RTP time of the same moment.
         rtp: u32,
     },
+    /// How an egress stream arrives.
+    Reception {
+        /// Time to the client and back, where the report names one of ours.
+        round_trip: Option<Duration>,
+        /// Share of packets lost since the report before, 0 to 1.
+        fraction_lost: f64,
+    },
 }
 
 /// Reads one packet of a compound: figures go into their streams, the rest into `feedback`.
@@ -44,9 +51,9 @@ pub(super) fn read(
     match report {
         Rtcp::SenderReport { ssrc, ntp, rtp, blocks } => {
             feedback.push(Feedback::SenderReport { ssrc, ntp, rtp });
-            read_blocks(blocks, egress, now);
+            read_blocks(blocks, egress, now, feedback);
         }
-        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now),
+        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now, feedback),
         Rtcp::Nack { media_ssrc, lost } => {
             if let Some(stream) = find(egress, media_ssrc) {
                 feedback.extend(lost.take(NACKED_PACKETS_MAX).map(|seq| Feedback::Nack { stream, seq }));
@@ -63,10 +70,17 @@ pub(super) fn read(
     }
 }
 
-fn read_blocks(blocks: ReportBlocks<'_>, egress: &mut [Option<EgressStream>], now: Instant) {
+fn read_blocks(
+    blocks: ReportBlocks<'_>,
+    egress: &mut [Option<EgressStream>],
+    now: Instant,
+    feedback: &mut Vec<Feedback>,
+) {
     for block in blocks {
         if let Some(Some(stream)) = find(egress, block.ssrc).and_then(|index| egress.get_mut(index)) {
-            stream.reported(&block, now);
+            let round_trip = stream.reported(&block, now);
+            let fraction_lost = stream.figures().fraction_lost;
+            feedback.push(Feedback::Reception { round_trip, fraction_lost });
         }
     }
 }

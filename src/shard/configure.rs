@@ -244,6 +244,7 @@ impl Shard {
         let key = self.publications.insert(slot);
         self.by_publication.insert(id, key);
         if origin != self.id {
+            self.counters.replicas += 1;
             self.mailbox.send(origin, PeerMessage::Attach { publication: id, kind, from: self.id });
         }
         key
@@ -269,6 +270,7 @@ impl Shard {
         let Some(slot) = self.publications.remove(key) else { return };
         self.by_publication.remove(&slot.id);
         if slot.origin != self.id {
+            self.counters.replicas -= 1;
             self.mailbox.send(slot.origin, PeerMessage::Detach { publication: slot.id, from: self.id });
         }
     }

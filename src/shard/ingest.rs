@@ -148,6 +148,9 @@ impl Shard {
                 }
             }
             Feedback::SenderReport { ssrc, ntp, rtp } => self.take_clock(now, session, ssrc, ntp, rtp),
+            Feedback::Reception { round_trip, fraction_lost } => {
+                self.counters.reported(round_trip, fraction_lost);
+            }
         }
     }
 

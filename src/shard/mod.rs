@@ -262,7 +262,7 @@ impl Shard {
     pub fn counters(&mut self) -> &mut ShardCounters {
         let sizes = self.sizes();
         self.counters.sessions = sizes.sessions as u64;
-        self.counters.publications = sizes.publications as u64;
+        self.counters.publications = (sizes.publications as u64).saturating_sub(self.counters.replicas);
         self.counters.subscriptions = sizes.subscriptions as u64;
         self.counters.addresses = sizes.paths as u64;
         &mut self.counters

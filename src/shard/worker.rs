@@ -428,6 +428,7 @@ impl Turn {
         counters.bytes_out += sent.bytes;
         counters.sends += sent.calls;
         counters.together.iter_mut().zip(sent.together).for_each(|(total, more)| *total += more);
+        counters.together_sum += sent.together_sum;
         if let Some(failed) = counters.dropped.get_mut(crate::drop::DropReason::SendFailed as usize) {
             *failed += sent.failed;
         }
@@ -442,6 +443,7 @@ impl Turn {
         counters.steering = matches!(self.shared_port, Some(SharedPort::Steered(_)));
         if ended >= self.next_report {
             self.next_report = ended + REPORT_INTERVAL;
+            counters.kernel_drops = self.driver.kernel_drops() + self.dialled.kernel_drops();
             let report = Event::Report(shard, Box::new(counters.clone()));
             let _gone = self.events.send(report);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Method;
+use ringcast::config::Within;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -108,10 +109,33 @@ async fn requests_are_measured_by_route_and_never_by_path() {
     let session = api.open().await;
     api.get(&format!("/sessions/{session}")).await.ok();
     api.get("/nonsense").await;
-    let text = api.control.metrics().expose().unwrap();
+    let text = api.exposed().await;
     assert!(text.contains("route=\"/v1/apps/{appId}/sessions/{sessionId}\",status=\"200\""), "{text}");
     assert!(text.contains("route=\"none\",status=\"405\""), "{text}");
     assert!(!text.contains(&session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn operators_see_how_much_of_each_limit_is_used() {
+    let api = Api::with(|config| {
+        config.limits.sessions = Within::new(7);
+        config.limits.thirdparty_sessions = Within::new(3);
+    });
+    let used = |text: &str, resource: &str| -> [String; 2] {
+        ["limit", "limit_used"].map(|name| {
+            let series = format!("ringcast_{name}{{resource=\"{resource}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or("none").to_owned()
+        })
+    };
+    api.open().await;
+    let opened = api.call(Method::POST, "/sessions/new?thirdparty=true", Body::empty()).await;
+    assert_eq!(opened.status, 201);
+    api.put("/ext/rooms/garden/members/ada", &json!({"name": "Ada"})).await.ok();
+    let text = api.exposed().await;
+    assert_eq!(used(&text, "sessions"), ["7", "2"], "{text}");
+    assert_eq!(used(&text, "thirdparty_sessions"), ["3", "1"]);
+    assert_eq!(used(&text, "rooms"), ["1000", "1"]);
+    assert_eq!(used(&text, "tcp_connections"), ["4096", "0"]);
 }
 
 #[tokio::test(start_paused = true)]

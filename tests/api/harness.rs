@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use ringcast::config::{App, AppId, Config, Secret};
+use ringcast::control::admin;
 use ringcast::control::apps::Apps;
 use ringcast::control::http::{ApiService, service};
 use ringcast::control::turn::IceServers;
@@ -204,6 +205,14 @@ impl Response {
 impl Api {
     pub(crate) fn new() -> Self {
         Self::with(|_| {})
+    }
+
+    /// What the listener for operators says of all metrics.
+    pub(crate) async fn exposed(&self) -> String {
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let response = admin::router(&self.control).oneshot(request).await.unwrap();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
     }
 
     /// A service whose configuration was changed.

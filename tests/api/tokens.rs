@@ -271,7 +271,7 @@ async fn tokens_that_do_not_do_are_refused_with_their_reason_and_counted() {
         assert_eq!(refused.headers.contains_key("www-authenticate"), *status == 401);
     }
     assert!(api.shards.iter().all(|shard| shard.log().is_empty()), "no session was made");
-    let exposed = api.control.metrics().expose().unwrap();
+    let exposed = api.exposed().await;
     for (reason, count) in [("expired", 1), ("wrong_app", 2), ("unknown", 3), ("publish", 0)] {
         let line = format!("ringcast_api_refused_total{{reason=\"{reason}\"}} {count}\n");
         assert!(exposed.contains(&line), "{line} {exposed}");

@@ -6,14 +6,17 @@ import { picture, useRig } from "./lib/rig.js";
 import { until } from "./lib/until.js";
 
 const rig = useRig({ before, after, afterEach });
-const name = "ringcast_datagrams_sent_together_total";
+const name = "ringcast_datagrams_sent_together";
+// Bounds of the buckets: what lies above 3 has left in a message of 4 and more.
+const bounds = [1, 3, 7];
 
-/** Datagrams sent so far by the least number that left in the same message. */
+/** Datagrams sent so far: all, and those that left in a message of no more than so many. */
 async function together() {
   const text = await (await fetch(`${rig().server.admin}/metrics`)).text();
-  const counts = [...text.matchAll(new RegExp(`^${name}\\{at_least="(\\d+)"\\} (\\d+)`, "gm"))];
-  assert.equal(counts.length, 4, text);
-  return Object.fromEntries(counts.map(([, least, count]) => [least, Number(count)]));
+  const value = (series) => Number(text.split("\n").find((line) => line.startsWith(`${series} `))?.split(" ")[1]);
+  const counts = { all: value(`${name}_count`), ...Object.fromEntries(bounds.map((bound) => [bound, value(`${name}_bucket{le="${bound}"}`)])) };
+  assert.ok(Object.values(counts).every(Number.isFinite), text);
+  return counts;
 }
 
 for (const codec of ["VP8", "H264"]) {
@@ -25,13 +28,13 @@ for (const codec of ["VP8", "H264"]) {
     await seen.expectPicture(40, { frames: 60, ms: 60_000 });
     const begun = await together();
     // What is sent is reported once a second.
-    const { sent, all } = await until("a few hundred datagrams to be counted", async () => {
+    const sent = await until("a few hundred datagrams to be counted", async () => {
       const now = await together();
-      const sent = Object.fromEntries(Object.keys(now).map((least) => [least, now[least] - begun[least]]));
-      const all = Object.values(sent).reduce((sum, count) => sum + count, 0);
-      return { done: all > 300, seen: sent, value: { sent, all } };
+      const sent = Object.fromEntries(Object.keys(now).map((bound) => [bound, now[bound] - begun[bound]]));
+      return { done: sent.all > 300, seen: sent, value: sent };
     }, { ms: 60_000 });
-    const share = (least) => Object.keys(sent).filter((key) => Number(key) >= least).reduce((sum, key) => sum + sent[key], 0) / all;
+    const { all } = sent;
+    const share = (least) => 1 - sent[least - 1] / all;
     const percent = (least) => `${(100 * share(least)).toFixed(0)} % in messages of ${least} and more`;
     t.diagnostic(`${codec}: of ${all} datagrams ${[2, 4, 8].map(percent).join(", ")}`);
     assert.ok(share(2) > 0, `no two datagrams left together: ${JSON.stringify(sent)}`);

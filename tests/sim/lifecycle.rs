@@ -7,7 +7,7 @@ use ringcast::shard::TableSizes;
 use ringcast::shard::command::{EndReason, Event, ShardLimits};
 use ringcast_bench::source::Media;
 
-use crate::harness::{LIMITS, Sim, Way};
+use crate::harness::{LIMITS, PeerKey, Sim, Way};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -25,6 +25,28 @@ fn limits() -> [ShardLimits; 2] {
 
 fn ended(sim: &Sim, session: SessionId, reason: EndReason) -> bool {
     !sim.told(|event| matches!(event, Event::Ended(id, why) if *id == session && *why == reason)).is_empty()
+}
+
+#[test]
+fn a_publication_counts_once_and_its_replicas_apart() {
+    let mut sim = Sim::new(3, 90);
+    let publisher = sim.join(0, Way::clean(5));
+    let track = sim.publish(publisher, &[Media::audio()]).remove(0);
+    let viewers: Vec<PeerKey> = [0, 1, 1, 2].map(|shard| sim.join(shard, Way::clean(5))).into();
+    let mids: Vec<String> =
+        viewers.iter().map(|viewer| sim.subscribe(*viewer, &[&track]).remove(0)).collect();
+    sim.run_for(Duration::from_secs(1));
+    let counted = |sim: &mut Sim| {
+        [sim.counted(|counters| counters.publications), sim.counted(|counters| counters.replicas)]
+    };
+    assert_eq!(counted(&mut sim), [1, 2]);
+    assert_eq!(sim.sizes().publications, 3);
+    sim.unsubscribe(viewers[3], &mids[3]);
+    sim.run_for(Duration::from_secs(1));
+    assert_eq!(counted(&mut sim), [1, 1]);
+    viewers.into_iter().chain([publisher]).for_each(|peer| sim.leave(peer));
+    sim.run_for(Duration::from_secs(1));
+    assert_eq!(counted(&mut sim), [0, 0]);
 }
 
 #[test]

@@ -27,8 +27,8 @@ const METRIC_NAMES: &str = "src/metrics/names.rs";
 const FLAGS: &str = "src/config/flags.rs";
 const VARIABLES: &str = "src/config/layers.rs";
 
-/// What a name of a metric begins with.
-const METRIC_PREFIX: &str = "ringcast_";
+/// What a name of a metric begins with: our own, and those that are the same for every program.
+const METRIC_PREFIXES: [&str; 2] = ["ringcast_", "process_"];
 
 /// What Prometheus adds to the name of a histogram.
 const HISTOGRAM_ENDS: [&str; 3] = ["_bucket", "_count", "_sum"];
@@ -214,7 +214,11 @@ fn metrics_named<'a>(text: &'a str, catalogue: &BTreeSet<&'a str>) -> BTreeSet<&
         let histogram = HISTOGRAM_ENDS.iter().find_map(|end| word.strip_suffix(end));
         histogram.filter(|name| catalogue.contains(name)).unwrap_or(word)
     };
-    words_with_prefix(text, METRIC_PREFIX).into_iter().map(metric).collect()
+    metric_words(text).into_iter().map(metric).collect()
+}
+
+fn metric_words(text: &str) -> BTreeSet<&str> {
+    METRIC_PREFIXES.into_iter().flat_map(|prefix| words_with_prefix(text, prefix)).collect()
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn dashboards_and_alerts_use_metrics_that_exist() {
     let used =
         files_below("grafana").into_iter().filter(|path| path.ends_with(".json") || path.ends_with(".yml"));
     let names = read(METRIC_NAMES);
-    let catalogue = words_with_prefix(&names, METRIC_PREFIX);
+    let catalogue = metric_words(&names);
     let mut complaints = Vec::new();
     for path in used {
         for word in metrics_named(&read(&path), &catalogue).difference(&catalogue) {
@@ -235,7 +239,7 @@ fn dashboards_and_alerts_use_metrics_that_exist() {
 #[test]
 fn every_metric_can_be_seen_on_the_dashboard() {
     let (names, dashboard) = (read(METRIC_NAMES), read("grafana/ringcast.json"));
-    let catalogue = words_with_prefix(&names, METRIC_PREFIX);
+    let catalogue = metric_words(&names);
     let shown = metrics_named(&dashboard, &catalogue);
     let no_panel = |name: &&str| {
         format!("grafana/ringcast.json: `{name}` has no panel: {METRIC_NAMES} says what it counts")

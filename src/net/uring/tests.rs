@@ -33,7 +33,14 @@ fn entries_that_the_kernel_did_not_take_never_send_what_the_outbox_holds_later()
         let report = driver.send(&outbox);
         assert_eq!(
             report,
-            SendReport { datagrams: 1, bytes: 4, calls: 1, failed: 0, together: [1, 0, 0, 0] }
+            SendReport {
+                datagrams: 1,
+                bytes: 4,
+                calls: 1,
+                failed: 0,
+                together: [1, 0, 0, 0],
+                together_sum: 1
+            }
         );
         let mut buffer = [0; 100];
         assert_eq!(peer.recv(&mut buffer).unwrap(), 4);

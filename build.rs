@@ -1,0 +1,53 @@
+//! Tells the program which commit it was built from. Needs no network, and neither git nor its folder: a source archive that
+//! git has made carries the commit in `commit.txt`.
+
+#![expect(clippy::print_stdout, reason = "this is how a build script answers")]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Filled in by `git archive`, as `.gitattributes` says.
+const ARCHIVED: &str = "commit.txt";
+
+fn main() {
+    // Not the folder of git: a commit alone changes nothing that is built, and would build everything anew.
+    for path in ["build.rs", "src", "client/src", "Cargo.toml", "Cargo.lock", ARCHIVED] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    println!(
+        "cargo::rustc-env=RINGCAST_COMMIT={}",
+        from_git().or_else(from_archive).unwrap_or_else(|| "unknown".into())
+    );
+}
+
+/// The commit that is checked out here, with a mark if what is built differs from it.
+fn from_git() -> Option<String> {
+    // A folder of git further up belongs to somebody else.
+    if !Path::new(".git").exists() {
+        return None;
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&[
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        "src",
+        "client/src",
+        "Cargo.toml",
+        "Cargo.lock",
+    ])?;
+    Some(if changes.is_empty() { commit } else { format!("{commit}-modified") })
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+fn from_archive() -> Option<String> {
+    let text = std::fs::read_to_string(ARCHIVED).ok()?;
+    let commit = text.trim();
+    commit.chars().all(|c| c.is_ascii_hexdigit()).then(|| commit.get(..12).map(str::to_owned))?
+}
