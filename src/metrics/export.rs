@@ -453,13 +453,20 @@ mod tests {
         assert!(open.contains("# TYPE ringcast_rtp_packets counter\n"), "{open}");
         let samples = |text: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| !line.starts_with('#'));
-            // Both write numbers their own way, and the process has lived on between the two.
+            // Bounds and labels have their own form and order, and the process has lived on between the two.
             let mut all: Vec<String> = lines
                 .filter(|line| !line.starts_with("process_"))
                 .map(|line| {
-                    let (name, value) = line.rsplit_once(' ').unwrap();
-                    let name = name.replace(".0\"}", "\"}").replace("1.7976931348623157e308", "+Inf");
-                    format!("{name} {}", value.parse::<f64>().unwrap())
+                    let (series, value) = line.rsplit_once(' ').unwrap();
+                    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+                    let mut labels: Vec<String> = labels
+                        .trim_end_matches('}')
+                        .split("\",")
+                        .map(|label| label.replace(".0", ""))
+                        .collect();
+                    labels.iter_mut().for_each(|label| *label = label.trim_end_matches('"').to_owned());
+                    labels.sort();
+                    format!("{name} {labels:?} {}", value.parse::<f64>().unwrap())
                 })
                 .collect();
             all.sort();
@@ -472,7 +479,8 @@ mod tests {
     fn whoever_scrapes_first_sees_every_reason_at_zero() {
         let metrics = Metrics::new(1, "mmsg", Refused::default()).unwrap();
         metrics.report(ShardId(0), ShardCounters::default());
-        let text = String::from_utf8(metrics.expose(Form::Text, &[]).unwrap()).unwrap();
+        let usage = Usage { resource: "sessions", used: 0, limit: 1 };
+        let text = String::from_utf8(metrics.expose(Form::Text, &[usage]).unwrap()).unwrap();
         let reasons = DropReason::ALL.map(|reason| ("dropped", reason.label()));
         let ended = END_REASONS.map(|reason| ("sessions_ended", reason));
         let denied = names::DENIALS.map(|reason| ("api_refused", reason));

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use super::harness::Api;
+use super::harness::{APP, Api, SECRET};
 
 async fn description(api: &Api) -> Value {
     api.request(Request::builder().uri("/openapi.json").body(Body::empty()).unwrap()).await.ok()
@@ -62,4 +62,210 @@ async fn every_reference_leads_somewhere() {
     for reference in references {
         assert!(description.pointer(reference).is_some(), "{reference}");
     }
+}
+
+/// Complains of what in a value does not fit a schema. Words of JSON Schema that it does not know are complained of too, so
+/// that nothing passes unseen.
+fn misfits(api: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return misfits(api, api.pointer(&reference[1..]).unwrap(), value, place);
+    }
+    let all = |word: &str| schema[word].as_array().into_iter().flatten();
+    let mut found: Vec<String> = Vec::new();
+    for word in schema.as_object().unwrap().keys() {
+        let known = [
+            "type",
+            "properties",
+            "required",
+            "items",
+            "enum",
+            "oneOf",
+            "allOf",
+            "pattern",
+            "minimum",
+            "maximum",
+            "minItems",
+            "maxItems",
+            "minLength",
+            "maxLength",
+            "format",
+            "description",
+            "default",
+            "examples",
+            "additionalProperties",
+            "propertyNames",
+            "title",
+        ];
+        if !known.contains(&word.as_str()) {
+            found.push(format!("{place}: the test does not know the word {word}"));
+        }
+    }
+    if schema.get("oneOf").is_some()
+        && !all("oneOf").any(|choice| misfits(api, choice, value, place).is_empty())
+    {
+        found.push(format!("{place}: none of the choices fits {value}"));
+    }
+    // Each part names some of the members.
+    if schema.get("allOf").is_some() {
+        let parts = all("allOf").flat_map(|part| misfits(api, part, value, place));
+        found.extend(parts.filter(|text| !text.contains("is not described")));
+    }
+    if schema.get("enum").is_some() && !all("enum").any(|one| one == value) {
+        found.push(format!("{place}: {value} is not in the list"));
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let is = |kind: &str| match kind {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{place}: {other}"),
+    };
+    if !kinds.is_empty() && !kinds.iter().any(|kind| is(kind)) {
+        found.push(format!("{place}: {value} is no {kinds:?}"));
+    }
+    let within = |size: f64, least: &str, most: &str| {
+        schema[least].as_f64().is_none_or(|least| size >= least)
+            && schema[most].as_f64().is_none_or(|most| size <= most)
+    };
+    let fits = match value {
+        Value::Number(number) => within(number.as_f64().unwrap(), "minimum", "maximum"),
+        Value::String(text) => within(text.len() as f64, "minLength", "maxLength"),
+        Value::Array(items) => within(items.len() as f64, "minItems", "maxItems"),
+        _ => true,
+    };
+    if !fits {
+        found.push(format!("{place}: {value} is out of bounds"));
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        found.extend(misfits(api, &schema["items"], item, &format!("{place}[{index}]")));
+    }
+    if let Some(members) = value.as_object() {
+        found.extend(
+            all("required")
+                .filter(|name| !members.contains_key(name.as_str().unwrap()))
+                .map(|name| format!("{place}: {name} is missing")),
+        );
+        let described = schema["properties"].as_object();
+        for (name, member) in members.iter().filter(|_| described.is_some()) {
+            let place = format!("{place}.{name}");
+            match described.unwrap().get(name) {
+                Some(schema) => found.extend(misfits(api, schema, member, &place)),
+                None => found.push(format!("{place}: is not described")),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_test_of_examples_sees_what_does_not_fit() {
+    let api = json!({"components": {"schemas": {"Name": {"type": "string", "minLength": 2}}}});
+    let schema = json!({
+        "type": "object", "required": ["name"],
+        "properties": {
+            "name": {"$ref": "#/components/schemas/Name"},
+            "many": {"type": "array", "items": {"type": ["integer", "null"], "minimum": 3}},
+            "one": {"oneOf": [{"type": "null"}, {"enum": ["a", "b"]}]},
+        },
+    });
+    let fits = |value: &Value| misfits(&api, &schema, value, "it");
+    assert!(fits(&json!({"name": "ab", "many": [3, null], "one": "a"})).is_empty());
+    for wrong in [
+        json!({}),
+        json!({"name": "a"}),
+        json!({"name": 3}),
+        json!({"name": "ab", "many": [2]}),
+        json!({"name": "ab", "many": ["x"]}),
+        json!({"name": "ab", "one": "c"}),
+        json!({"name": "ab", "more": 1}),
+        json!("ab"),
+    ] {
+        assert_eq!(fits(&wrong).len(), 1, "{wrong}: {:?}", fits(&wrong));
+    }
+    assert_eq!(misfits(&api, &json!({"not": {}}), &json!(1), "it").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_operation_has_examples_of_all_that_it_takes_and_gives_and_they_fit() {
+    let api = description(&Api::new()).await;
+    let mut complaints = Vec::new();
+    let mut check = |content: &Value, place: &str| {
+        let examples = content["examples"].as_object().into_iter().flatten();
+        let mut count = 0;
+        for (name, example) in examples {
+            count += 1;
+            let place = format!("{place}, {name}");
+            assert!(example["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
+            complaints.extend(misfits(&api, &content["schema"], &example["value"], &place));
+            let text = example["value"].to_string();
+            assert!(!text.contains("\"@"), "{place}: a description is not there: {text}");
+        }
+        if count == 0 {
+            complaints.push(format!("{place}: no example: see examples.json"));
+        }
+    };
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            for parameter in operation["parameters"].as_array().unwrap() {
+                assert!(parameter.get("example").is_some(), "{place}: {}", parameter["name"]);
+            }
+            for (kind, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+                check(content, &format!("{place}: request, {kind}"));
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                for (kind, content) in response["content"].as_object().into_iter().flatten() {
+                    if status.starts_with('2') {
+                        check(content, &format!("{place}: {status}, {kind}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_the_examples_are_taken() {
+    let api = Api::new();
+    let description = description(&api).await;
+    let mut taken = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let content = &operation["requestBody"]["content"]["application/json"];
+            for (name, example) in content["examples"].as_object().into_iter().flatten() {
+                // What has no session or stream in it is not told from a typing error by the status alone.
+                if path.starts_with("/v1/turn") || path.starts_with("/whep") || path.contains("adapters") {
+                    continue;
+                }
+                let session = api.open().await;
+                let path = path.replace("{appId}", APP).replace("{sessionId}", &session);
+                let path = path.replace("{room}", "garden").replace("{memberId}", "ada");
+                let request = Request::builder()
+                    .method(method.to_uppercase().as_str())
+                    .uri(&path)
+                    .header("authorization", format!("Bearer {SECRET}"))
+                    .body(Body::from(example["value"].to_string()))
+                    .unwrap();
+                let response = api.request(request).await;
+                let body = response.json();
+                let needs_an_offer = path.ends_with("/renegotiate");
+                let expected: &[u16] = if needs_an_offer { &[406] } else { &[200, 201] };
+                assert!(expected.contains(&response.status), "{method} {path}, {name}: {body}");
+                if needs_an_offer {
+                    assert_eq!(body["errorSubcode"], "invalid_modification_stable", "{body}");
+                }
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken >= 15, "{taken}");
 }

@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { startChromium } from "./lib/chromium.js";
-import { binary, freeTcpPort, freeUdpPorts } from "./lib/server.js";
+import { binary, freeTcpPort, freeUdpPorts, startServer } from "./lib/server.js";
 import { until } from "./lib/until.js";
 
 /** The blocks of one language in a page of docs/. */
@@ -91,4 +91,53 @@ test("every command of the first hour does what the page says, and its page show
   assert.deepEqual((await seen()).kinds, ["audio", "video"]);
   // Nothing else is loaded, and nothing goes wrong quietly. The icon is asked for by the browser itself.
   assert.deepEqual(tab.consoleLines.filter((line) => line.startsWith("error") && !line.includes("404")), []);
+});
+
+test("/docs has every operation by method and path with examples, refusals once, and fits a phone", async (t) => {
+  const server = await startServer();
+  try {
+    const api = await (await fetch(`${server.origin}/openapi.json`)).json();
+    const operations = Object.entries(api.paths).flatMap(([path, item]) => Object.entries(item).map(([method, { operationId }]) => ({ path, method, operationId })));
+    for (const [name, size] of Object.entries({ phone: { width: 390, height: 844 }, wide: { width: 1280, height: 900 } })) {
+      const tab = await browser.tab("about:blank");
+      await tab.setViewportSize(size);
+      await tab.goto(`${server.origin}/docs`);
+      await tab.locator("#refusals").waitFor({ state: "attached" });
+      const [content, room] = await tab.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+      assert.equal(content, room, `nothing sticks out: ${name}`);
+      const shown = await tab.evaluate(() => ({
+        index: [...document.querySelectorAll("#index a[data-text]")].map((link) => [link.querySelector(".method").textContent.toLowerCase(), link.querySelector(".path").textContent, link.hash.slice(1)]),
+        calls: [...document.querySelectorAll("#operations article")].filter((one) => !one.id.startsWith("error-")).map((one) => [one.id, one.querySelectorAll("pre.call").length]),
+        refusals: [...document.querySelectorAll("#refusals article")].map((one) => one.id),
+        meanings: [...document.querySelectorAll("#operations article")].filter((one) => one.textContent.includes("The secret or token is missing or wrong.")).length,
+        dangling: [...document.querySelectorAll("a[href^='#']")].map((link) => link.hash.slice(1)).filter((id) => !document.getElementById(id)),
+      }));
+      assert.equal(shown.index.length, operations.length);
+      for (const { path, method, operationId } of operations) {
+        const [, short] = shown.index.find(([shownMethod, , id]) => id === operationId && shownMethod === method) ?? [];
+        assert.ok(short && path.endsWith(short), `${method} ${path}: ${short}`);
+      }
+      assert.deepEqual(shown.calls.filter(([, count]) => count === 0), []);
+      assert.equal(shown.meanings, 1, "what a refusal means is told once");
+      assert.deepEqual(shown.dangling, []);
+      assert.equal(new Set(shown.refusals).size, shown.refusals.length);
+      // On a phone the index is folded until it is asked for, and leads to the place.
+      const summary = tab.locator("#contents summary");
+      assert.equal(await summary.isVisible(), name === "phone");
+      if (name === "phone") await summary.click();
+      await tab.fill("#filter", "tracks/new");
+      assert.deepEqual(await tab.locator("#index a[data-text]:visible").evaluateAll((links) => links.map(({ hash }) => hash)), ["#newTracks"]);
+      await tab.click("#index a[href='#newTracks']");
+      const top = await until("the operation to be in sight", async () => {
+        const box = await tab.locator("#newTracks").boundingBox();
+        return { done: box !== null && box.y >= 0 && box.y < size.height / 2, seen: box };
+      });
+      assert.ok(top);
+      await tab.screenshot({ path: path.join(folder, `docs-${name}.png`) });
+      assert.deepEqual(tab.consoleLines, []);
+      await tab.close();
+    }
+  } finally {
+    await server.stop();
+  }
 });

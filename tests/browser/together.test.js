@@ -1,4 +1,5 @@
-// How many datagrams of real frames leave in one message: what sending costs is decided by it.
+// What operators learn of the way to viewers: how many datagrams of real frames leave in one message, which decides what sending
+// costs, and what viewers report.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
@@ -40,3 +41,20 @@ for (const codec of ["VP8", "H264"]) {
     assert.ok(share(2) > 0, `no two datagrams left together: ${JSON.stringify(sent)}`);
   });
 }
+
+test("reports of a viewer tell operators round trips and losses, of all viewers together", async () => {
+  const [alice, bob] = [await rig().peer("alice", { apart: true }), await rig().peer("bob", { apart: true })];
+  const camera = await alice.push("camera", picture(40));
+  const seen = await bob.pull(camera.metadata);
+  await seen.expectPicture(40, { frames: 30 });
+  // A viewer reports about once a second, and what it says of our clock wants a report of ours before.
+  await until("round trips and losses to be counted", async () => {
+    const figures = {};
+    for (const name of ["round_trip_seconds", "loss_ratio"]) {
+      for (const end of ["count", "sum"]) figures[`${name}_${end}`] = await rig().server.metric(`ringcast_subscriber_${name}_${end}`);
+    }
+    return { done: figures.round_trip_seconds_count > 1 && figures.loss_ratio_count > 1, seen: figures, value: figures };
+  }, { ms: 30_000 });
+  const mean = await rig().server.metric("ringcast_subscriber_round_trip_seconds_sum") / await rig().server.metric("ringcast_subscriber_round_trip_seconds_count");
+  assert.ok(mean >= 0 && mean < 2, `over loopback ${mean} s`);
+});

@@ -7,6 +7,7 @@ mod adapters;
 mod base;
 mod call;
 mod datachannels;
+mod examples;
 mod extensions;
 mod guard;
 mod ice;
@@ -94,6 +95,7 @@ fn router(control: &Arc<Control>) -> Router {
     let documented = documented.nest(APP_PREFIX, app).nest(TURN_PREFIX, turn);
     let (router, mut description) = documented.split_for_parts();
     description.merge(whip::Description::openapi());
+    examples::add(&mut description);
     let describe = async move |base: Base| {
         ([(header::CONTENT_TYPE, "application/json")], openapi::printed(&description, &base.root()))
     };
