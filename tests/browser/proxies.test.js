@@ -29,13 +29,14 @@ after(async () => {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-/** The snippet of one language, for the server under test. */
+/** The snippet of one language for a whole site, with the one for a path put in, for the server under test. */
 async function snippet(language) {
   const text = await readFile(new URL("../../docs/proxies.md", import.meta.url), "utf8");
   const found = [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
-  assert.ok(found.length > 0, `a snippet for ${language}`);
+  assert.equal(found.length, 2, `a site and a path for ${language}`);
+  const [site, below] = found;
   port = await freeTcpPort("127.0.0.1");
-  return found[0].replace("127.0.0.1:8080", new URL(server.origin).host);
+  return site.replace(/\}\s*$/, `${below}}\n`).replaceAll("127.0.0.1:8080", new URL(server.origin).host);
 }
 
 const proxies = {
@@ -65,7 +66,7 @@ const proxies = {
 };
 
 /** Publishes the camera by WHIP from the page that is open, watches the stream, and takes down its events. */
-async function callFromPage({ app, secret }) {
+async function callFromPage({ app, secret, root, stream }) {
   const post = async (url, type, body) => {
     const reply = await fetch(url, { method: "POST", headers: { Authorization: `Bearer ${secret}`, "Content-Type": type }, body });
     if (reply.status !== 201) throw new Error(`${url}: ${reply.status} ${await reply.text()}`);
@@ -91,7 +92,7 @@ async function callFromPage({ app, secret }) {
     video.play();
   };
   viewer.addTransceiver("video", { direction: "recvonly" });
-  const viewing = await exchange(viewer, `/whep/${app}/garden`);
+  const viewing = await exchange(viewer, `${root}/whep/${app}/${stream}`);
   window.told = [];
   const events = await post(`${viewing}/events`, "application/json", '["active","inactive","viewercount"]');
   const source = new EventSource(events.location);
@@ -103,7 +104,7 @@ async function callFromPage({ app, secret }) {
   const camera = await navigator.mediaDevices.getUserMedia({ video: true });
   const publisher = new RTCPeerConnection();
   publisher.addTransceiver(camera.getVideoTracks()[0], { direction: "sendonly" });
-  const publishing = await exchange(publisher, `/whip/${app}/garden`);
+  const publishing = await exchange(publisher, `${root}/whip/${app}/${stream}`);
   window.look = () => ({ told: window.told, width: video.videoWidth, time: video.currentTime });
   window.leave = async () => {
     source.close();
@@ -113,7 +114,7 @@ async function callFromPage({ app, secret }) {
 }
 
 for (const [name, prepare] of Object.entries(proxies)) {
-  test(`behind ${name} as docs/proxies.md has it, camera, WHIP, WHEP and its events work by https and HTTP/2`, async () => {
+  test(`behind ${name} as docs/proxies.md has it, camera, WHIP, WHEP and its events work by https and HTTP/2, also under a path`, async () => {
     const [command, args, variables] = await prepare();
     const child = spawn(command, args, { env: { ...process.env, ...variables }, stdio: ["ignore", "pipe", "pipe"] });
     const output = [];
@@ -130,12 +131,14 @@ for (const [name, prepare] of Object.entries(proxies)) {
       const [isSecure, protocol] = await page.evaluate(() => [window.isSecureContext, performance.getEntriesByType("navigation")[0].nextHopProtocol]);
       assert.equal(isSecure, true);
       assert.match(protocol, /^h[23]$/);
-      await page.evaluate(callFromPage, { app: server.app, secret: server.secret });
-      await until("the camera to be seen and told of", async () => {
-        const seen = await page.evaluate(() => window.look());
-        return { done: seen.width > 0 && seen.time > 0.5 && seen.told.includes("active"), seen };
-      }, { ms: 25_000 });
-      assert.deepEqual(await page.evaluate(() => window.leave()), [200, 200]);
+      for (const [root, stream] of [["", `${name}-site`], ["/live", `${name}-path`]]) {
+        await page.evaluate(callFromPage, { app: server.app, secret: server.secret, root, stream });
+        await until("the camera to be seen and told of", async () => {
+          const seen = await page.evaluate(() => window.look());
+          return { done: seen.width > 0 && seen.time > 0.5 && seen.told.includes("active"), seen };
+        }, { ms: 25_000 });
+        assert.deepEqual(await page.evaluate(() => window.leave()), [200, 200], "what was linked to can be ended");
+      }
       await page.close();
     } finally {
       child.kill("SIGTERM");

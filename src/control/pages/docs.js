@@ -129,12 +129,15 @@ const written = (value) => (typeof value === "string" ? value.replaceAll("\r\n",
 /** Text in a pair of quotes that a shell takes as it is. */
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
+/** Where the API is: a proxy may have put it below a path. */
+const rootOf = (api) => new URL(api.servers?.[0]?.url ?? "/", location.href).href.replace(/\/$/, "");
+
 /** A command that makes this call: with the values of the examples, to be replaced by real ones. */
-function command(path, method, operation, type, value) {
+function command(api, path, method, operation, type, value) {
   const example = (name) => operation.parameters?.find((parameter) => parameter.name === name)?.example ?? name;
   const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(example(name)));
   const isOpen = operation.security?.some((need) => Object.keys(need).length === 0);
-  const lines = [`curl -X ${method.toUpperCase()} ${quoted(new URL(filled, location.href).href)}`];
+  const lines = [`curl -X ${method.toUpperCase()} ${quoted(rootOf(api) + filled)}`];
   if (!isOpen) lines.push('-H "Authorization: Bearer $SECRET"');
   if (value !== undefined && type !== JSON_TYPE) lines.push(`-H 'Content-Type: ${type}'`);
   // A description of a session is one line for each attribute, ended as a mail is.
@@ -162,7 +165,7 @@ function examples(api, path, method, operation) {
     const title = request?.summary ?? reply?.summary ?? "Example";
     return section(
       title,
-      make("pre", "call", command(path, method, operation, request?.type, request?.value)),
+      make("pre", "call", command(api, path, method, operation, request?.type, request?.value)),
       reply ? make("pre", "reply", make("span", "quiet", `${reply.status}\n`), written(reply.value)) : null,
     );
   });
