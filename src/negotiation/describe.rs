@@ -39,6 +39,8 @@ impl Negotiation {
             // The tagged section speaks for its group (RFC 9143 7.1.3), yet clients exist that take the candidates of
             // the last section of a transport for all of them; repeating them does no harm.
             section.candidates.clone_from(&self.local.candidates);
+            section.extmap_allow_mixed =
+                slot.takes_mixed && !extmap_allow_mixed && slot.media_kind().is_some();
             section.end_of_candidates = true;
             section.transport = Transport {
                 ice: Some(Ice {

@@ -73,7 +73,7 @@ impl ExtensionTable {
     pub(super) fn accept(section: &Section, kind: MediaKind) -> Vec<Extmap> {
         let layered = section.direction.sends() && !section.rids.is_empty();
         let used = |extmap: &&Extmap| match ExtensionKind::from_uri(&extmap.uri) {
-            Some(extension) => carries(kind, extension),
+            Some(extension) => carries(kind, extension) && is_used(extension, section.extmap_allow_mixed),
             None => layered && [STREAM_ID, REPAIRED_STREAM_ID].contains(&extmap.uri.as_str()),
         };
         let mut accepted: Vec<Extmap> = Vec::new();
@@ -132,6 +132,16 @@ impl ExtensionTable {
         self.entries.retain(|entry| entry.id != id && entry.uri != uri);
         self.entries.push(Entry { id, uri: uri.to_owned(), client: Knowledge::Known });
     }
+}
+
+/// Whether an extension is of use in a section where extensions of the one-byte and of the two-byte form may, or may not,
+/// stand in one stream (RFC 8285 4.1.2, 6).
+///
+/// A dependency descriptor is short in most packets, and longer than the one-byte form can carry where it brings the
+/// structure of its stream, without which the others mean nothing. Decoders cope with none, and not with some: so there
+/// are none where the forms may not be mixed.
+pub(super) fn is_used(extension: ExtensionKind, takes_mixed: bool) -> bool {
+    takes_mixed || extension != ExtensionKind::DependencyDescriptor
 }
 
 /// Whether an extension belongs in sections of a kind.

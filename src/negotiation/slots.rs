@@ -36,6 +36,8 @@ pub(super) struct Slot {
     pub(super) payloads: Vec<Payload>,
     /// Negotiated header extensions, directions from our view.
     pub(super) extmap: Vec<Extmap>,
+    /// Whether the client takes extensions of the one-byte and of the two-byte form in one stream.
+    pub(super) takes_mixed: bool,
     /// Layers that the client sends, in its order.
     pub(super) rids: Vec<String>,
     /// Whether the client listed them in `a=simulcast`.
@@ -113,6 +115,7 @@ impl Slot {
             receives: false,
             payloads: Vec::new(),
             extmap: Vec::new(),
+            takes_mixed: false,
             rids: Vec::new(),
             simulcast: false,
             ssrcs: Vec::new(),
@@ -142,6 +145,7 @@ impl Slot {
     pub(super) fn describe(&mut self, section: &Section) {
         self.client = section.direction;
         self.rtcp_rsize = section.rtcp_rsize;
+        self.takes_mixed = section.extmap_allow_mixed;
         self.ssrcs.clone_from(&section.ssrcs);
         self.ssrc_groups.clone_from(&section.ssrc_groups);
         let layers =
@@ -293,9 +297,10 @@ impl Slot {
     }
 
     fn known_extensions(&self) -> impl Iterator<Item = (u8, Option<Direction>, ExtensionKind)> {
-        self.extmap
-            .iter()
-            .filter_map(|extmap| Some((extmap.id, extmap.direction, ExtensionKind::from_uri(&extmap.uri)?)))
+        let known =
+            |extmap: &Extmap| Some((extmap.id, extmap.direction, ExtensionKind::from_uri(&extmap.uri)?));
+        let used = |extension| super::extensions::is_used(extension, self.takes_mixed);
+        self.extmap.iter().filter_map(known).filter(move |(_, _, extension)| used(*extension))
     }
 
     /// How packets of a source are numbered here.

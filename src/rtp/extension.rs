@@ -1,6 +1,8 @@
 //! RTP header extensions (RFC 8285): the kinds that are known, and the few bytes of them that travel with a
 //! packet from publisher to subscribers.
 
+use std::sync::Arc;
+
 /// RTP header extensions that are known by URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExtensionKind {
@@ -70,45 +72,72 @@ impl ExtensionKind {
     }
 }
 
-/// Bytes of extensions that one packet can carry along.
+/// Bytes of extensions that lie in the packet itself.
 const ROOM: usize = 48;
 
-/// Up to 48 bytes of header extensions taken from a publisher's packet, in the order in which they came.
+/// Bytes of extensions for which a place apart is made: the longest element of the two-byte form (RFC 8285 4.3), and as
+/// much again as lies in the packet.
+const ROOM_APART: usize = 2 + 255 + ROOM;
+
+/// Header extensions taken from a publisher's packet, those that were short of room last.
 ///
-/// Each element takes two bytes besides its data. What does not fit is refused whole.
-#[derive(Debug, Clone, Copy)]
+/// Each element takes two bytes besides its data. The 48 bytes in the packet do for all but a dependency descriptor that
+/// holds the structure of its stream, as the first packet of a keyframe does: a hundred bytes and more. Such a packet gets
+/// a place apart, once, which its clones share. What does not fit even there is refused whole.
+#[derive(Debug, Clone)]
 pub struct PassedExtensions {
     len: u8,
     /// Elements one after another: kind, length, data.
     bytes: [u8; ROOM],
+    apart: Option<Arc<Apart>>,
+}
+
+#[derive(Debug, Clone)]
+struct Apart {
+    len: u16,
+    bytes: [u8; ROOM_APART],
 }
 
 impl PassedExtensions {
     /// No extensions.
-    pub const EMPTY: PassedExtensions = PassedExtensions { len: 0, bytes: [0; ROOM] };
+    pub const EMPTY: PassedExtensions = PassedExtensions { len: 0, bytes: [0; ROOM], apart: None };
 
     /// Appends one element; answers false, and keeps nothing of it, when there is no room.
     pub fn push(&mut self, kind: ExtensionKind, data: &[u8]) -> bool {
-        let start = usize::from(self.len);
-        let Some(room) = self.bytes.get_mut(start..) else { return false };
-        let Some((head, rest)) = room.split_first_chunk_mut::<2>() else { return false };
-        let Some(body) = rest.get_mut(..data.len()) else { return false };
-        body.copy_from_slice(data);
-        // Lossless: the data fits into ROOM bytes, which is below 256.
-        *head = [kind as u8, data.len() as u8];
-        self.len = (start + 2 + data.len()) as u8;
-        true
+        let Ok(size) = u8::try_from(data.len()) else { return false };
+        if let Some(len) = append(&mut self.bytes, usize::from(self.len), kind, size, data) {
+            // Lossless: within ROOM, which is below 256.
+            self.len = len as u8;
+            return true;
+        }
+        let empty = || Arc::new(Apart { len: 0, bytes: [0; ROOM_APART] });
+        let apart = Arc::make_mut(self.apart.get_or_insert_with(empty));
+        let len = append(&mut apart.bytes, usize::from(apart.len), kind, size, data);
+        // Lossless: within ROOM_APART.
+        len.map(|len| apart.len = len as u16).is_some()
     }
 
-    /// Walks over the elements in the order in which they were pushed.
+    /// Walks over the elements, first those in the packet itself, each of the two in the order in which they were pushed.
     pub fn iter(&self) -> PassedIter<'_> {
-        PassedIter { rest: self.bytes.get(..usize::from(self.len)).unwrap_or_default() }
+        let apart = self.apart.as_deref().and_then(|apart| apart.bytes.get(..usize::from(apart.len)));
+        PassedIter {
+            rest: self.bytes.get(..usize::from(self.len)).unwrap_or_default(),
+            apart: apart.unwrap_or_default(),
+        }
     }
 
     /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == 0 && self.apart.is_none()
     }
+}
+
+/// Appends one element to `len` bytes of others; answers the new length, or `None` when there is no room.
+fn append(bytes: &mut [u8], len: usize, kind: ExtensionKind, size: u8, data: &[u8]) -> Option<usize> {
+    let (head, rest) = bytes.get_mut(len..)?.split_first_chunk_mut::<2>()?;
+    rest.get_mut(..data.len())?.copy_from_slice(data);
+    *head = [kind as u8, size];
+    Some(len + 2 + data.len())
 }
 
 impl Default for PassedExtensions {
@@ -138,12 +167,16 @@ impl<'a> IntoIterator for &'a PassedExtensions {
 #[derive(Debug, Clone)]
 pub struct PassedIter<'a> {
     rest: &'a [u8],
+    apart: &'a [u8],
 }
 
 impl<'a> Iterator for PassedIter<'a> {
     type Item = (ExtensionKind, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            self.rest = std::mem::take(&mut self.apart);
+        }
         let ([kind, len], rest) = self.rest.split_first_chunk::<2>()?;
         let kind = *ExtensionKind::ALL.get(usize::from(*kind))?;
         let (data, rest) = rest.split_at_checked(usize::from(*len))?;
@@ -190,14 +223,41 @@ mod tests {
     }
 
     #[test]
+    fn a_long_descriptor_finds_room_beside_all_others_and_clones_share_it() {
+        let mut passed = PassedExtensions::EMPTY;
+        let structure: Vec<u8> = (0..255).collect();
+        assert!(passed.push(ExtensionKind::ColorSpace, &[9; 28]));
+        assert!(passed.push(ExtensionKind::DependencyDescriptor, &structure));
+        assert!(passed.push(ExtensionKind::AbsCaptureTime, &[7; 16]));
+        assert!(passed.push(ExtensionKind::PlayoutDelay, &[3; 3]));
+        let shared = passed.clone();
+        let all: Vec<_> = shared.iter().collect();
+        assert_eq!(
+            all,
+            [
+                (ExtensionKind::ColorSpace, &[9; 28][..]),
+                (ExtensionKind::AbsCaptureTime, &[7; 16][..]),
+                (ExtensionKind::DependencyDescriptor, &structure[..]),
+                (ExtensionKind::PlayoutDelay, &[3; 3][..]),
+            ]
+        );
+        assert_eq!(passed, shared);
+        assert!(passed.push(ExtensionKind::VideoContentType, &[1]));
+        assert_eq!((passed.iter().count(), shared.iter().count()), (5, 4), "a clone keeps what it had");
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_whole_and_leaves_the_rest_alone() {
         let mut passed = PassedExtensions::EMPTY;
-        assert!(passed.push(ExtensionKind::ColorSpace, &[9; 28]));
-        let before = passed;
-        assert!(!passed.push(ExtensionKind::DependencyDescriptor, &[1; 17]));
+        assert!(!passed.push(ExtensionKind::DependencyDescriptor, &[1; 256]));
+        assert!(passed.is_empty());
+        assert!(passed.push(ExtensionKind::ColorSpace, &[9; 46]));
+        assert!(passed.push(ExtensionKind::DependencyDescriptor, &[1; 255]));
+        let before = passed.clone();
+        assert!(!passed.push(ExtensionKind::ColorSpace, &[9; 47]));
         assert_eq!(passed, before);
-        assert!(passed.push(ExtensionKind::DependencyDescriptor, &[1; 16]));
+        assert!(passed.push(ExtensionKind::ColorSpace, &[9; 46]));
         assert!(!passed.push(ExtensionKind::AudioLevel, &[]));
-        assert_eq!(passed.iter().count(), 2);
+        assert_eq!(passed.iter().count(), 3);
     }
 }

@@ -47,6 +47,7 @@ impl AttributeSink {
             "candidate" => candidate(section, value),
             "rtcp-mux" => section.rtcp_mux = true,
             "rtcp-rsize" => section.rtcp_rsize = true,
+            "extmap-allow-mixed" => section.extmap_allow_mixed = true,
             _ => {
                 if let Some(direction) = direction(name) {
                     section.direction = direction;

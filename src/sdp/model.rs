@@ -157,6 +157,8 @@ pub struct Section {
     pub payloads: Vec<Payload>,
     /// Header extensions (RFC 8285).
     pub extmap: Vec<Extmap>,
+    /// `a=extmap-allow-mixed` (RFC 8285 6). After parsing, sections have inherited it.
+    pub extmap_allow_mixed: bool,
     /// `a=rid` lines (RFC 8851).
     pub rids: Vec<Rid>,
     /// The `a=simulcast` line (RFC 8853).
@@ -206,6 +208,7 @@ impl Section {
             transport: Transport::default(),
             payloads: Vec::new(),
             extmap: Vec::new(),
+            extmap_allow_mixed: false,
             rids: Vec::new(),
             simulcast: None,
             ssrcs: Vec::new(),

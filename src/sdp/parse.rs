@@ -53,6 +53,7 @@ struct Shared {
     transport: Transport,
     direction: Direction,
     extmap: Vec<super::Extmap>,
+    extmap_allow_mixed: bool,
 }
 
 /// Gives the attributes as name and value; over-long values stand as if they were absent lines.
@@ -77,7 +78,10 @@ fn session_attribute(
             }
         }
         "ice-lite" => description.ice_lite = true,
-        "extmap-allow-mixed" => description.extmap_allow_mixed = true,
+        "extmap-allow-mixed" => {
+            description.extmap_allow_mixed = true;
+            shared.extmap_allow_mixed = true;
+        }
         "extmap" => attribute::extmap(&mut shared.extmap, value)?,
         _ => {
             if let Some(direction) = attribute::direction(name) {
@@ -104,6 +108,7 @@ fn section(media: &Media, shared: &Shared) -> Result<Section, String> {
     section.direction = shared.direction;
     section.transport = shared.transport.clone();
     section.extmap.clone_from(&shared.extmap);
+    section.extmap_allow_mixed = shared.extmap_allow_mixed;
     let mut sink = AttributeSink::new(section, has_payloads(kind).then(|| formats(&media.fmt)).transpose()?);
     for (name, value) in pairs(&media.attributes) {
         sink.take(name, value)?;

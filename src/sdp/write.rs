@@ -65,6 +65,9 @@ impl Display for Section {
             }
             line!(f, " {}", extmap.uri);
         }
+        if self.extmap_allow_mixed {
+            line!(f, "a=extmap-allow-mixed");
+        }
         if self.kind == SectionKind::Application {
             return sctp(f, self);
         }

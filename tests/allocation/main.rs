@@ -19,6 +19,7 @@ mod harness;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ringcast::rtp::{ExtensionKind, HeaderOut, PassedExtensions, RtpView, write_header};
 use ringcast_bench::source::Media;
 
 use self::counter::{Counter, Record};
@@ -148,4 +149,21 @@ fn sending_again_allocates_nothing() {
         allocations, 0,
         "{allocations} allocations in {calls} calls that sent {repeated} packets again"
     );
+}
+
+#[test]
+fn a_long_descriptor_travels_and_leaves_without_allocations() {
+    let mut extensions = PassedExtensions::EMPTY;
+    assert!(extensions.push(ExtensionKind::ColorSpace, &[9; 28]));
+    // The structure of L3T3_KEY as Chromium sends it has as many bytes.
+    assert!(extensions.push(ExtensionKind::DependencyDescriptor, &[7; 97]));
+    let header = HeaderOut { marker: false, payload_type: 96, seq: 1, timestamp: 2, ssrc: 3 };
+    let (mut space, mut len) = ([0; 1500], 0);
+    let allocated = allocation_counter::measure(|| {
+        let copy = extensions.clone();
+        len = write_header(&mut space, &header, copy.iter().map(|(kind, data)| (kind as u8 + 1, data)));
+    });
+    assert_eq!(allocated.count_total, 0);
+    let view = RtpView::parse(&space[..len]).unwrap();
+    assert_eq!(view.extensions().map(|(_, data)| data.len()).collect::<Vec<_>>(), [28, 97]);
 }

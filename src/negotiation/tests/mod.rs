@@ -1,6 +1,7 @@
 //! Whole lives of sessions against clients that describe themselves as real ones do.
 
 mod client;
+mod descriptors;
 mod engine;
 mod glare;
 mod pull;
