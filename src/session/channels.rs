@@ -254,9 +254,7 @@ impl Channels {
                 if channel.held {
                     channel.held = false;
                     channel.deadline = None;
-                } else if (1..=MESSAGE_BYTES_MAX).contains(&message.payload.len()) {
-                    // An empty one would stop the streams that it is passed on to: the engine numbers it and sends
-                    // nothing, where RFC 8831 6.6 wants a byte.
+                } else if message.payload.len() <= MESSAGE_BYTES_MAX {
                     out.push(ChannelEvent::Message(stream, message));
                 } else {
                     out.push(ChannelEvent::Refused(stream));

@@ -341,6 +341,7 @@ impl DtlsInstance for Instance {
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        let data = &*super::empty::restore(data);
         match &mut self.handshake {
             Handshake::Usual(dtls) => dtls.send_application_data(data),
             Handshake::Rsa(server) => server.send_application_data(data),

@@ -14,6 +14,7 @@ mod description;
 mod dtls;
 pub mod egress;
 mod handshake;
+mod empty;
 pub mod ingress;
 mod output;
 mod reports;

@@ -7,6 +7,7 @@ use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability as Engin
 use str0m::{Event, Rtc};
 
 use super::channels::Message;
+use super::empty;
 use crate::plan::{ChannelPlan, Delivery, Reliability};
 
 /// Label of the channel that we open in band.
@@ -96,7 +97,8 @@ impl Wires {
     /// Hands over a message: whether the engine had room, or `None` when the channel cannot take it at all.
     pub(super) fn write(&mut self, rtc: &mut Rtc, stream: u16, message: &Message) -> Option<bool> {
         let wire = self.find(stream).filter(|wire| wire.open && !wire.closing)?;
-        rtc.channel(wire.id)?.write(message.binary, &message.payload).ok()
+        let payload = if message.payload.is_empty() { empty::mark() } else { &*message.payload };
+        rtc.channel(wire.id)?.write(message.binary, payload).ok()
     }
 
     /// Follows an event of the engine; `None` when it is not about channels, or of no consequence.

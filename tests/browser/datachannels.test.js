@@ -68,6 +68,24 @@ test("text and bytes up to the largest size reach all subscribers on both shards
   assert.deepEqual(await publisher.run("got", "news"), []);
 });
 
+for (const policy of [{}, { ordered: false }, { maxRetransmits: 1 }]) {
+  test(`empty messages arrive among others by the policy ${JSON.stringify(policy)}`, async () => {
+    const [publisher, ...subscribers] = await room(2, { policy });
+    for (let round = 0; round < 3; round += 1) {
+      await publisher.run("send", "news", "");
+      await publisher.run("send", "news", `${round}`);
+      await publisher.run("sendBytes", "news", 0, 0);
+    }
+    for (const subscriber of subscribers) {
+      const got = await subscriber.got("news", 9);
+      const [texts, bytes] = [got.filter(({ text }) => text), got.filter(({ text }) => !text)];
+      assert.deepEqual(texts.map(({ content }) => content).sort(), ["", "", "", "0", "1", "2"]);
+      assert.deepEqual(bytes.map(({ length }) => length), [0, 0, 0]);
+      if (policy.ordered !== false) assert.deepEqual(got.slice(0, 3).map(({ length }) => length), [0, 1, 0]);
+    }
+  });
+}
+
 for (const policy of [
   { ordered: false },
   { maxRetransmits: 0 },

@@ -72,6 +72,11 @@ describe("Firefox", { skip }, () => {
       const got = await to.got(name, 2);
       assert.equal(got[0].content, "hello");
       assert.deepEqual(got[1], sent);
+      await from.run("send", name, "");
+      await from.run("sendBytes", name, 0, 0);
+      await from.run("send", name, "goodbye");
+      const last = (await to.got(name, 5)).slice(2);
+      assert.deepEqual(last.map(({ text, length }) => [text, length]), [[true, 0], [false, 0], [true, 7]]);
     }
     for (const peer of [fox, bob]) await peer.run("close");
   });
