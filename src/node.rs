@@ -9,7 +9,7 @@ mod tcp;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -26,9 +26,9 @@ use crate::ids::{NodeKeys, ShardId};
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
 use crate::net::{IoKind, probe, sys};
-use crate::shard::Certificate;
 use crate::shard::command::{Command, DialledSocket, ShardLimits};
 use crate::shard::worker::{ShardHandle, WorkerConfig, Workers, spawn_all};
+use crate::shard::{Certificate, WallClock};
 
 /// Open files that a node needs besides one for each connection of the API and of media over TCP.
 const FILES_RESERVE: u64 = 512;
@@ -240,6 +240,7 @@ fn worker_configs(
         sessions: config.limits.sessions.size(),
     };
     let ports = MediaPorts::open(config, shards)?;
+    let clock = wall_clock();
     let workers = ports.sockets.into_iter().zip(0_u8..).map(|(sockets, number)| WorkerConfig {
         shard: ShardId(number),
         // More shards than cores: the scheduler places them better than a fixed choice.
@@ -248,6 +249,7 @@ fn worker_configs(
         sockets,
         tcp_candidates: doors.candidates.clone(),
         limits: limits.clone(),
+        clock,
         keys: Arc::clone(keys),
         certificate: certificate.clone(),
         gso: config.media.gso.0,
@@ -255,6 +257,13 @@ fn worker_configs(
         shared_port: ports.shared.clone(),
     });
     Ok(workers.collect())
+}
+
+/// What the clocks say now.
+#[expect(clippy::disallowed_methods, reason = "the shell reads the clocks for its shards")]
+fn wall_clock() -> WallClock {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallClock::new(Instant::now(), since_1970)
 }
 
 /// An application for trying things out; its secret is new at every start.

@@ -6,7 +6,7 @@ use super::keyframe::KeyframeRequests;
 use super::numbering::{Numbering, Place};
 use super::resend::{CachedPacket, ResendCache};
 use super::segment::Vp8Numbers;
-use super::timing::ReportedTime;
+use super::timing::{ArrivalClock, ReportedTime};
 use crate::rtp::codec::starts_keyframe;
 use crate::rtp::codec::vp8::Vp8Descriptor;
 use crate::rtp::{Codec, MediaKind, Packet};
@@ -63,6 +63,7 @@ pub(crate) struct Layer {
     pub(crate) cache: ResendCache,
     pub(crate) requests: KeyframeRequests,
     pub(crate) report: Option<ReportedTime>,
+    pub(crate) arrivals: ArrivalClock,
     numbering: Numbering,
     /// Number and timestamp of the newest packet of this source.
     newest: Option<(u64, u32)>,
@@ -85,6 +86,7 @@ impl Layer {
             cache: ResendCache::new(kind),
             requests: KeyframeRequests::default(),
             report: None,
+            arrivals: ArrivalClock::default(),
             numbering: Numbering::default(),
             newest: None,
             keyframe_timestamp: None,
@@ -103,6 +105,7 @@ impl Layer {
         self.numbering.reset();
         self.requests.reset_source();
         self.report = None;
+        self.arrivals = ArrivalClock::default();
         self.newest = None;
         self.keyframe_timestamp = None;
         self.jitter = Jitter::default();
@@ -155,6 +158,9 @@ impl Layer {
         if newest {
             if self.newest.is_none_or(|(_, timestamp)| timestamp != packet.timestamp) {
                 self.jitter.observe(packet.received_at, packet.timestamp, clock_rate(codec));
+                if self.report.is_none() {
+                    self.arrivals.observe(packet.timestamp, packet.received_at, clock_rate(codec));
+                }
             }
             self.newest = Some((packet.seq, packet.timestamp));
             self.codec = Some(codec);

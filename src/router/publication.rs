@@ -47,12 +47,13 @@ pub struct Publication {
     layers: Vec<Layer>,
     batch: Vec<BatchEntry>,
     last_packet_at: Option<Instant>,
+    reporting: bool,
 }
 
 impl Publication {
     /// Creates a publication that has no layer yet.
     pub fn new(id: PublicationId, kind: MediaKind) -> Self {
-        Self { id, kind, layers: Vec::new(), batch: Vec::new(), last_packet_at: None }
+        Self { id, kind, layers: Vec::new(), batch: Vec::new(), last_packet_at: None, reporting: false }
     }
 
     /// Returns its id.
@@ -134,6 +135,16 @@ impl Publication {
         if let Some(layer) = self.layer_mut(layer) {
             layer.report = Some(ReportedTime { ntp, rtp, clock_rate, received_at: now });
         }
+    }
+
+    /// Tells that the publisher reports on its streams, though perhaps not on these yet.
+    pub fn set_reporting(&mut self) {
+        self.reporting = true;
+    }
+
+    /// Returns whether the publisher reports on its streams.
+    pub fn is_reporting(&self) -> bool {
+        self.reporting
     }
 
     /// Takes a subscription's wish for a keyframe. It is kept until a keyframe was seen, and polled meanwhile.

@@ -20,6 +20,7 @@ use crate::drop::DropReason;
 use crate::plan::{LayerPreference, PayloadMap};
 use crate::rtp::MediaKind;
 use crate::rtp::codec::vp8::Vp8Patch;
+use crate::rtp::time::WallClock;
 
 /// How long a subscription that forwards nothing waits for a keyframe after it was asked for. After that it starts
 /// at any frame: keyframes that are encrypted end to end cannot be seen.
@@ -248,12 +249,23 @@ impl Subscription {
         Some((rewritten(&segment, index, map.to, cached), cached))
     }
 
-    /// Returns the sender information of our own report at `now`: the publisher's, carried on and written in the
-    /// timestamps of this subscription. `None` until the publisher has reported on the layer being forwarded.
-    pub fn sender_report(&self, publication: &Publication, now: Instant) -> Option<(u64, u32)> {
+    /// Returns the sender information of our own report at `now`, in the timestamps of this subscription: the publisher's,
+    /// carried on. The time of one who sends no reports at all is told by arrival, on the clock of this node. As soon as
+    /// there is a report of any of its streams, it holds for all of them: two clocks must not meet in one pair of picture
+    /// and sound.
+    pub fn sender_report(
+        &self,
+        publication: &Publication,
+        now: Instant,
+        wall: &WallClock,
+    ) -> Option<(u64, u32)> {
         let segment = self.current?;
         let layer = publication.layer(segment.layer).filter(|layer| layer.source == segment.source)?;
-        let (ntp, rtp) = layer.report?.at(now);
+        let (ntp, rtp) = match layer.report {
+            Some(report) => report.at(now),
+            None if publication.is_reporting() => return None,
+            None => (wall.ntp(now), layer.arrivals.at(now)?),
+        };
         Some((ntp, rtp.wrapping_add(segment.timestamp_offset)))
     }
 

@@ -45,6 +45,73 @@ impl ReportedTime {
     }
 }
 
+/// How long a layer is sent before its time is guessed. Publishers that report at all have reported by then.
+const REPORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Span whose quickest packet tells the time of the next: clocks of two machines drift apart, by a millisecond in it at most.
+const ARRIVAL_SPAN: Duration = Duration::from_secs(10);
+
+/// The time of a layer whose publisher sends no reports, by the arrival of its packets.
+///
+/// All of them are late by what the network and the encoder held them up; the one that was least so tells the time best.
+#[derive(Debug, Default)]
+pub(crate) struct ArrivalClock {
+    began: Option<Instant>,
+    /// The quickest of this span and the one before.
+    quickest: Option<Arrival>,
+    /// The quickest of this span.
+    upcoming: Option<Arrival>,
+    span_began: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    timestamp: u32,
+    at: Instant,
+    clock_rate: u32,
+}
+
+impl Arrival {
+    /// Seconds by which `other` came earlier than its timestamp says, if this one was in time.
+    fn ahead_by(&self, other: &Self) -> f64 {
+        let ticks = other.timestamp.wrapping_sub(self.timestamp).cast_signed();
+        let elapsed = other.at.saturating_duration_since(self.at);
+        f64::from(ticks) / f64::from(other.clock_rate.max(1)) - elapsed.as_secs_f64()
+    }
+}
+
+impl ArrivalClock {
+    /// Takes the first packet of a frame.
+    pub(crate) fn observe(&mut self, timestamp: u32, at: Instant, clock_rate: u32) {
+        let arrival = Arrival { timestamp, at, clock_rate };
+        // A publisher whose timestamps jump, or whose clock rate changes, has begun anew.
+        let goes_on = |known: &Arrival| {
+            known.clock_rate == clock_rate && known.ahead_by(&arrival).abs() < REPORT_ERROR_MAX.as_secs_f64()
+        };
+        if !self.quickest.as_ref().is_some_and(goes_on) {
+            *self = Self { began: self.began.or(Some(at)), quickest: Some(arrival), ..Self::default() };
+        }
+        let span_began = *self.span_began.get_or_insert(at);
+        if at.saturating_duration_since(span_began) >= ARRIVAL_SPAN {
+            self.span_began = Some(at);
+            self.quickest = self.upcoming.take();
+        }
+        for quickest in [&mut self.quickest, &mut self.upcoming] {
+            if quickest.is_none_or(|known| known.ahead_by(&arrival) > 0.0) {
+                *quickest = Some(arrival);
+            }
+        }
+    }
+
+    /// Returns the timestamp of `now`; `None` while a report may still come.
+    pub(crate) fn at(&self, now: Instant) -> Option<u32> {
+        let began = self.began?;
+        let quickest = self.quickest.filter(|_| now.saturating_duration_since(began) >= REPORT_PATIENCE)?;
+        let elapsed = now.saturating_duration_since(quickest.at);
+        Some(quickest.timestamp.wrapping_add(rtp_ticks(elapsed, quickest.clock_rate)))
+    }
+}
+
 /// The place where a stream is to go on: the newest frame sent before the change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seam {
@@ -138,5 +205,36 @@ mod tests {
         assert_eq!(seam.next(7, at(100), 90_000, reports(10_050, 10_000)), 54_500, "report");
         assert_eq!(seam.next(7, at(100), 90_000, reports(60_000, 10_000)), 59_000, "report is far off");
         assert_eq!(seam.next(7, at(100), 90_000, reports(9_950, 10_000)), 50_001, "report says earlier");
+    }
+
+    #[test]
+    fn arrival_tells_the_time_by_the_packet_that_was_held_up_least() {
+        let at = |ms| base_instant() + Duration::from_millis(ms);
+        let mut clock = ArrivalClock::default();
+        // A frame each 20 ms, held up by 5 to 39 ms.
+        for frame in 0..500_u32 {
+            let held_up = 5 + u64::from(frame * 7 % 35);
+            clock.observe(frame.wrapping_mul(960), at(u64::from(frame) * 20 + held_up), 48_000);
+            if frame == 90 {
+                assert_eq!(clock.at(at(1_990)), None, "a report may still come");
+            }
+        }
+        let (now, truth) = (10_000, 9_995 * 48);
+        let told = clock.at(at(now)).unwrap();
+        assert!(told.abs_diff(truth) <= 48, "{told} {truth}");
+        // The publisher's clock is slow by a hundredth: the quickest of the past does not hold for ever.
+        for frame in 0..3_000_u32 {
+            clock.observe(
+                480_000 + frame * 960,
+                at(10_005 + u64::from(frame) * 20 + u64::from(frame / 10)),
+                48_000,
+            );
+        }
+        let (now, truth) = (at(10_005 + 60_000 + 300), 480_000 + 3_000 * 960);
+        let told = clock.at(now).unwrap();
+        assert!(told.abs_diff(truth) < 48 * 210, "{told} {truth}");
+        // It begins anew elsewhere.
+        clock.observe(7, now, 48_000);
+        assert_eq!(clock.at(now), Some(7));
     }
 }

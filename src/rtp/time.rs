@@ -3,13 +3,36 @@
 //! Nothing here reads a clock. An NTP timestamp is 64 bits of seconds since 1900, 32 before the point and 32
 //! behind; it wraps in 2036 and all differences here wrap with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Seconds from 1900 to 1970.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
 
 /// Nanoseconds of one second.
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// One moment on the clock of this node and on the wall, from which all others follow: the wall may be set, and this then
+/// does not jump.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    at: Instant,
+    ntp: u64,
+}
+
+impl WallClock {
+    /// Makes it of a moment and the time since 1970 then.
+    pub fn new(at: Instant, since_1970: Duration) -> Self {
+        Self { at, ntp: ntp_from_unix(since_1970) }
+    }
+
+    /// The NTP timestamp of a moment.
+    pub fn ntp(&self, moment: Instant) -> u64 {
+        match moment.checked_duration_since(self.at) {
+            Some(since) => self.ntp.wrapping_add(ntp_from_duration(since)),
+            None => self.ntp.wrapping_sub(ntp_from_duration(self.at.saturating_duration_since(moment))),
+        }
+    }
+}
 
 /// Turns the time since 1970 into an NTP timestamp.
 pub fn ntp_from_unix(since_1970: Duration) -> u64 {

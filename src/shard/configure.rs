@@ -116,6 +116,12 @@ impl Shard {
         {
             owner.publications.push(key);
         }
+        let owned = self.sessions.get(session).map(|owner| owner.publications.as_slice()).unwrap_or_default();
+        let known =
+            |key: &PublicationKey| self.publications.get(*key).is_some_and(|slot| slot.state.is_reporting());
+        if owned.iter().any(known) {
+            self.note_reporting(key);
+        }
         self.arm_publication(key, now);
     }
 

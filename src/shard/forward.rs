@@ -121,13 +121,13 @@ impl Shard {
         self.counters.retransmissions[0] += 1;
     }
 
-    /// Sender reports of everything that a session receives, by the publishers' clocks.
+    /// Sender reports of everything that a session receives, by the publishers' clocks as far as they tell them.
     pub(super) fn send_reports(&mut self, now: Instant, key: SessionKey, outbox: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         for subscription in session.subscriptions.iter().flatten() {
             let Some(slot) = self.subscriptions.get(*subscription) else { continue };
             let Some(publication) = self.publications.get(slot.publication) else { continue };
-            let Some(clock) = slot.state.sender_report(&publication.state, now) else { continue };
+            let Some(clock) = slot.state.sender_report(&publication.state, now, &self.clock) else { continue };
             let Some(space) = outbox.space(DATAGRAM_BYTES_MAX) else { return };
             let Some((path, len)) = session.session.seal_report(slot.stream, clock, now, space) else {
                 continue;

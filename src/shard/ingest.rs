@@ -84,6 +84,9 @@ impl Shard {
                 for (layer, _) in slot.state.layers(now) {
                     self.mailbox.send(from, layer_message(slot, layer, false));
                 }
+                if slot.state.is_reporting() {
+                    self.mailbox.send(from, PeerMessage::Reporting { publication });
+                }
             }
             PeerMessage::Detach { publication, from } => {
                 let Some(key) = self.by_publication.get(&publication).copied() else { return };
@@ -107,6 +110,10 @@ impl Shard {
             PeerMessage::SenderReport { publication, layer, ntp, rtp, clock_rate } => {
                 let Some(slot) = self.replica(publication) else { return };
                 slot.state.sender_report(layer, ntp, rtp, clock_rate, now);
+            }
+            PeerMessage::Reporting { publication } => {
+                let Some(slot) = self.replica(publication) else { return };
+                slot.state.set_reporting();
             }
             PeerMessage::OwnedElsewhere { source, owner } => self.demux.set_elsewhere(source, owner),
             PeerMessage::Disowned { source, owner } => self.demux.remove_elsewhere(&source, owner),
@@ -156,6 +163,11 @@ impl Shard {
 
     /// The publisher's clock reaches every replica.
     fn take_clock(&mut self, now: Instant, session: SessionKey, ssrc: u32, ntp: u64, rtp: u32) {
+        for index in 0.. {
+            let Some(slot) = self.sessions.get(session) else { return };
+            let Some(key) = slot.publications.get(index).copied() else { break };
+            self.note_reporting(key);
+        }
         let Some(slot) = self.sessions.get(session) else { return };
         for key in &slot.publications {
             let Some(publication) = self.publications.get_mut(*key) else { continue };
@@ -169,6 +181,17 @@ impl Shard {
                 let message = PeerMessage::SenderReport { publication, layer, ntp, rtp, clock_rate };
                 self.mailbox.send(*shard, message);
             }
+        }
+    }
+
+    /// Notes that the publisher sends reports, here and on all shards that have a replica.
+    pub(super) fn note_reporting(&mut self, key: PublicationKey) {
+        let Some(slot) = self.publications.get_mut(key).filter(|slot| !slot.state.is_reporting()) else {
+            return;
+        };
+        slot.state.set_reporting();
+        for shard in &slot.attached {
+            self.mailbox.send(*shard, PeerMessage::Reporting { publication: slot.id });
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) enum PeerMessage {
     Layer { publication: PublicationId, layer: LayerIndex, rid: Option<String>, reset: bool },
     /// The publisher's clock.
     SenderReport { publication: PublicationId, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32 },
+    /// The publisher sends reports, of this or another of its publications.
+    Reporting { publication: PublicationId },
     /// The sender has proven an address whose datagrams the kernel brings to the receiving shard.
     OwnedElsewhere { source: Source, owner: ShardId },
     /// It does not own that address any more.

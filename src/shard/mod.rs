@@ -51,6 +51,7 @@ use crate::net::tcp::FIRST_LISTENER;
 use crate::net::{Outbox, SocketIndex};
 use crate::router::LayerIndex;
 use crate::router::channel::{Hub, HubId};
+pub use crate::rtp::time::WallClock;
 pub use crate::session::Certificate;
 use crate::session::{Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup};
 
@@ -75,6 +76,8 @@ pub struct ShardSetup {
     pub keys: Arc<NodeKeys>,
     /// Life-cycle times and bounds.
     pub limits: ShardLimits,
+    /// The wall clock: the same for all shards of a node.
+    pub clock: WallClock,
 }
 
 /// The state of one core.
@@ -82,6 +85,7 @@ pub struct Shard {
     id: ShardId,
     keys: Arc<NodeKeys>,
     limits: ShardLimits,
+    clock: WallClock,
     setup: SessionSetup,
     sessions: Table<SessionSlot>,
     by_id: HashMap<SessionId, SessionKey, RandomState>,
@@ -139,6 +143,7 @@ impl Shard {
                 disconnected: setup.limits.disconnected,
             },
             limits: setup.limits,
+            clock: setup.clock,
             sessions: Table::default(),
             by_id: HashMap::default(),
             demux: Demux::default(),

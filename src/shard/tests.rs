@@ -24,6 +24,7 @@ fn shard(sessions: usize) -> (Shard, Arc<NodeKeys>) {
             publication_idle: Duration::from_secs(30),
             sessions,
         },
+        clock: WallClock::new(start(), Duration::from_secs(1_800_000_000)),
     };
     (Shard::new(setup, Mailbox::join(1).pop().unwrap()), keys)
 }

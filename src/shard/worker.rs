@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::command::{Command, Event, ShardLimits};
 use super::mailbox::Mailbox;
 use super::timers::Grid;
-use super::{Certificate, Dial, Shard, ShardSetup, Steer};
+use super::{Certificate, Dial, Shard, ShardSetup, Steer, WallClock};
 use crate::ids::{NodeKeys, ShardId};
 use crate::net::dialled::Dialled;
 use crate::net::steering::Steering;
@@ -71,6 +71,8 @@ pub struct WorkerConfig {
     pub tcp_candidates: Vec<SocketAddr>,
     /// Life-cycle times and bounds.
     pub limits: ShardLimits,
+    /// The wall clock: the same for all shards of a node.
+    pub clock: WallClock,
     /// The node's keys.
     pub keys: Arc<NodeKeys>,
     /// The node's certificate.
@@ -246,6 +248,7 @@ impl Worker {
             certificate: self.config.certificate,
             keys: self.config.keys,
             limits: self.config.limits,
+            clock: self.config.clock,
         };
         let mut turn = Turn {
             shard: Shard::new(setup, self.mailbox),

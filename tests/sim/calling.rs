@@ -11,10 +11,10 @@ use ringcast::net::dialled::{DialledSocket, FIRST_DIALLED};
 use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::shard::command::{Command, EndReason, Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
-use ringcast::shard::{Certificate, Dial, Shard, ShardSetup};
+use ringcast::shard::{Certificate, Dial, Shard, ShardSetup, WallClock};
 use tokio::sync::oneshot;
 
-use crate::harness::LIMITS;
+use crate::harness::{LIMITS, WALL_CLOCK};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,6 +45,7 @@ impl Server {
             certificate,
             keys: Arc::clone(&keys),
             limits: limits.clone(),
+            clock: WallClock::new(now, WALL_CLOCK),
         };
         let dialled: Vec<_> =
             calls.then(|| DialledSocket::bind([127, 0, 0, 1].into()).unwrap()).into_iter().collect();

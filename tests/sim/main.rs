@@ -24,6 +24,7 @@ mod joining;
 mod keyframes;
 mod lifecycle;
 mod one_port;
+mod reports;
 mod resend;
 mod roaming;
 mod tcp;

@@ -10,7 +10,7 @@ use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::net::{Datagram, Outbox};
 use ringcast::shard::command::ShardLimits;
 use ringcast::shard::mailbox::Mailbox;
-use ringcast::shard::{Certificate, Shard, ShardSetup};
+use ringcast::shard::{Certificate, Shard, ShardSetup, WallClock};
 
 use super::{Run, at_ms};
 
@@ -39,6 +39,7 @@ fn demux(datagram: Vec<u8>, expected: DropReason) -> Run {
             publication_idle: Duration::from_secs(30),
             sessions: 100,
         },
+        clock: WallClock::new(at_ms(0), Duration::ZERO),
     };
     let mut shard = Shard::new(setup, Mailbox::join(1).pop().unwrap());
     let mut outbox = Outbox::new(1 << 16);

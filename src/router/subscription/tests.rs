@@ -15,6 +15,10 @@ fn maps() -> Vec<PayloadMap> {
     vec![PayloadMap { from: 96, to: 120, rtx: Some(121), codec: Codec::Vp8, clock_rate: 90_000 }]
 }
 
+fn wall() -> WallClock {
+    WallClock::new(at_ms(0), Duration::from_secs(1_800_000_000))
+}
+
 fn pinned(rid: &str, rid_not_available: Ordering) -> LayerPreference {
     LayerPreference {
         preferred_rid: Some(rid.to_owned()),
@@ -202,20 +206,40 @@ fn a_switch_follows_the_reports_of_both_layers() {
     bench.ms = 200; // Captured 150 ms after the report, but late on its way.
     let first = bench.push(Some("f"), Codec::Vp8, packet(901, 1_013_500, &vp8(true, 1, 1, 0)));
     assert_eq!(sent(first[0]).timestamp, FIRST_TIMESTAMP + 150 * 90);
-    let (ntp, rtp) = bench.subscription.sender_report(&bench.publication, at_ms(1000)).unwrap();
+    let (ntp, rtp) = bench.subscription.sender_report(&bench.publication, at_ms(1000), &wall()).unwrap();
     assert_eq!((ntp, rtp), (11 << 32, FIRST_TIMESTAMP + 90_000));
+}
+
+#[test]
+fn who_never_reports_is_timed_by_arrival_until_reports_begin() {
+    let mut bench = Bench::video();
+    let report =
+        |bench: &Bench| bench.subscription.sender_report(&bench.publication, at_ms(bench.ms), &wall());
+    for seq in 0..60 {
+        bench.ms = seq * 40;
+        bench.frame(None, seq, seq == 0);
+    }
+    let (ntp, rtp) = report(&bench).unwrap();
+    assert_eq!(ntp, wall().ntp(at_ms(bench.ms)));
+    assert_eq!(rtp, FIRST_TIMESTAMP + 59 * 40 * 90);
+    // A report of another of its streams: this one has the publisher's clock or none.
+    bench.publication.set_reporting();
+    assert_eq!(report(&bench), None);
+    let layer = LayerIndex::at(0).unwrap();
+    bench.publication.sender_report(layer, 7 << 32, bench.timestamp(), 90_000, at_ms(bench.ms));
+    assert_eq!(report(&bench), Some((7 << 32, FIRST_TIMESTAMP + 59 * 40 * 90)));
 }
 
 #[test]
 fn no_report_leaves_before_the_publisher_has_reported() {
     let mut bench = Bench::video();
     bench.frame(None, 1, true);
-    assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0)), None);
+    assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0), &wall()), None);
     let layer = LayerIndex::at(0).unwrap();
     bench.publication.sender_report(layer, 1 << 32, 0, 90_000, at_ms(0));
-    assert!(bench.subscription.sender_report(&bench.publication, at_ms(0)).is_some());
+    assert!(bench.subscription.sender_report(&bench.publication, at_ms(0), &wall()).is_some());
     bench.publication.reset_source(layer);
-    assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0)), None);
+    assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0), &wall()), None);
 }
 
 #[test]

@@ -172,6 +172,16 @@ const kit = {
   },
   sdp: (name) => ({ local: peer(name).pc()?.localDescription?.sdp, remote: peer(name).pc()?.remoteDescription?.sdp }),
 
+  /** What the sender reports of a pulled track have told. */
+  async reported(name, label) {
+    const item = received(name, label);
+    const report = await item.pc.getStats(item.playback.track);
+    const stats = [...report.values()];
+    const inbound = stats.find(({ type }) => type === "inbound-rtp");
+    const remote = stats.find(({ type }) => type === "remote-outbound-rtp");
+    return { reports: remote?.reportsSent ?? 0, remote: remote?.remoteTimestamp ?? null, playout: inbound?.estimatedPlayoutTimestamp ?? null };
+  },
+
   /** What the transport as a whole has received: for those who should receive nothing. */
   async inbound(name) {
     const pc = peer(name).pc();

@@ -103,6 +103,10 @@ pub(crate) struct Link {
     pub(crate) rtp_arrived_at: Option<Instant>,
     /// Whether it is cut: everything is lost.
     pub(crate) cut: bool,
+    /// Whether what begins with a sender report is lost.
+    pub(crate) without_reports: bool,
+    /// What began with a sender report and was not lost, by its sender's SSRC.
+    pub(crate) reports: HashMap<u32, u32>,
 }
 
 impl Link {
@@ -116,6 +120,8 @@ impl Link {
             arrived_at: None,
             rtp_arrived_at: None,
             cut: false,
+            without_reports: false,
+            reports: HashMap::new(),
         }
     }
 
@@ -123,7 +129,11 @@ impl Link {
     pub(crate) fn push(&mut self, now: Instant, datagram: Datagram) {
         let rtp = rtp_name(&datagram.contents);
         let before = self.netem.queue_len();
-        if !self.cut {
+        let report = sender_report(&datagram.contents);
+        if !self.cut && !(self.without_reports && report.is_some()) {
+            if let Some(ssrc) = report {
+                *self.reports.entry(ssrc).or_default() += 1;
+            }
             self.netem.handle_input(Input::Packet(now, datagram));
         }
         let lost = self.netem.queue_len() == before;
@@ -181,6 +191,12 @@ pub(crate) fn rtp_name(datagram: &[u8]) -> Option<(u32, u16)> {
     let seq = u16::from_be_bytes([*datagram.get(2)?, *datagram.get(3)?]);
     let ssrc = u32::from_be_bytes(datagram.get(8..12)?.try_into().ok()?);
     is_rtp.then_some((ssrc, seq))
+}
+
+/// SSRC of whoever sends a datagram that begins with a sender report (RFC 3550 6.4.1): its first words are not encrypted.
+fn sender_report(datagram: &[u8]) -> Option<u32> {
+    let ssrc = u32::from_be_bytes(datagram.get(4..8)?.try_into().ok()?);
+    ((128..192).contains(&datagram[0]) && datagram[1] == 200).then_some(ssrc)
 }
 
 /// Sender SSRC and index of an SRTCP packet under AES-GCM: the index stands at its very end (RFC 7714 9.2).

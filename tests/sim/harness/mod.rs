@@ -20,7 +20,7 @@ use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::plan::ChannelsPlan;
 use ringcast::shard::command::{Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
-use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes};
+use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes, WallClock};
 use ringcast_bench::client::Client;
 use ringcast_bench::reception::ReceivedStream;
 
@@ -34,6 +34,9 @@ const ARENA_BYTES: usize = 1 << 20;
 const MAIL_BUDGET: usize = 100_000;
 /// Steps in which time does not move, before a scenario is taken for one that does not come to rest.
 const STANDSTILL_MAX: u32 = 1_000;
+
+/// The time since 1970 at which every scenario begins.
+pub(crate) const WALL_CLOCK: Duration = Duration::from_secs(1_800_000_000);
 
 /// The life-cycle times of the API.
 pub(crate) const LIMITS: ShardLimits = ShardLimits {
@@ -144,6 +147,7 @@ impl Sim {
         reason = "an Instant has no other beginning; time then only adds to it"
     )]
     fn build(shards: u8, seed: u64, limits: &ShardLimits, shared_port: Option<SharedPort>) -> Self {
+        let base = Instant::now();
         let keys = Arc::new(NodeKeys::generate());
         let certificate = Certificate::generate().unwrap();
         let distance = u16::from(shared_port.is_none());
@@ -158,12 +162,12 @@ impl Sim {
             certificate: certificate.clone(),
             keys: Arc::clone(&keys),
             limits: limits.clone(),
+            clock: WallClock::new(base, WALL_CLOCK),
         };
         let join = if shared_port.is_some() { Mailbox::join_on_one_port } else { Mailbox::join };
         let mailboxes = join(usize::from(shards));
         let shards =
             mailboxes.into_iter().zip(0..).map(|(mail, shard)| Shard::new(setup(shard), mail)).collect();
-        let base = Instant::now();
         Self {
             base,
             now: base,
