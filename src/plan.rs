@@ -253,7 +253,7 @@ pub struct EgressPlan {
 }
 
 /// How one payload type of a publication is written for one client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadMap {
     /// Payload type that the publisher sends.
     pub from: u8,
@@ -265,6 +265,27 @@ pub struct PayloadMap {
     pub codec: Codec,
     /// RTP clock rate, Hz.
     pub clock_rate: u32,
+    /// What is done to payloads.
+    pub form: PayloadForm,
+}
+
+/// What is done to the payloads of a payload type for one client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PayloadForm {
+    /// They go out as they came.
+    #[default]
+    Whole,
+    /// Redundancy (RFC 2198) around a codec that the client numbers otherwise.
+    Renumbered {
+        /// The codec's payload type inside of the publisher's packets.
+        from: u8,
+        /// The client's.
+        to: u8,
+    },
+    /// Redundancy for a client that does not take it: what it is around goes out alone.
+    Unpacked,
+    /// A stream of spatial layers for a client that cannot tell them apart: the lowest alone.
+    LowestLayer,
 }
 
 /// Layer preference of one subscription (API `simulcast` object).

@@ -1,7 +1,7 @@
 //! Which payload types are understood, and which of two sides' configurations fit each other.
 
 use super::media::PublishedCodec;
-use crate::plan::PayloadMap;
+use crate::plan::{PayloadForm, PayloadMap};
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{Payload, Section, fmtp_parameter};
 
@@ -24,7 +24,12 @@ pub(super) fn known(payload: &Payload, kind: MediaKind) -> Option<Codec> {
 
 /// Gives the primary payload type that a `red` line repeats (RFC 2198 5, `PT/PT`).
 pub(super) fn red_primary(payload: &Payload) -> Option<u8> {
-    payload.fmtp.as_deref()?.split('/').next()?.trim().parse().ok()
+    primary_of(payload.fmtp.as_deref())
+}
+
+/// The same, of the line itself.
+pub(super) fn primary_of(fmtp: Option<&str>) -> Option<u8> {
+    fmtp?.split('/').next()?.trim().parse().ok()
 }
 
 /// Filters a client's section down to what we carry, in the client's order: codecs, their retransmissions, and
@@ -113,25 +118,34 @@ pub(super) fn payload_map(
             }
         }
     }
-    for codec in codecs.iter().filter(|codec| codec.codec == Codec::Red) {
-        // The payload type of the primary encoding stands inside the payload (RFC 2198 3), which is never
-        // rewritten: redundancy passes only where both sides number Opus alike.
-        let opus = codec.fmtp.as_deref().and_then(|fmtp| fmtp.split('/').next()?.trim().parse::<u8>().ok());
-        let same = |payload: &Payload| {
-            red_primary(payload) == opus && opus.is_some_and(|pt| taken.contains(&(pt, pt)))
-        };
-        if let Some((payload, _)) = viewer.iter().find(|(payload, kind)| *kind == Codec::Red && same(payload))
-        {
-            taken.push((codec.pt, payload.pt));
-        }
-    }
     let rtx_of = |pt| payloads.iter().find(|payload| payload.rtx_for() == Some(pt)).map(|payload| payload.pt);
     let entry = |codec: &PublishedCodec| {
-        let (_, to) = taken.iter().find(|(from, _)| *from == codec.pt)?;
+        let (to, form) = match codec.codec {
+            Codec::Red => redundancy(codec, &taken, &viewer)?,
+            _ => (taken.iter().find(|(from, _)| *from == codec.pt)?.1, PayloadForm::Whole),
+        };
         let PublishedCodec { pt: from, codec, clock_rate, .. } = *codec;
-        Some(PayloadMap { from, to: *to, rtx: rtx_of(*to), codec, clock_rate })
+        Some(PayloadMap { from, to, rtx: rtx_of(to), codec, clock_rate, form })
     };
     codecs.iter().filter_map(entry).collect()
+}
+
+/// How redundancy reaches a client: as it is, or with the client's number of Opus inside (RFC 2198 3), or unpacked for one
+/// who takes none.
+fn redundancy(
+    red: &PublishedCodec,
+    taken: &[(u8, u8)],
+    viewer: &[(&Payload, Codec)],
+) -> Option<(u8, PayloadForm)> {
+    let from = primary_of(red.fmtp.as_deref())?;
+    let (_, to) = *taken.iter().find(|(known, _)| *known == from)?;
+    let around =
+        |(payload, codec): &&(&Payload, Codec)| *codec == Codec::Red && red_primary(payload) == Some(to);
+    Some(match viewer.iter().find(around) {
+        Some((payload, _)) if from == to => (payload.pt, PayloadForm::Whole),
+        Some((payload, _)) => (payload.pt, PayloadForm::Renumbered { from, to }),
+        None => (to, PayloadForm::Unpacked),
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -325,12 +339,21 @@ mod tests {
     }
 
     #[test]
-    fn redundancy_passes_only_where_opus_has_the_same_number() {
-        let publisher = [payload(111, "opus", None), payload(63, "red", Some("111/111"))];
+    fn redundancy_reaches_everybody_who_takes_opus() {
+        let publisher = [payload(63, "red", Some("111/111")), payload(111, "opus", None)];
         let codecs = published(&publisher, MediaKind::Audio);
+        let map = |viewer: &[Payload]| -> Vec<_> {
+            let map = payload_map(&codecs, viewer, MediaKind::Audio);
+            map.iter().map(|entry| (entry.from, entry.to, entry.form)).collect()
+        };
+        let whole = PayloadForm::Whole;
         let same = [payload(111, "opus", None), payload(70, "red", Some("111/111"))];
-        assert_eq!(payload_map(&codecs, &same, MediaKind::Audio).len(), 2);
+        assert_eq!(map(&same), [(63, 70, whole), (111, 111, whole)]);
         let other = [payload(109, "opus", None), payload(70, "red", Some("109/109"))];
-        assert_eq!(payload_map(&codecs, &other, MediaKind::Audio).len(), 1);
+        let renumbered = PayloadForm::Renumbered { from: 111, to: 109 };
+        assert_eq!(map(&other), [(63, 70, renumbered), (111, 109, whole)]);
+        let without = [payload(109, "opus", None)];
+        assert_eq!(map(&without), [(63, 109, PayloadForm::Unpacked), (111, 109, whole)]);
+        assert_eq!(map(&[payload(8, "PCMA", None)]), []);
     }
 }

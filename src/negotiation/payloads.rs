@@ -110,18 +110,16 @@ impl PayloadTable {
         Some(pt)
     }
 
-    /// Finds the number of redundancy around Opus; there is one only if Opus has the publisher's number here.
+    /// Finds the number of redundancy around Opus, as Opus is numbered here.
     fn red(&mut self, codec: &PublishedCodec, chosen: &[(u8, u8)]) -> Option<u8> {
-        let opus: u8 = codec.fmtp.as_deref()?.split('/').next()?.trim().parse().ok()?;
-        if !chosen.contains(&(opus, opus)) {
-            return None;
-        }
+        let published = codecs::primary_of(codec.fmtp.as_deref())?;
+        let (_, opus) = *chosen.iter().find(|(from, _)| *from == published)?;
         let known = self.entries.iter().find(|entry| {
             entry.codec == Some(Codec::Red) && codecs::red_primary(&entry.payload) == Some(opus)
         });
         match known {
             Some(entry) => Some(entry.payload.pt),
-            None => self.assign(codec),
+            None => self.assign(&PublishedCodec { fmtp: Some(format!("{opus}/{opus}")), ..codec.clone() }),
         }
     }
 
@@ -205,6 +203,17 @@ mod tests {
         };
         assert_eq!(numbers(&table.offer(&media).unwrap()), [63, 111]);
         assert_eq!(numbers(&table.offer(&media).unwrap()), [63, 111]);
+    }
+
+    #[test]
+    fn redundancy_names_the_number_that_opus_has_in_this_session() {
+        let mut table = PayloadTable::default();
+        let audio = |codecs| PublishedMedia { kind: MediaKind::Audio, ..video(codecs) };
+        table.offer(&audio(vec![codec(109, Codec::Opus, None, None)])).unwrap();
+        let red = codec(63, Codec::Red, Some("111/111"), None);
+        let offered = table.offer(&audio(vec![red, codec(111, Codec::Opus, None, None)])).unwrap();
+        assert_eq!(numbers(&offered), [63, 109]);
+        assert_eq!(offered[0].fmtp.as_deref(), Some("109/109"));
     }
 
     #[test]

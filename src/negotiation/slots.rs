@@ -4,8 +4,8 @@
 use super::media::{EndedSlot, PublishedMedia, RemoteSource, SectionState};
 use super::{codecs, media_kind};
 use crate::ids::PublicationId;
-use crate::plan::PayloadMap;
-use crate::rtp::{ExtensionKind, MediaKind};
+use crate::plan::{PayloadForm, PayloadMap};
+use crate::rtp::{Codec, ExtensionKind, MediaKind};
 use crate::sdp::{
     Direction, Extmap, Msid, Payload, RidDirection, Section, SectionKind, SsrcGroup, SsrcSource,
 };
@@ -305,7 +305,17 @@ impl Slot {
 
     /// How packets of a source are numbered here.
     pub(super) fn payload_map(&self, media: &PublishedMedia) -> Vec<PayloadMap> {
-        codecs::payload_map(&media.codecs, &self.payloads, media.kind)
+        let mut map = codecs::payload_map(&media.codecs, &self.payloads, media.kind);
+        let described = |(_, extension)| extension == ExtensionKind::DependencyDescriptor;
+        // Nothing else tells a decoder which packets of AV1 are which layer's. VP9 says it in its payload.
+        if media.extensions.contains(&ExtensionKind::DependencyDescriptor)
+            && !self.sent_extensions().any(described)
+        {
+            map.iter_mut()
+                .filter(|entry| entry.codec == Codec::Av1)
+                .for_each(|entry| entry.form = PayloadForm::LowestLayer);
+        }
+        map
     }
 
     pub(super) fn state(&self) -> SectionState {

@@ -9,7 +9,8 @@ use super::segment::Vp8Numbers;
 use super::timing::{ArrivalClock, ReportedTime};
 use crate::rtp::codec::starts_keyframe;
 use crate::rtp::codec::vp8::Vp8Descriptor;
-use crate::rtp::{Codec, MediaKind, Packet};
+use crate::rtp::descriptor::{Templates, frame_number};
+use crate::rtp::{Codec, ExtensionKind, MediaKind, Packet, SpatialPlace};
 
 /// Time without media after which a layer counts as not being sent.
 pub const LAYER_DEAD_AFTER: Duration = Duration::from_millis(1500);
@@ -69,6 +70,8 @@ pub(crate) struct Layer {
     newest: Option<(u64, u32)>,
     /// Timestamp of the newest keyframe of this source.
     keyframe_timestamp: Option<u32>,
+    /// Which spatial layers its packets are of, as far as their descriptors tell.
+    templates: Option<Box<Templates>>,
     codec: Option<Codec>,
     last_packet_at: Option<Instant>,
     rate: Rate,
@@ -90,6 +93,7 @@ impl Layer {
             numbering: Numbering::default(),
             newest: None,
             keyframe_timestamp: None,
+            templates: None,
             codec: None,
             last_packet_at: None,
             rate: Rate::default(),
@@ -108,6 +112,7 @@ impl Layer {
         self.arrivals = ArrivalClock::default();
         self.newest = None;
         self.keyframe_timestamp = None;
+        self.templates = None;
         self.jitter = Jitter::default();
     }
 
@@ -120,8 +125,15 @@ impl Layer {
             Place::TooOld => return Taken::TooOld,
         };
         packet.seq = number;
-        let mut cached =
-            CachedPacket { packet, source: self.source, keyframe: false, frame_start: false, vp8: None };
+        let mut cached = CachedPacket {
+            packet,
+            source: self.source,
+            keyframe: false,
+            frame_start: false,
+            vp8: None,
+            frame_number: None,
+            spatial: SpatialPlace::Unknown,
+        };
         if padding {
             self.cache.insert(cached.clone());
             return Taken::Filler(cached);
@@ -137,6 +149,14 @@ impl Layer {
         let packet = &cached.packet;
         if codec == Codec::Vp8 {
             cached.vp8 = Vp8Descriptor::parse(&packet.payload).map(Vp8Numbers::from);
+        }
+        let descriptor =
+            packet.extensions.iter().find(|(kind, _)| *kind == ExtensionKind::DependencyDescriptor);
+        if let Some((_, descriptor)) = descriptor {
+            cached.frame_number = frame_number(descriptor);
+            if codec == Codec::Av1 {
+                cached.spatial = self.templates.get_or_insert_default().place(descriptor);
+            }
         }
         cached.frame_start = newest
             && self

@@ -8,7 +8,7 @@ use super::publication::{BatchEntry, Publication};
 use super::segment::HISTORY;
 use super::subscription::{Forwarding, Rewritten, Subscription};
 use crate::ids::PublicationId;
-use crate::plan::{LayerPreference, Ordering, PayloadMap};
+use crate::plan::{LayerPreference, Ordering, PayloadForm, PayloadMap};
 use crate::rtp::{Codec, MediaKind, Packet};
 
 /// What makes a packet of a stream itself and not another one: where it came from, and its header.
@@ -207,8 +207,14 @@ impl World {
 
 /// Payload types of the client: one or both of the publisher's, under one of two names each.
 fn maps(both: bool, shift: u8) -> Vec<PayloadMap> {
-    let map =
-        |from: u8| PayloadMap { from, to: from + shift, rtx: None, codec: Codec::Vp8, clock_rate: 90_000 };
+    let map = |from: u8| PayloadMap {
+        from,
+        to: from + shift,
+        rtx: None,
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        form: PayloadForm::Whole,
+    };
     if both { vec![map(96), map(97)] } else { vec![map(96)] }
 }
 

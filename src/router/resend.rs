@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::segment::Vp8Numbers;
-use crate::rtp::{MediaKind, Packet};
+use crate::rtp::{MediaKind, Packet, SpatialPlace};
 
 /// Most numbers of a video layer in the cache.
 pub const VIDEO_PACKETS_MAX: usize = 1024;
@@ -33,6 +33,10 @@ pub struct CachedPacket {
     pub frame_start: bool,
     /// The running numbers of its VP8 payload descriptor.
     pub vp8: Option<Vp8Numbers>,
+    /// The number of its frame, by the dependency descriptor.
+    pub frame_number: Option<u16>,
+    /// Where it stands among the spatial layers of AV1.
+    pub spatial: SpatialPlace,
 }
 
 /// The cache of one layer.
@@ -119,7 +123,15 @@ mod tests {
     fn cached(number: u64, at: Instant, bytes: usize) -> CachedPacket {
         let mut packet = packet(number, 0, &vec![0; bytes]);
         packet.received_at = at;
-        CachedPacket { packet, source: 0, keyframe: false, frame_start: false, vp8: None }
+        CachedPacket {
+            packet,
+            source: 0,
+            keyframe: false,
+            frame_start: false,
+            vp8: None,
+            frame_number: None,
+            spatial: SpatialPlace::Unknown,
+        }
     }
 
     fn numbers(cache: &ResendCache, range: std::ops::Range<u64>) -> Vec<u64> {

@@ -51,6 +51,8 @@ pub struct Segment {
     pub picture_id_offset: u16,
     /// Added to TL0PICIDX, modulo 2^8.
     pub tl0_offset: u8,
+    /// Added to the frame numbers of dependency descriptors, modulo 2^16.
+    pub frame_number_offset: u16,
     /// Its layer.
     pub layer: LayerIndex,
 }
@@ -87,6 +89,11 @@ impl Segment {
     pub fn picture_id(&self, numbers: &Vp8Numbers) -> Option<u16> {
         let mask = if numbers.picture_id_wide { PICTURE_ID_MASK } else { PICTURE_ID_NARROW_MASK };
         numbers.picture_id.map(|id| id.wrapping_add(self.picture_id_offset) & mask)
+    }
+
+    /// Returns the frame number of a dependency descriptor as sent.
+    pub fn frame_number(&self, number: Option<u16>) -> Option<u16> {
+        number.map(|number| number.wrapping_add(self.frame_number_offset))
     }
 }
 
@@ -153,6 +160,7 @@ mod tests {
             timestamp_offset: 0,
             picture_id_offset: 0,
             tl0_offset: 0,
+            frame_number_offset: 0,
             layer: LayerIndex::at(layer).unwrap(),
         }
     }

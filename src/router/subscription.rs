@@ -17,10 +17,9 @@ use super::segment::{History, Segment};
 use super::selection::{LayerReason, choose};
 use super::timing::{Reports, Seam, is_later};
 use crate::drop::DropReason;
-use crate::plan::{LayerPreference, PayloadMap};
-use crate::rtp::MediaKind;
-use crate::rtp::codec::vp8::Vp8Patch;
+use crate::plan::{LayerPreference, PayloadForm, PayloadMap};
 use crate::rtp::time::WallClock;
+use crate::rtp::{MediaKind, PayloadEdit, SpatialPlace, red};
 
 /// How long a subscription that forwards nothing waits for a keyframe after it was asked for. After that it starts
 /// at any frame: keyframes that are encrypted end to end cannot be seen.
@@ -44,8 +43,10 @@ pub struct Rewritten {
     pub payload_type: u8,
     /// Marker bit.
     pub marker: bool,
-    /// What is to be written into the VP8 payload descriptor.
-    pub vp8: Option<Vp8Patch>,
+    /// What is written of the payload.
+    pub edit: PayloadEdit,
+    /// What is written as frame number into the dependency descriptor; `None` when it goes out as it is.
+    pub frame_number: Option<u16>,
 }
 
 impl Rewritten {
@@ -81,9 +82,10 @@ pub struct Subscription {
     first_timestamp: u32,
     /// As sent with the newest frame.
     picture_id: Option<u16>,
+    frame_number: Option<u16>,
     tl0: Option<u8>,
-    /// The payload type seen last and what became of it.
-    payload_type: Option<(u8, u8)>,
+    /// The payload type seen last and what becomes of it.
+    payload_type: Option<(u8, Written)>,
     target: Option<LayerIndex>,
     reason: LayerReason,
     /// Whether the target is being sent.
@@ -91,6 +93,19 @@ pub struct Subscription {
     /// Whether a keyframe of the layer being forwarded is wanted, though it goes on meanwhile.
     refresh: bool,
     video: bool,
+}
+
+/// How packets of one payload type are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    payload_type: u8,
+    form: PayloadForm,
+}
+
+impl From<&PayloadMap> for Written {
+    fn from(map: &PayloadMap) -> Self {
+        Self { payload_type: map.to, form: map.form }
+    }
 }
 
 const _: () = assert!(size_of::<Subscription>() <= 128, "a subscription must stay within two cache lines");
@@ -132,6 +147,7 @@ impl Subscription {
             }),
             first_timestamp,
             picture_id: None,
+            frame_number: None,
             tl0: None,
             payload_type: None,
             target: None,
@@ -246,7 +262,7 @@ impl Subscription {
             .or_else(|| self.cold.history.by_index(index))?;
         let cached = publication.cached(segment.layer, segment.number_of(index)?)?;
         let map = self.map(cached.packet.payload_type)?;
-        Some((rewritten(&segment, index, map.to, cached), cached))
+        Some((rewritten(&segment, index, map.into(), cached), cached))
     }
 
     /// Returns the sender information of our own report at `now`, in the timestamps of this subscription: the publisher's,
@@ -322,7 +338,7 @@ impl Subscription {
         let Some(map) = self.map(packet.payload_type) else {
             return Forwarding::Drop(DropReason::PayloadType);
         };
-        let (payload_type, clock_rate) = (map.to, map.clock_rate);
+        let (written, clock_rate) = (Written::from(map), map.clock_rate);
         let timestamp = self.seam.map_or(self.first_timestamp, |seam| {
             let reports = self.reports(publication, entry.layer);
             seam.next(packet.timestamp, packet.received_at, clock_rate, reports)
@@ -335,6 +351,9 @@ impl Subscription {
                 next_tl0.zip(vp8.tl0).map_or(0, |(next, tl0)| next.wrapping_sub(tl0)),
             )
         });
+        let next_frame = self.frame_number.map(|number| number.wrapping_add(1));
+        let frame_number_offset =
+            next_frame.zip(cached.frame_number).map_or(0, |(next, number)| next.wrapping_sub(number));
         self.end_segment();
         let segment = Segment {
             number_start: packet.seq,
@@ -343,24 +362,25 @@ impl Subscription {
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
             picture_id_offset: offsets.0,
             tl0_offset: offsets.1,
+            frame_number_offset,
             layer: entry.layer,
         };
         self.seam = Some(Seam { timestamp, received_at: packet.received_at });
         self.refresh = false;
         self.current = Some(segment);
-        Forwarding::Forward(self.send(segment, self.next_index, payload_type, cached))
+        Forwarding::Forward(self.send(segment, self.next_index, written, cached))
     }
 
     /// Forwards one more packet of the layer and source being forwarded.
     fn go_on(&mut self, publication: &Publication, segment: Segment, entry: &BatchEntry) -> Forwarding {
         let cached = &entry.cached;
         let number = cached.packet.seq;
-        let payload_type = self.payload_type_of(cached.packet.payload_type);
+        let written = self.written(cached.packet.payload_type);
         let Some(mut index) = segment.index_of(number) else {
             // Late, from before this segment: its index was kept in the segment it belonged to, if any.
             let past = self.cold.history.by_number(entry.layer, cached.source, number);
             return past
-                .map_or(Forwarding::Skip, |(past, index)| self.send_late(past, index, payload_type, cached));
+                .map_or(Forwarding::Skip, |(past, index)| self.send_late(past, index, written, cached));
         };
         if self.refresh {
             // Where keyframes cannot be seen, one request is all that can be done.
@@ -368,18 +388,18 @@ impl Subscription {
             self.refresh = !cached.keyframe && !opaque;
         }
         if index < self.next_index {
-            return self.send_late(segment, index, payload_type, cached);
+            return self.send_late(segment, index, written, cached);
         }
         let mut segment = segment;
         if index > self.next_index + GAP_MAX {
             segment = self.close_gap(segment, number);
             index = segment.index_start;
         }
-        let Some(payload_type) = payload_type else {
+        let Some(written) = written else {
             self.leave_out(segment, index, number);
             return Forwarding::Drop(DropReason::PayloadType);
         };
-        Forwarding::Forward(self.send(segment, index, payload_type, cached))
+        Forwarding::Forward(self.send(segment, index, written, cached))
     }
 
     /// Forwards a packet whose index was kept back, unless that index is no longer ours to use.
@@ -387,21 +407,21 @@ impl Subscription {
         &mut self,
         segment: Segment,
         index: u64,
-        payload_type: Option<u8>,
+        written: Option<Written>,
         cached: &CachedPacket,
     ) -> Forwarding {
-        let Some(payload_type) = payload_type else { return Forwarding::Drop(DropReason::PayloadType) };
+        let Some(written) = written else { return Forwarding::Drop(DropReason::PayloadType) };
         if index < self.cold.index_floor {
             return Forwarding::Skip;
         }
-        Forwarding::Forward(self.send(segment, index, payload_type, cached))
+        Forwarding::Forward(self.send(segment, index, written, cached))
     }
 
     /// Writes the header and takes note of what has been sent.
-    fn send(&mut self, segment: Segment, index: u64, payload_type: u8, cached: &CachedPacket) -> Rewritten {
-        let rewritten = rewritten(&segment, index, payload_type, cached);
+    fn send(&mut self, segment: Segment, index: u64, written: Written, cached: &CachedPacket) -> Rewritten {
+        let rewritten = rewritten(&segment, index, written, cached);
         self.packets += 1;
-        self.octets += cached.packet.payload.len() as u64;
+        self.octets += rewritten.edit.part(&cached.packet.payload).len() as u64;
         if index >= self.next_index {
             self.next_index = index + 1;
             let received_at = cached.packet.received_at;
@@ -412,6 +432,7 @@ impl Subscription {
                 self.picture_id = segment.picture_id(vp8).or(self.picture_id);
                 self.tl0 = vp8.tl0.map(|tl0| tl0.wrapping_add(segment.tl0_offset)).or(self.tl0);
             }
+            self.frame_number = segment.frame_number(cached.frame_number).or(self.frame_number);
         }
         rewritten
     }
@@ -451,15 +472,15 @@ impl Subscription {
         })
     }
 
-    fn payload_type_of(&mut self, from: u8) -> Option<u8> {
-        if let Some((known, to)) = self.payload_type
+    fn written(&mut self, from: u8) -> Option<Written> {
+        if let Some((known, written)) = self.payload_type
             && known == from
         {
-            return Some(to);
+            return Some(written);
         }
-        let to = self.map(from)?.to;
-        self.payload_type = Some((from, to));
-        Some(to)
+        let written = Written::from(self.map(from)?);
+        self.payload_type = Some((from, written));
+        Some(written)
     }
 
     fn map(&self, from: u8) -> Option<&PayloadMap> {
@@ -469,14 +490,37 @@ impl Subscription {
 
 /// The header of a packet under an index of a segment: a function of nothing else but the payload types, so that
 /// sending it again gives the same.
-fn rewritten(segment: &Segment, index: u64, payload_type: u8, cached: &CachedPacket) -> Rewritten {
+fn rewritten(segment: &Segment, index: u64, written: Written, cached: &CachedPacket) -> Rewritten {
+    let packet = &cached.packet;
+    let (marker, edit) = match written.form {
+        PayloadForm::Whole => (packet.marker, patched(segment, cached)),
+        PayloadForm::Renumbered { from, to } => (packet.marker, PayloadEdit::Red { from, to }),
+        PayloadForm::Unpacked => (packet.marker, unpacked(&packet.payload)),
+        PayloadForm::LowestLayer => match cached.spatial {
+            SpatialPlace::Unknown => (packet.marker, patched(segment, cached)),
+            SpatialPlace::Lowest { ends_frame } => (ends_frame, patched(segment, cached)),
+            // What lies above keeps its number and nothing else, so that nobody waits for it.
+            SpatialPlace::Upper => (false, PayloadEdit::Empty),
+        },
+    };
     Rewritten {
         index,
-        timestamp: cached.packet.timestamp.wrapping_add(segment.timestamp_offset),
-        payload_type,
-        marker: cached.packet.marker,
-        vp8: segment.patch(cached.vp8.as_ref()),
+        timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
+        payload_type: written.payload_type,
+        marker,
+        edit,
+        frame_number: segment.frame_number(cached.frame_number).filter(|_| segment.frame_number_offset != 0),
     }
+}
+
+fn patched(segment: &Segment, cached: &CachedPacket) -> PayloadEdit {
+    segment.patch(cached.vp8.as_ref()).map_or(PayloadEdit::Unchanged, PayloadEdit::Vp8)
+}
+
+/// What redundancy is around. Of what only claims to be redundancy nothing can be played.
+fn unpacked(payload: &[u8]) -> PayloadEdit {
+    let start = red::primary(payload).and_then(|start| u16::try_from(start).ok());
+    start.map_or(PayloadEdit::Empty, PayloadEdit::From)
 }
 
 /// The index with which a stream goes on in a new SRTP context. The receiver's RTP side has not changed with its keys,

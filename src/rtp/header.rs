@@ -11,6 +11,8 @@
 //! |                 extension elements, padded                    |
 //! ```
 
+use std::ops::Range;
+
 use super::wire::{Writer, u16_at, u32_at};
 
 /// Length of a header without CSRCs and extensions.
@@ -114,6 +116,20 @@ impl<'a> RtpView<'a> {
         let two_byte = self.profile & 0xfff0 == TWO_BYTE_PROFILE;
         let known = two_byte || self.profile == ONE_BYTE_PROFILE;
         ExtensionIter { rest: if known { self.elements } else { &[] }, two_byte }
+    }
+}
+
+impl RtpView<'_> {
+    /// Tells where the data of an extension element lie in the datagram.
+    pub fn extension_place(&self, wanted: u8) -> Option<Range<usize>> {
+        let mut elements = self.extensions();
+        while let Some((id, data)) = elements.next() {
+            if id == wanted {
+                let end = self.header_len - elements.rest.len();
+                return Some(end - data.len()..end);
+            }
+        }
+        None
     }
 }
 
@@ -291,6 +307,21 @@ mod tests {
         assert_eq!(assert_reads_back(&[(1, b""), (2, b"x")]), 0x1000);
         assert_eq!(assert_reads_back(&[(1, &[1; 17])]), 0x1000);
         assert_eq!(assert_reads_back(&[(255, &[1; 255]), (3, b"x")]), 0x1000);
+    }
+
+    #[test]
+    fn an_element_is_found_where_it_lies() {
+        for long in [3, 97] {
+            let bytes = vec![7; long];
+            let mut header = written(&[(4, b"0"), (12, &bytes), (3, &[1, 2])]);
+            let place = RtpView::parse(&header).unwrap().extension_place(12).unwrap();
+            header[place].fill(9);
+            let view = RtpView::parse(&header).unwrap();
+            let changed = vec![9; long];
+            let all: Vec<_> = view.extensions().collect();
+            assert_eq!(all, [(4, &b"0"[..]), (12, &changed[..]), (3, &[1, 2][..])]);
+            assert_eq!(view.extension_place(5), None);
+        }
     }
 
     #[test]

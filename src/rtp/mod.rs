@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub mod codec;
+pub mod descriptor;
+mod edit;
 pub mod extension;
 pub mod header;
+pub mod red;
 pub mod rtcp;
 pub mod rtx;
 pub mod template;
@@ -19,6 +22,8 @@ mod wire;
 
 pub use codec::vp8::{Vp8Descriptor, Vp8Patch};
 pub use codec::{Codec, starts_keyframe};
+pub use descriptor::SpatialPlace;
+pub use edit::PayloadEdit;
 pub use extension::{ExtensionKind, PassedExtensions};
 pub use header::{HeaderOut, RtpView, write_header};
 pub use template::ExtensionTemplate;

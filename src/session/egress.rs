@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::transport::{Keys, Path};
 use crate::plan::EgressPlan;
-use crate::rtp::codec::vp8::Vp8Patch;
-use crate::rtp::header::{HeaderOut, write_header};
+use crate::rtp::descriptor::FRAME_NUMBER_AT;
+use crate::rtp::header::{HeaderOut, RtpView, write_header};
 use crate::rtp::rtcp::{ReportBlock, SenderReportOut, write_sender_report};
-use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, rtx, time};
+use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, PayloadEdit, rtx, time};
 
 /// The largest datagram that is sent: header and extensions, payload, tag.
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
@@ -31,8 +31,10 @@ pub struct Outgoing {
     pub payload_type: u8,
     /// Marker bit.
     pub marker: bool,
-    /// Changes to the VP8 payload descriptor.
-    pub vp8: Option<Vp8Patch>,
+    /// What is written of the payload.
+    pub edit: PayloadEdit,
+    /// What is written as frame number into the dependency descriptor; `None` when it goes out as it is.
+    pub frame_number: Option<u16>,
 }
 
 /// One stream that leaves for the client.
@@ -197,15 +199,14 @@ impl EgressStream {
             timestamp: out.timestamp,
             ssrc: self.ssrc,
         };
-        let header_len = self.write_header(&header, transport_number, packet, space)?;
-        let len = header_len + packet.payload.len();
+        let header_len = self.write_header(&header, transport_number, out, packet, space)?;
+        let part = out.edit.part(&packet.payload);
+        let len = header_len + part.len();
         let payload = space.get_mut(header_len..len)?;
-        payload.copy_from_slice(&packet.payload);
-        if let Some(patch) = &out.vp8 {
-            patch.apply(payload);
-        }
+        payload.copy_from_slice(part);
+        out.edit.apply(payload);
         self.figures.packets += 1;
-        self.figures.bytes += packet.payload.len() as u64;
+        self.figures.bytes += part.len() as u64;
         keys.rtp.seal(space, header_len, len, out.index, self.ssrc).ok()
     }
 
@@ -236,14 +237,13 @@ impl EgressStream {
         self.rtx_index += 1;
         let header =
             HeaderOut { marker: out.marker, payload_type, seq: low16(index), timestamp: out.timestamp, ssrc };
-        let header_len = self.write_header(&header, transport_number, packet, space)?;
-        let len = header_len + 2 + packet.payload.len();
+        let header_len = self.write_header(&header, transport_number, out, packet, space)?;
+        let part = out.edit.part(&packet.payload);
+        let len = header_len + 2 + part.len();
         let (original, payload) = space.get_mut(header_len..len)?.split_at_mut_checked(2)?;
         rtx::write_original_sequence(original, low16(out.index));
-        payload.copy_from_slice(&packet.payload);
-        if let Some(patch) = &out.vp8 {
-            patch.apply(payload);
-        }
+        payload.copy_from_slice(part);
+        out.edit.apply(payload);
         keys.rtp.seal(space, header_len, len, index, ssrc).ok()
     }
 
@@ -287,6 +287,29 @@ impl EgressStream {
     }
 
     fn write_header(
+        &self,
+        header: &HeaderOut,
+        transport_number: &mut u16,
+        out: &Outgoing,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        let len = self.write_common_header(header, transport_number, packet, space)?;
+        if let Some(number) = out.frame_number {
+            self.renumber_frame(space.get_mut(..len)?, number);
+        }
+        Some(len)
+    }
+
+    /// Writes another frame number into the dependency descriptor of a header that is written.
+    fn renumber_frame(&self, header: &mut [u8], number: u16) -> Option<()> {
+        let id = *self.passed_ids.get(ExtensionKind::DependencyDescriptor as usize)?;
+        let place = RtpView::parse(header)?.extension_place(id)?;
+        *header.get_mut(place)?.get_mut(FRAME_NUMBER_AT..)?.first_chunk_mut()? = number.to_be_bytes();
+        Some(())
+    }
+
+    fn write_common_header(
         &self,
         header: &HeaderOut,
         transport_number: &mut u16,

@@ -127,7 +127,9 @@ impl Shard {
         for subscription in session.subscriptions.iter().flatten() {
             let Some(slot) = self.subscriptions.get(*subscription) else { continue };
             let Some(publication) = self.publications.get(slot.publication) else { continue };
-            let Some(clock) = slot.state.sender_report(&publication.state, now, &self.clock) else { continue };
+            let Some(clock) = slot.state.sender_report(&publication.state, now, &self.clock) else {
+                continue;
+            };
             let Some(space) = outbox.space(DATAGRAM_BYTES_MAX) else { return };
             let Some((path, len)) = session.session.seal_report(slot.stream, clock, now, space) else {
                 continue;
@@ -145,6 +147,7 @@ fn outgoing(rewritten: &Rewritten) -> Outgoing {
         timestamp: rewritten.timestamp,
         payload_type: rewritten.payload_type,
         marker: rewritten.marker,
-        vp8: rewritten.vp8,
+        edit: rewritten.edit,
+        frame_number: rewritten.frame_number,
     }
 }

@@ -53,6 +53,15 @@ describe("Firefox", { skip }, () => {
     await audio.expectTone(FAKE_MICROPHONE_HZ, { ms: 30_000 });
   });
 
+  test("hears Chromium's redundant sound, which it does not take itself", async () => {
+    const [fox, bob] = [await rig().peer("fox", { page }), await rig().peer("bob", { raw: true })];
+    const voice = await bob.push("microphone", { ...tone(800), codec: "red" });
+    const heard = await fox.pull(voice.metadata);
+    await heard.expectSound({ ms: 30_000 });
+    const { reply } = await rig().server.api("GET", `ext/sessions/${voice.metadata.sessionId}/stats`);
+    assert.equal(reply.statistics.local[0].codec.toLowerCase(), "red");
+  });
+
   // Not in H.264: Firefox fetches that from its maker when it first runs.
   test("plays by WHEP what Chromium publishes by WHIP", async () => {
     const player = await rig().whep("for-fox", { page });

@@ -84,6 +84,18 @@ for (const codec of ["opus", "PCMU", "PCMA", "red"]) {
   });
 }
 
+test("redundant sound is heard by those who take none of it", async () => {
+  const [alice, bob, carol] = [await rig().peer("alice", { raw: true }), await rig().peer("bob", { raw: true }), await rig().peer("carol", { raw: true })];
+  const microphone = await alice.push("microphone", { ...tone(750), codec: "red" });
+  const [plain, redundant] = [await bob.pull(microphone.metadata, { without: "red" }), await carol.pull(microphone.metadata)];
+  for (const heard of [plain, redundant]) await heard.expectTone(750);
+  const { local } = await bob.call("sdp");
+  assert.doesNotMatch(local, / red\/48000/);
+  const [with_, without] = [await redundant.sample(), await plain.sample()];
+  assert.ok(with_.bytes / with_.packets > 1.5 * (without.bytes / without.packets), `${JSON.stringify(with_)} ${JSON.stringify(without)}`);
+  assert.equal(without.lost, 0);
+});
+
 test("payloads encrypted by insertable streams pass untouched", async () => {
   const extraConfig = { encodedInsertableStreams: true };
   const alice = await rig().peer("alice", { raw: true, extraConfig });

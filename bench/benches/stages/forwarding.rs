@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use ringcast::ids::PublicationId;
 use ringcast::net::Outbox;
-use ringcast::plan::{LayerPreference, PayloadMap};
+use ringcast::plan::{LayerPreference, PayloadForm, PayloadMap};
 use ringcast::router::publication::{BatchEntry, Publication};
 use ringcast::router::resend::{CachedPacket, ResendCache};
 use ringcast::router::subscription::{Forwarding, Subscription};
 use ringcast::rtp::{
-    Codec, ExtensionKind, ExtensionTemplate, HeaderOut, MediaKind, Packet, PassedExtensions, Vp8Descriptor,
+    Codec, ExtensionKind, ExtensionTemplate, HeaderOut, MediaKind, Packet, PassedExtensions, SpatialPlace,
+    Vp8Descriptor,
 };
 
 use super::{Run, at_ms};
@@ -64,8 +65,14 @@ fn frame(keyframe: bool) -> Vec<Arc<[u8]>> {
 }
 
 fn subscription() -> Subscription {
-    let map =
-        PayloadMap { from: PAYLOAD_TYPE, to: 102, rtx: Some(103), codec: Codec::Vp8, clock_rate: 90_000 };
+    let map = PayloadMap {
+        from: PAYLOAD_TYPE,
+        to: 102,
+        rtx: Some(103),
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        form: PayloadForm::Whole,
+    };
     Subscription::new(MediaKind::Video, vec![map], LayerPreference::default(), 1000, 5000)
 }
 
@@ -120,6 +127,8 @@ fn cached(number: u64, payload: &Arc<[u8]>) -> CachedPacket {
         keyframe: false,
         frame_start: false,
         vp8: None,
+        frame_number: None,
+        spatial: SpatialPlace::Unknown,
     }
 }
 

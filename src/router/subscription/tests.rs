@@ -6,13 +6,21 @@ use crate::plan::Ordering;
 use crate::router::fixture::{at_ms, packet, vp8};
 use crate::router::keyframe::KeyframeDemand;
 use crate::router::publication::PushOutcome;
-use crate::rtp::{Codec, Packet};
+use crate::rtp::codec::vp8::Vp8Patch;
+use crate::rtp::{Codec, ExtensionKind, Packet};
 
 const FIRST_SEQ: u16 = 100;
 const FIRST_TIMESTAMP: u32 = 5_000;
 
 fn maps() -> Vec<PayloadMap> {
-    vec![PayloadMap { from: 96, to: 120, rtx: Some(121), codec: Codec::Vp8, clock_rate: 90_000 }]
+    vec![PayloadMap {
+        from: 96,
+        to: 120,
+        rtx: Some(121),
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        form: PayloadForm::Whole,
+    }]
 }
 
 fn wall() -> WallClock {
@@ -122,7 +130,7 @@ fn the_first_packet_has_the_first_index_and_the_mapped_header() {
     assert!(bench.subscription.wanted_keyframe().is_some());
     let first = sent(bench.frame(None, 70_001, true));
     assert_eq!((first.index, first.seq(), first.timestamp), (100, 100, FIRST_TIMESTAMP));
-    assert_eq!((first.payload_type, first.marker, first.vp8), (120, false, None));
+    assert_eq!((first.payload_type, first.marker, first.edit), (120, false, PayloadEdit::Unchanged));
     assert_eq!(bench.subscription.wanted_keyframe(), None);
     assert_eq!(bench.subscription.reason(), LayerReason::Only);
     assert_eq!((bench.subscription.packets(), bench.subscription.octets()), (1, 15));
@@ -180,8 +188,8 @@ fn a_switch_waits_for_the_keyframe_and_goes_on_without_a_seam() {
     let first = sent(bench.frame(Some("f"), 902, true));
     assert_eq!((first.index, first.timestamp), (103, FIRST_TIMESTAMP + 120 * 90));
     assert_eq!(
-        first.vp8,
-        Some(Vp8Patch { picture_id: Some(503), tl0: Some(247) }),
+        first.edit,
+        PayloadEdit::Vp8(Vp8Patch { picture_id: Some(503), tl0: Some(247) }),
         "502 and 246 went before"
     );
     assert_eq!((bench.wanted(), bench.subscription.reason()), (None, LayerReason::Pinned));
@@ -190,7 +198,7 @@ fn a_switch_waits_for_the_keyframe_and_goes_on_without_a_seam() {
     bench.ms = 160;
     let next = sent(bench.frame(Some("f"), 903, false));
     assert_eq!((next.index, next.timestamp), (104, FIRST_TIMESTAMP + 160 * 90));
-    assert_eq!(next.vp8, Some(Vp8Patch { picture_id: Some(504), tl0: Some(248) }));
+    assert_eq!(next.edit, PayloadEdit::Vp8(Vp8Patch { picture_id: Some(504), tl0: Some(248) }));
 }
 
 #[test]
@@ -228,6 +236,89 @@ fn who_never_reports_is_timed_by_arrival_until_reports_begin() {
     let layer = LayerIndex::at(0).unwrap();
     bench.publication.sender_report(layer, 7 << 32, bench.timestamp(), 90_000, at_ms(bench.ms));
     assert_eq!(report(&bench), Some((7 << 32, FIRST_TIMESTAMP + 59 * 40 * 90)));
+}
+
+/// What leaves of a packet: header and payload as written.
+fn written(sent: &Rewritten, payload: &[u8]) -> (u8, u16, bool, Vec<u8>) {
+    let mut copy = sent.edit.part(payload).to_vec();
+    sent.edit.apply(&mut copy);
+    (sent.payload_type, sent.seq(), sent.marker, copy)
+}
+
+#[test]
+fn redundancy_leaves_as_each_client_takes_it_and_the_same_when_asked_for_again() {
+    const EARLIER: u8 = 0x80 | 111;
+    // Redundancy, a packet of Opus alone, what only claims to be redundancy.
+    let packets: [(u8, &[u8]); 3] =
+        [(63, &[EARLIER, 0x0f, 0, 2, 111, 1, 2, 8, 9]), (111, &[7, 7]), (63, &[EARLIER, 0, 3])];
+    let forms: [(PayloadForm, [(u8, &[u8]); 3]); 3] = [
+        (PayloadForm::Whole, [(70, packets[0].1), (109, &[7, 7]), (70, packets[2].1)]),
+        (
+            PayloadForm::Renumbered { from: 111, to: 109 },
+            [(70, &[0x80 | 109, 0x0f, 0, 2, 109, 1, 2, 8, 9]), (109, &[7, 7]), (70, &[0x80 | 109, 0, 3])],
+        ),
+        (PayloadForm::Unpacked, [(109, &[8, 9]), (109, &[7, 7]), (109, &[])]),
+    ];
+    for (form, expected) in forms {
+        let mut bench = Bench::new(MediaKind::Audio, LayerPreference::default());
+        let map = |from, to, codec, form| PayloadMap { from, to, rtx: None, codec, clock_rate: 48_000, form };
+        let red = if form == PayloadForm::Unpacked { 109 } else { 70 };
+        let maps = vec![map(63, red, Codec::Red, form), map(111, 109, Codec::Opus, PayloadForm::Whole)];
+        bench.subscription.set_payload_types(maps);
+        for (seq, ((payload_type, payload), (to, bytes))) in (0..).zip(packets.into_iter().zip(expected)) {
+            let packet = Packet { payload_type, ..packet(seq, 0, payload) };
+            let codec = if payload_type == 63 { Codec::Red } else { Codec::Opus };
+            let first = sent(bench.push(None, codec, packet)[0]);
+            let index = FIRST_SEQ + u16::try_from(seq).unwrap();
+            assert_eq!(written(&first, payload), (to, index, false, bytes.to_vec()), "{form:?}");
+            let (again, cached) = bench.subscription.resend(&bench.publication, index).unwrap();
+            assert_eq!((again, &*cached.packet.payload), (first, payload));
+        }
+    }
+}
+
+#[test]
+fn who_cannot_tell_layers_apart_gets_the_lowest_and_empty_packets_for_the_others() {
+    let mut bench = Bench::video();
+    let [map] = maps().try_into().unwrap();
+    bench.subscription.set_payload_types(vec![PayloadMap { form: PayloadForm::LowestLayer, ..map }]);
+    let mut push = |seq, template: u8, marker, payload: &[u8]| {
+        let mut packet = Packet { marker, ..packet(seq, 0, payload) };
+        // With the structure: two templates, the first in spatial layer 0, the second in 1.
+        let descriptor = [template, 0, 1, 0x80, 0, 0b10_11_0000];
+        packet.extensions.push(ExtensionKind::DependencyDescriptor, &descriptor);
+        let first = sent(bench.push(None, Codec::Av1, packet)[0]);
+        let again = bench.subscription.resend(&bench.publication, first.seq()).unwrap().0;
+        assert_eq!(again, first);
+        let (_, seq, marker, bytes) = written(&first, payload);
+        (seq - FIRST_SEQ, marker, bytes)
+    };
+    // A keyframe by its N bit, then what continues it.
+    let (key, more) = (&[0x18, 0x32, 0][..], &[0x90, 5][..]);
+    assert_eq!(push(0, 0x80, false, key), (0, false, key.to_vec()));
+    assert_eq!(push(1, 0x40, false, more), (1, true, more.to_vec()), "the end of the lowest");
+    assert_eq!(push(2, 0x81, false, more), (2, false, vec![]));
+    assert_eq!(push(3, 0x41, true, more), (3, false, vec![]));
+    assert_eq!(push(4, 0xc0, false, more), (4, true, more.to_vec()));
+}
+
+#[test]
+fn frame_numbers_of_descriptors_go_on_when_the_publisher_begins_anew() {
+    let mut bench = Bench::video();
+    let push = |bench: &mut Bench, seq, number: u16, keyframe| {
+        let mut packet = packet(seq, bench.timestamp(), &vp8(keyframe, 1, 1, seq));
+        let [high, low] = number.to_be_bytes();
+        packet.extensions.push(ExtensionKind::DependencyDescriptor, &[0xc0, high, low]);
+        sent(bench.push(None, Codec::Vp8, packet)[0]).frame_number
+    };
+    assert_eq!(push(&mut bench, 1, 0xfffe, true), None, "as it came");
+    assert_eq!(push(&mut bench, 2, 0xffff, false), None);
+    bench.ms = 40;
+    bench.publication.reset_source(LayerIndex::at(0).unwrap());
+    assert_eq!(push(&mut bench, 900, 70, true), Some(0), "after 65,535");
+    assert_eq!(push(&mut bench, 901, 72, false), Some(2));
+    let seq = FIRST_SEQ + 2;
+    assert_eq!(bench.subscription.resend(&bench.publication, seq).unwrap().0.frame_number, Some(0));
 }
 
 #[test]
@@ -335,7 +426,8 @@ fn a_new_source_waits_for_a_keyframe_and_runs_on() {
     assert!(bench.subscription.wanted_keyframe().is_some());
     let first = sent(bench.frame(None, 6, true));
     assert_eq!((first.index, first.timestamp), (101, FIRST_TIMESTAMP + 90_000));
-    assert_eq!(first.vp8.unwrap().picture_id, Some((60_000 % 0x8000) as u16 + 1));
+    let PayloadEdit::Vp8(patch) = first.edit else { panic!("{first:?}") };
+    assert_eq!(patch.picture_id, Some((60_000 % 0x8000) as u16 + 1));
 }
 
 #[test]
