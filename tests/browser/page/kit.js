@@ -4,6 +4,7 @@
 
 import { PartyTracks } from "partytracks/client";
 import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
+import { direct, scalabilityModes } from "./direct.js";
 import { FrameWatch, Playback, makeSource, receivedFigures } from "./media.js";
 import { players, publishers } from "./players.js";
 import { RawClient } from "./raw.js";
@@ -47,12 +48,19 @@ function play(item, pc, track) {
   item.arrivals = (item.arrivals ?? 0) + 1;
 }
 
-/** Makes a codec the first choice of a sender; the others stay behind it, since some codecs wrap another one. */
-function prefer(transceiver, name) {
+/** Makes a codec the first choice of a sender; the others stay behind it, since some codecs wrap another one, or go. */
+function prefer(transceiver, name, alone = false) {
   const { codecs } = RTCRtpSender.getCapabilities(transceiver.sender.track.kind);
   const isWanted = ({ mimeType }) => mimeType.toLowerCase().endsWith(`/${name.toLowerCase()}`);
   if (!codecs.some(isWanted)) throw new Error(`this browser does not send ${name}`);
-  transceiver.setCodecPreferences([...codecs.filter(isWanted), ...codecs.filter((codec) => !isWanted(codec))]);
+  const others = codecs.filter((codec) => !isWanted(codec) && (!alone || codec.mimeType === "video/rtx"));
+  transceiver.setCodecPreferences([...codecs.filter(isWanted), ...others]);
+}
+
+/** Takes a codec out of what a transceiver receives. */
+function renounce(transceiver, name) {
+  const { codecs } = RTCRtpReceiver.getCapabilities(transceiver.receiver.track.kind);
+  transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => !mimeType.toLowerCase().endsWith(`/${name}`)));
 }
 
 /** XORs every payload byte but the first few, which codec-aware parts of the browser itself read. */
@@ -94,6 +102,24 @@ const kit = {
     return null;
   },
 
+  /** Sends what `spec` asks for to another connection of this page; what arrives is pulled as "video". */
+  async direct(name, spec) {
+    const source = await makeSource(spec);
+    const setUp = (transceiver) => prefer(transceiver, spec.codec, spec.alone);
+    const client = await direct(source.track, { encodings: spec.encodings, setUp });
+    const item = {};
+    peers.set(name, { client, raw: true, sent: new Map([["video", { source, sender: client.sender }]]), received: new Map([["video", item]]), pc: () => client });
+    play(item, client.to, client.track);
+  },
+
+  /** Which of `modes` this browser sends in `codec`. */
+  async scalabilityModes(codec, modes) {
+    const source = await makeSource({ kind: "picture", identity: 0 });
+    const taken = await scalabilityModes(source.track, modes, (transceiver) => prefer(transceiver, codec, true));
+    source.stop();
+    return taken;
+  },
+
   // ---- WHIP and WHEP ----
 
   /** Publishes what `specs` ask for, by WHIP. */
@@ -103,7 +129,7 @@ const kit = {
     sources.forEach((source) => entry.sent.set(source.track.kind, { source }));
     const items = sources.map(({ track }, index) => ({ track, encodings: specs[index].encodings }));
     entry.client.add(items).forEach((transceiver, index) => {
-      if (specs[index].codec) prefer(transceiver, specs[index].codec);
+      if (specs[index].codec) prefer(transceiver, specs[index].codec, specs[index].alone);
     });
     return entry.client.offer(url, token);
   },
@@ -217,7 +243,7 @@ const kit = {
     if (entry.raw) {
       const item = { name: label, track: source.track, encodings: spec.encodings, source };
       if (spec.scrambled) item.onTransceiver = ({ sender }) => scramble(sender.createEncodedStreams());
-      if (spec.codec) item.onTransceiver = (transceiver) => prefer(transceiver, spec.codec);
+      if (spec.codec) item.onTransceiver = (transceiver) => prefer(transceiver, spec.codec, spec.alone);
       entry.sent.set(label, item);
       await entry.client.push([item]);
       return { location: "remote", sessionId: entry.client.sessionId, trackName: label };
@@ -270,12 +296,12 @@ const kit = {
 
   async sending(name, label) {
     const item = sent(name, label);
-    const sender = item.transceiver?.sender ?? peer(name).pc().getSenders().find((one) => one.track === item.source.track);
+    const sender = item.transceiver?.sender ?? item.sender ?? peer(name).pc().getSenders().find((one) => one.track === item.source.track);
     const layers = {};
     for (const stat of (await sender.getStats()).values()) {
       if (stat.type !== "outbound-rtp") continue;
-      const { rid = "", frameWidth = 0, framesEncoded = 0, nackCount = 0, retransmittedPacketsSent = 0 } = stat;
-      layers[rid] = { width: frameWidth, frames: framesEncoded, nacks: nackCount, retransmitted: retransmittedPacketsSent };
+      const { rid = "", frameWidth = 0, framesEncoded = 0, nackCount = 0, retransmittedPacketsSent = 0, scalabilityMode: mode } = stat;
+      layers[rid] = { mode, width: frameWidth, frames: framesEncoded, nacks: nackCount, retransmitted: retransmittedPacketsSent };
     }
     return layers;
   },
@@ -283,13 +309,16 @@ const kit = {
   // ---- receiving ----
 
   /** Starts a pull and resolves with its first track; later ones (after a reconnection) replace it. */
-  async pull(name, label, metadata, { rid, scrambled = false } = {}) {
+  async pull(name, label, metadata, { rid, scrambled = false, without } = {}) {
     const entry = peer(name);
     const item = { arrivals: 0 };
     entry.received.set(label, item);
     if (entry.raw) {
       const track = { sessionId: metadata.sessionId, trackName: metadata.trackName, ...(rid ? { simulcast: { preferredRid: rid } } : {}) };
-      const onTransceiver = scrambled ? ({ receiver }) => scramble(receiver.createEncodedStreams()) : undefined;
+      const onTransceiver = (transceiver) => {
+        if (scrambled) scramble(transceiver.receiver.createEncodedStreams());
+        if (without) renounce(transceiver, without);
+      };
       [item.transceiver] = await entry.client.pull([track], onTransceiver);
       play(item, entry.client.pc, item.transceiver.receiver.track);
       return item.transceiver.mid;
