@@ -77,6 +77,10 @@ for (const [name, front, server] of [
   }
 }
 
+test("a server that knows its public URL prints that", () => {
+  assert.ok(other.output.some((line) => line.endsWith(`API for clients on ${silent.origin}/v1`)), other.output.join("\n"));
+});
+
 test("the demo page and the description of the API work under the path of the proxy", async () => {
   const join = async (name) => {
     const page = await rig().browser.tab(`${told.origin}/?app=${told.app}&room=behind#key=${told.secret}`);
@@ -88,7 +92,7 @@ test("the demo page and the description of the API work under the path of the pr
   for (const [other, page] of [["Grace", pages.Ada], ["Ada", pages.Grace]]) {
     await until(`the tile of ${other} to show a picture`, async () => {
       const tile = page.locator(`.tile[aria-label="${other}"][data-picture="true"]`);
-      return { done: (await tile.count()) === 1, seen: await page.locator(".notice span").allTextContents() };
+      return { done: (await tile.count()) === 1, seen: { notices: await page.locator(".notice span").allTextContents(), tiles: await page.locator(".tile-name").allTextContents(), state: await page.locator("#connection").textContent(), console: page.consoleLines.slice(-5) } };
     }, { ms: 25_000 });
   }
   const { servers } = await pages.Ada.evaluate(() => fetch("openapi.json").then((reply) => reply.json()));

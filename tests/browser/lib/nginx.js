@@ -18,6 +18,7 @@ export const FORWARDED = [
 
 const configuration = ({ folder, port, prefix, headers, upstream }) => `
 daemon off;
+${process.getuid() === 0 ? "user root; # Whose folder this is: a large offer is buffered there." : ""}
 pid ${folder}/pid;
 error_log stderr warn;
 events {}
