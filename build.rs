@@ -1,7 +1,5 @@
-//! Has the program linked without tables of lines, and tells it which commit it was built from. Needs no network, and neither git nor its folder: a source archive that
-//! git has made carries the commit in `commit.txt`.
-
-#![expect(clippy::print_stdout, reason = "this is how a build script answers")]
+//! Has the program linked without tables of lines, and tells it which commit it was built from. Needs no network, and neither
+//! git nor its folder: a source archive that git has made carries the commit in `commit.txt`.
 
 use std::path::Path;
 use std::process::Command;

@@ -114,12 +114,11 @@ impl Collector for Families {
 }
 
 fn encode_family(family: &MetricFamily, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let full = family.name();
     let (name, kind) = match family.get_field_type() {
-        MetricType::COUNTER => {
-            (family.name().strip_suffix(COUNTER_END).unwrap_or(family.name()), OpenType::Counter)
-        }
-        MetricType::HISTOGRAM => (family.name(), OpenType::Histogram),
-        _ => (family.name(), OpenType::Gauge),
+        MetricType::COUNTER => (full.strip_suffix(COUNTER_END).unwrap_or(full), OpenType::Counter),
+        MetricType::HISTOGRAM => (full, OpenType::Histogram),
+        _ => (full, OpenType::Gauge),
     };
     let mut samples = encoder.encode_descriptor(name, family.help(), None, kind)?;
     for metric in family.get_metric() {
