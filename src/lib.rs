@@ -19,5 +19,6 @@ pub mod negotiation;
 pub mod sdp;
 
 pub mod config;
+pub mod log;
 pub mod metrics;
 pub mod node;

@@ -8,17 +8,18 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 use ringcast::config::{
-    self, CREDENTIALS_VARIABLE, Config, ConfigError, Environment, Flags, Invocation, MintToken,
+    self, CREDENTIALS_VARIABLE, Config, ConfigError, Environment, Flags, Invocation, MintToken, UsageError,
 };
 use ringcast::control::apps::{Apps, new_secret, unix_now};
 use ringcast::control::token::Scope;
 use ringcast::control::wish::Wish;
-use ringcast::node;
-use tracing_subscriber::EnvFilter;
+use ringcast::{log, node};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// The command line cannot be understood, as is usual.
+const EXIT_USAGE: u8 = 2;
 /// The configuration cannot be used (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
 /// The node could not start or go on.
@@ -61,14 +62,21 @@ fn main() -> ExitCode {
             done.map_or_else(|error| fail(EXIT_FAILURE, &error.to_string()), |()| ExitCode::SUCCESS)
         }
         Ok(Invocation::Run(flags)) => match load(&flags) {
-            Ok(config) => run(config),
+            Ok(config) => run(config, flags),
             Err(error) => fail(EXIT_CONFIG, &error.to_string()),
         },
-        Err(error) => fail(EXIT_CONFIG, &error.to_string()),
+        Err(UsageError(text)) => {
+            let _ = write!(std::io::stderr(), "{text}");
+            ExitCode::from(EXIT_USAGE)
+        }
     }
 }
 
 fn load(flags: &Flags) -> Result<Config, ConfigError> {
+    config::load(flags, &environment()?)
+}
+
+fn environment() -> Result<Environment, ConfigError> {
     let mut environment = Environment::new();
     for (name, text) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
@@ -77,7 +85,7 @@ fn load(flags: &Flags) -> Result<Config, ConfigError> {
             environment.insert(name.clone(), text.into_string().map_err(bad)?);
         }
     }
-    config::load(flags, &environment)
+    Ok(environment)
 }
 
 /// Makes a token with the first secret of an application of the configuration.
@@ -120,22 +128,25 @@ fn write_secret(path: &Path, secret: &str) -> Result<(), ConfigError> {
     })
 }
 
-fn run(config: Config) -> ExitCode {
-    let filter = EnvFilter::try_new(config.log.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+fn run(config: Config, flags: Flags) -> ExitCode {
+    if let Err(error) = log::start(&config) {
+        return fail(EXIT_FAILURE, &format!("the log cannot be started: {error}"));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(node::run(config)),
+        Ok(runtime) => runtime.block_on(node::run(config, Box::new(move || load(&flags)))),
         Err(error) => Err(error.into()),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILURE, &format!("{error:#}")),
-    }
+    };
+    log::flush();
+    code
 }
 
 /// Tells what an operator should mend, beside what was asked for.
@@ -146,6 +157,6 @@ fn warn(config: &Config) {
 }
 
 fn fail(code: u8, sentence: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "ringcast: {sentence}");
+    log::complain(sentence);
     ExitCode::from(code)
 }

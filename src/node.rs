@@ -1,32 +1,34 @@
 //! One process: builds shards, control and their listeners in order, and takes them down in order.
 //!
 //! Start: sockets first, so that a taken port is told before anything runs; then the shards, then control, then
-//! the listeners. Stop: no new sessions, no new connections, open requests end, then the shards stop.
+//! the listeners. Stop: no new sessions, clients are told, no new connections, open requests end, then the shards stop.
 
+mod life;
 mod ports;
+mod service_manager;
 mod tcp;
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+pub use self::life::Reader;
+use self::life::{Running, Signals};
 use self::ports::MediaPorts;
 use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
-use crate::control::apps::{Apps, new_secret, random_hex};
+use crate::control::apps::{new_secret, random_hex};
 use crate::control::serve::{Bounds, serve};
-use crate::control::turn::IceServers;
-use crate::control::{Control, Dialler, Settings, ShardLink, ShardPort, admin, http};
+use crate::control::{Control, Dialler, Rules, Settings, ShardLink, ShardPort, admin, http, shard_limits};
 use crate::ids::{NodeKeys, ShardId};
+use crate::log::say;
 use crate::metrics::export::Metrics;
 use crate::negotiation::LocalTransport;
 use crate::net::{IoKind, probe, sys};
-use crate::shard::command::{Command, DialledSocket, ShardLimits};
+use crate::shard::command::{Command, DialledSocket};
 use crate::shard::worker::{ShardHandle, WorkerConfig, Workers, spawn_all};
 use crate::shard::{Certificate, WallClock};
 
@@ -34,8 +36,6 @@ use crate::shard::{Certificate, WallClock};
 const FILES_RESERVE: u64 = 512;
 /// Connections of the listener for operators.
 const ADMIN_CONNECTIONS: usize = 64;
-/// How often the shards' threads are looked after.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ShardPort for ShardHandle {
     fn send(&self, command: Command) -> Result<(), Command> {
@@ -60,11 +60,14 @@ impl Dialler for MediaAddresses {
     }
 }
 
-/// Runs a node until it is told to stop.
+/// Runs a node until it is told to stop. `read` gives the configuration when it is to be read anew.
 ///
 /// # Errors
 /// When it cannot start or go on, as a sentence with cause and remedy.
-pub async fn run(mut config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, read: Reader) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let started = config.clone();
+    let mut config = config;
     check_open_files(&config);
     if let Err(error) = sys::refuse_huge_pages() {
         tracing::warn!(%error, "the kernel may use huge pages: a connection costs more time and memory");
@@ -96,40 +99,45 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let admission = doors.admission(&config);
     let refused = admission.refused();
     let tcp_candidates = doors.candidates.clone();
-    doors.serve(admission, &keys, handles.clone());
+    doors.serve(Arc::clone(&admission), &keys, handles.clone());
     let links = handles.into_iter().zip(&candidates).map(|(handle, candidates)| ShardLink {
         port: Arc::new(handle),
         local: Arc::new(LocalTransport::new(fingerprint.clone(), candidates).with_tcp(&tcp_candidates)),
     });
+    let Rules { limits, ice, whip, whep, apps } = life::rules(&config);
     let control = Control::new(Settings {
         http: config.http.clone(),
-        limits: config.limits.clone(),
-        ice: IceServers::new(&config.ice_servers, &config.turn),
-        whip: config.whip,
-        whep: config.whep,
-        apps: Apps::new(&config.apps, &config.tokens).with_streams(&config.streams, config.whep.public),
+        limits,
+        ice,
+        whip,
+        whep,
+        apps,
         shards: links.collect(),
         dialler: Box::new(MediaAddresses { all }),
         keys,
         metrics: Metrics::new(candidates.len(), backend_name(io), refused)
-            .context("the metrics cannot be set up")?,
+            .context("the metrics cannot be set up")?
+            .with_lost_lines(crate::log::lost()),
     });
     tokio::spawn(Arc::clone(&control).follow(reports));
     announce(&config, development, &listeners, &operators)?;
-    let served = serve_until_told(&control, &config, listeners, operators, &workers).await;
+    service_manager::tell("READY=1");
+    let running = Running { control, admission, read, config, started, development };
+    let served = serve_until_told(running, &mut signals, listeners, operators, &workers).await;
     workers.stop().context("a shard failed")?;
     served
 }
 
 /// Serves the listeners until a signal comes or a shard fails.
 async fn serve_until_told(
-    control: &Arc<Control>,
-    config: &Config,
+    mut running: Running,
+    signals: &mut Signals,
     listeners: Vec<TcpListener>,
     operators: TcpListener,
     workers: &Workers,
 ) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
+    let (control, config) = (Arc::clone(&running.control), &running.started);
     let bounds = Bounds {
         connections: config.http.connections.size(),
         header_timeout: Duration::from_secs(config.http.header_timeout_seconds.get()),
@@ -140,32 +148,28 @@ async fn serve_until_told(
     };
     let mut serving: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(serve(listener, http::service(control), bounds, until(stopped.clone()))))
+        .map(|listener| {
+            tokio::spawn(serve(listener, http::service(&control), bounds, until(stopped.clone())))
+        })
         .collect();
     let admin_bounds = Bounds { connections: ADMIN_CONNECTIONS, ..bounds };
-    serving.push(tokio::spawn(serve(operators, admin::router(control), admin_bounds, until(stopped))));
-    let told = told_to_stop(workers).await;
-    control.drain();
-    tracing::info!("stopping: no new sessions");
-    stop.send_replace(true);
-    for listener in serving {
-        listener.await.context("a listener failed")?;
+    serving.push(tokio::spawn(serve(operators, admin::router(&control), admin_bounds, until(stopped))));
+    let mut told = running.until_told(signals, workers).await;
+    if told.is_ok() {
+        told = running.drain(signals, workers).await;
     }
-    told
-}
-
-async fn told_to_stop(workers: &Workers) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
-    let mut look = tokio::time::interval(WATCH_INTERVAL);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = look.tick() => {
-                anyhow::ensure!(!workers.any_ended(), "a shard has ended by itself: the log above tells why");
-            }
+    control.drain();
+    stop.send_replace(true);
+    let ended = async {
+        for listener in serving {
+            listener.await.context("a listener failed")?;
         }
+        Ok(())
+    };
+    tokio::select! {
+        ended = ended => told.and(ended),
+        // Whoever asks again has no patience for open requests.
+        () = signals.stop() => told,
     }
 }
 
@@ -233,12 +237,7 @@ fn worker_configs(
         ShardChoice::Fixed(count) => usize::from(count),
         ShardChoice::Auto => cpus.len().clamp(1, usize::from(ShardChoice::MOST)),
     };
-    let limits = ShardLimits {
-        never_connected: Duration::from_secs(config.limits.never_connected_seconds.get()),
-        disconnected: Duration::from_secs(config.limits.disconnected_seconds.get()),
-        publication_idle: Duration::from_secs(config.limits.publication_idle_seconds.get()),
-        sessions: config.limits.sessions.size(),
-    };
+    let limits = shard_limits(&config.limits);
     let ports = MediaPorts::open(config, shards)?;
     let clock = wall_clock();
     let workers = ports.sockets.into_iter().zip(0_u8..).map(|(sockets, number)| WorkerConfig {
@@ -293,9 +292,4 @@ fn announce(
         }
     }
     Ok(())
-}
-
-/// Writes a line for the operator, whatever the log filter is. Nobody reading it is no reason to stop.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

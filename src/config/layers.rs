@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::nearest::nearest;
 use super::secret::{self, CREDENTIALS_VARIABLE};
+use super::spelling::in_plain_words;
 use super::{Config, ConfigError, Flags};
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_FILE: &str = "/etc/ringcast/ringcast.toml";
 
+/// Names the file.
+const CONFIG: &str = "RINGCAST_CONFIG";
 /// Prefix of the variables that are read.
 const PREFIX: &str = "RINGCAST_";
 
@@ -58,6 +62,8 @@ const fn variable(name: &'static str, path: &'static [&'static str], shape: Shap
 /// Every variable, and the key that it overrules.
 pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_LOG", &["log"], Shape::Text),
+    variable("RINGCAST_LOG_FORMAT", &["log_format"], Shape::Text),
+    variable("RINGCAST_DRAIN_SECONDS", &["drain_seconds"], Shape::Number),
     variable("RINGCAST_APPS", &["apps"], Shape::Apps),
     variable("RINGCAST_ICE_SERVERS", &["ice_servers"], Shape::Json),
     variable("RINGCAST_TOKENS_MAX_LIFETIME_SECONDS", &["tokens", "max_lifetime_seconds"], Shape::Number),
@@ -135,7 +141,10 @@ pub const VARIABLES: &[Variable] = &[
 /// Reads all sources and checks the whole.
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigError> {
     let mut table = Table::new();
-    let named = flags.config.clone().or_else(|| environment.get("RINGCAST_CONFIG").map(Into::into));
+    let named = flags
+        .config
+        .clone()
+        .or_else(|| ours(environment).find(|(name, _)| *name == CONFIG).map(|(_, path)| path.into()));
     let file = named.or_else(|| Some(DEFAULT_FILE.into()).filter(|path: &PathBuf| path.exists()));
     if let Some(path) = &file {
         table = read_file(path)?;
@@ -143,13 +152,14 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigEr
     let mut config = parse(&table, "the configuration")?;
     let readers =
         file.filter(|_| secret::any_inline(&config)).and_then(|path| secret::warn_of_readers(&path));
-    for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-        if name == "RINGCAST_CONFIG" {
+    for (name, text) in ours(environment) {
+        if name == CONFIG || is_of_a_platform(name, text) {
             continue;
         }
         let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) else {
+            let Some(meant) = nearest(name, known_names()) else { continue };
             return Err(ConfigError(format!(
-                "the variable {name} is not known: remove it, or correct its name (see ringcast.example.toml)"
+                "the variable {name} is not known: did you mean {meant}? Otherwise remove it"
             )));
         };
         set(&mut table, variable.path, value(variable.shape, text).map_err(|cause| at(name, &cause))?);
@@ -160,11 +170,53 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigEr
         config = parse(&table, flag)?;
     }
     config.warnings.extend(readers);
+    config.warnings.extend(passed_over(environment));
     secret::read_files(&mut config, environment.get(CREDENTIALS_VARIABLE).map(Path::new))?;
     config.check()?;
     let short = secret::warn_of_short(&config);
     config.warnings.extend(short);
     Ok(config)
+}
+
+/// What is to be said of variables that mean nothing here: sentences with cause and remedy.
+fn passed_over(environment: &Environment) -> Vec<String> {
+    let passed_over = ours(environment).filter_map(|(name, text)| {
+        if is_of_a_platform(name, text) {
+            return Some(format!(
+                "the variable {name} is passed over: a container platform has set it for a service of that name"
+            ));
+        }
+        let is_known = known_names().any(|known| known == name);
+        (!is_known).then(|| format!("the variable {name} is passed over: it is not known, see ringcast.example.toml"))
+    });
+    passed_over.collect()
+}
+
+/// Our variables. An empty one counts as none: that is how it is taken away in many a file of another tool.
+fn ours(environment: &Environment) -> impl Iterator<Item = (&str, &str)> {
+    let ours = environment.iter().filter(|(name, text)| name.starts_with(PREFIX) && !text.trim().is_empty());
+    ours.map(|(name, text)| (name.as_str(), text.as_str()))
+}
+
+fn known_names() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().map(|variable| variable.name).chain([CONFIG])
+}
+
+/// Whether Kubernetes or Docker has made a variable, which they do for every service that is called ringcast or begins
+/// so: `RINGCAST_PORT=tcp://10.0.0.1:80`, `RINGCAST_SERVICE_HOST`, `RINGCAST_PORT_80_TCP_ADDR`. A service may also be
+/// called as one of our variables.
+fn is_of_a_platform(name: &str, text: &str) -> bool {
+    let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| text.trim().starts_with(scheme));
+    let words: Vec<&str> = name.split('_').collect();
+    let is_port = |words: &[&str]| {
+        let [port, number, protocol] = words else { return false };
+        *port == "PORT"
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && ["TCP", "UDP", "SCTP"].contains(protocol)
+    };
+    let is_service = words.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]));
+    (is_url && name.ends_with("_PORT")) || is_service || words.windows(3).any(is_port)
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
@@ -178,21 +230,18 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
         Err(error) => {
             let start = error.span().map_or(0, |span| span.start);
             let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-            Err(ConfigError(format!("line {line} of {shown} cannot be used: {}", one_line(error.message()))))
+            let cause = in_plain_words(error.message());
+            Err(ConfigError(format!("line {line} of {shown} cannot be used: {cause}")))
         }
     }
 }
 
 fn parse(table: &Table, source: &str) -> Result<Config, ConfigError> {
-    Config::deserialize(table.clone()).map_err(|error| at(source, &one_line(error.message())))
+    Config::deserialize(table.clone()).map_err(|error| at(source, &in_plain_words(error.message())))
 }
 
 fn at(source: &str, cause: &str) -> ConfigError {
     ConfigError(format!("{source} cannot be used: {cause}"))
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn set(table: &mut Table, path: &[&str], value: Value) {
@@ -207,20 +256,11 @@ fn set(table: &mut Table, path: &[&str], value: Value) {
 }
 
 fn value(shape: Shape, text: &str) -> Result<Value, String> {
-    let number = || text.trim().parse::<i64>();
     match shape {
-        Shape::Text => Ok(Value::String(text.to_owned())),
-        Shape::Number => {
-            number().map(Value::Integer).map_err(|_| format!("{text:?} is no whole number: give one"))
+        // Numbers and switches are read where all sources meet.
+        Shape::Text | Shape::Number | Shape::NumberOrText | Shape::Switch => {
+            Ok(Value::String(text.trim().to_owned()))
         }
-        Shape::NumberOrText => {
-            Ok(number().map_or_else(|_| Value::String(text.trim().to_owned()), Value::Integer))
-        }
-        Shape::Switch => match text.trim() {
-            "true" | "1" => Ok(Value::Boolean(true)),
-            "false" | "0" => Ok(Value::Boolean(false)),
-            _ => Err(format!("{text:?} is neither true nor false: give one of them")),
-        },
         Shape::List => Ok(strings(pieces(text))),
         Shape::Apps => apps(pieces(text)),
         Shape::Json => serde_json::from_str::<Vec<Table>>(text)

@@ -6,8 +6,11 @@
 
 mod flags;
 mod layers;
+mod log;
+mod nearest;
 mod places;
 mod secret;
+mod spelling;
 mod values;
 
 use std::net::SocketAddr;
@@ -15,13 +18,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use flags::{Flags, Invocation, MintToken, invocation};
+pub use flags::{Flags, Invocation, MintToken, UsageError, invocation};
 pub use layers::{DEFAULT_FILE, Environment, VARIABLES, Variable, load};
+pub use log::{LogFilter, LogFormat};
 pub use places::{Network, PublicUrl};
 pub use secret::{CREDENTIALS_VARIABLE, OptionalSecret, SIGNING_CHARS, Secret};
 pub use values::{
-    Advertise, AppId, BadValue, IoChoice, Listen, LogFilter, Origin, ShardChoice, SteeringChoice, StreamName,
-    TcpPort, Within,
+    Advertise, AppId, BadValue, IoChoice, Listen, Origin, ShardChoice, SteeringChoice, StreamName, TcpPort,
+    Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -35,6 +39,10 @@ pub struct ConfigError(pub String);
 pub struct Config {
     /// Which log lines are written.
     pub log: LogFilter,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// How long sessions may go on when the server is told to stop.
+    pub drain_seconds: Within<0, 86_400>,
     /// The HTTP API.
     pub http: Http,
     /// The listener for operators.
@@ -118,6 +126,7 @@ pub struct Http {
     /// Largest request body.
     pub body_bytes: Within<1_024, 16_777_216>,
     /// Whether a `{}` to sessions/new is refused, as the original does.
+    #[serde(deserialize_with = "spelling::read_switch")]
     pub strict_session_body: bool,
 }
 
@@ -126,6 +135,7 @@ pub struct Http {
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Its address. It has no authentication: keep it away from the public.
+    #[serde(deserialize_with = "spelling::read_listening_address")]
     pub listen: SocketAddr,
 }
 
@@ -138,6 +148,7 @@ pub struct Media {
     /// TCP port of all shards, for clients whose network lets no UDP through.
     pub tcp_port: TcpPort,
     /// Whether all shards share that one port.
+    #[serde(deserialize_with = "spelling::read_switch")]
     pub single_port: bool,
     /// How datagrams of a single port reach their shard.
     pub steering: SteeringChoice,
@@ -146,6 +157,7 @@ pub struct Media {
     /// How datagrams reach the kernel.
     pub io: IoChoice,
     /// Local addresses to serve on; empty for all of this machine.
+    #[serde(deserialize_with = "spelling::read_local_addresses")]
     pub addresses: Vec<std::net::IpAddr>,
     /// Addresses under which others reach us, when they differ from the local ones.
     pub advertise: Vec<Advertise>,
@@ -161,7 +173,7 @@ pub type MediaPort = values::Port<40_000>;
 /// Whether segmentation offload may be used where the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Gso(pub bool);
+pub struct Gso(#[serde(deserialize_with = "spelling::read_switch")] pub bool);
 
 impl Default for Gso {
     fn default() -> Self {
@@ -240,7 +252,7 @@ pub struct Stream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub play_token: Option<Secret>,
     /// Whether it can be played without any token.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "spelling::read_switch")]
     pub public: bool,
 }
 
@@ -250,6 +262,7 @@ pub struct Stream {
 pub struct Whip {
     /// Whether any publisher of a stream takes the place of the one before, instead of being refused; one that comes
     /// again with the same token always does.
+    #[serde(deserialize_with = "spelling::read_switch")]
     pub takeover: bool,
 }
 
@@ -258,8 +271,10 @@ pub struct Whip {
 #[serde(deny_unknown_fields, default)]
 pub struct Whep {
     /// Whether a viewer may wait for a stream that nobody publishes yet, instead of being refused.
+    #[serde(deserialize_with = "spelling::read_switch")]
     pub wait: bool,
     /// Whether every stream can be played without a token.
+    #[serde(deserialize_with = "spelling::read_switch")]
     pub public: bool,
 }
 
@@ -397,6 +412,37 @@ impl Config {
             )));
         }
         Ok(())
+    }
+
+    /// The settings of `new` that differ from these and cannot be changed while the server runs, by name.
+    pub fn needing_restart(&self, new: &Self) -> Vec<String> {
+        const CHANGED_AT_ONCE: [&str; 11] = [
+            "log",
+            "drain_seconds",
+            "limits",
+            "apps",
+            "streams",
+            "whip",
+            "whep",
+            "ice_servers",
+            "tokens",
+            "turn",
+            "warnings",
+        ];
+        let table = |config: &Self| toml::Table::try_from(config).unwrap_or_default();
+        let (old, new) = (table(self), table(new));
+        let mut names = Vec::new();
+        for (name, value) in old.iter().filter(|(name, _)| !CHANGED_AT_ONCE.contains(&name.as_str())) {
+            match (value, new.get(name)) {
+                (toml::Value::Table(inner), Some(toml::Value::Table(new))) => {
+                    let changed = inner.iter().filter(|(key, value)| new.get(*key) != Some(*value));
+                    names.extend(changed.map(|(key, _)| format!("{name}.{key}")));
+                }
+                (value, new) if new != Some(value) => names.push(name.clone()),
+                _ => {}
+            }
+        }
+        names
     }
 
     fn check_streams(&self) -> Result<(), ConfigError> {

@@ -48,6 +48,56 @@ fn example_file_names_every_key_and_variable() {
     }
 }
 
+/// The blocks that the file invites to uncomment: lines without a gap, of which some begin with # and no space.
+fn blocks() -> Vec<std::ops::Range<usize>> {
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    for end in 0..=lines.len() {
+        if lines.get(end).is_some_and(|line| line.starts_with('#')) {
+            continue;
+        }
+        if lines[start..end].iter().any(|line| is_setting(line)) {
+            blocks.push(start..end);
+        }
+        start = end + 1;
+    }
+    blocks
+}
+
+fn is_setting(line: &str) -> bool {
+    line.strip_prefix('#').is_some_and(|rest| !rest.is_empty() && !rest.starts_with([' ', '#']))
+}
+
+fn uncommented(blocks: &[std::ops::Range<usize>]) -> String {
+    let lines = EXAMPLE.lines().enumerate().map(|(number, line)| {
+        let is_meant = is_setting(line) && blocks.iter().any(|block| block.contains(&number));
+        format!("{}\n", if is_meant { &line[1..] } else { line })
+    });
+    lines.collect()
+}
+
+#[test]
+fn every_block_of_the_example_can_be_uncommented_alone_and_with_all_others() {
+    let blocks = blocks();
+    assert!(blocks.len() >= 3, "{blocks:?}");
+    for chosen in blocks.chunks(1).chain([&blocks[..]]) {
+        let text = uncommented(chosen);
+        let loaded = with_file("block", &text, |path| load(&flags(&["--config", path]), &environment(&[])));
+        let config = loaded.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_ne!(config, Config::default(), "{text}");
+    }
+}
+
+/// A comment that looks like a setting would be taken for an invitation.
+#[test]
+fn comments_of_the_example_are_no_settings() {
+    for line in EXAMPLE.lines().filter(|line| line.starts_with("# ")) {
+        let text = line.trim_start_matches(['#', ' ']);
+        assert!(toml::from_str::<toml::Table>(text).is_err(), "{line}");
+    }
+}
+
 #[test]
 fn every_key_has_a_variable() {
     let toml::Value::Table(table) = toml::Value::try_from(Config::default()).unwrap() else { panic!() };
@@ -103,7 +153,7 @@ fn printed_configuration_hides_secrets_and_is_complete() {
 #[test]
 fn bad_values_are_refused_with_their_source_and_a_remedy() {
     type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
-    let cases: [Case; 15] = [
+    let cases: [Case; 27] = [
         (&["--shards", "65"], &[], "--shards"),
         (&["--shards", "0"], &[], "from 1 to 64"),
         (&["--io", "epoll"], &[], "--io"),
@@ -113,8 +163,20 @@ fn bad_values_are_refused_with_their_source_and_a_remedy() {
         (&["--media-port", "80"], &[], "1024"),
         (&["--advertise", "10.0.0.1=::1"], &[], "one family"),
         (&["--log", "=loud="], &[], "log filter"),
-        (&[], &[("RINGCAST_HTTP_LISTEN", "")], "at least one"),
-        (&[], &[("RINGCAST_MEDIA_PROT", "40000")], "RINGCAST_MEDIA_PROT"),
+        (&["--listen", ":8080"], &[], "0.0.0.0:8080"),
+        (&["--admin", "9464"], &[], "127.0.0.1:9464"),
+        (&["--media-port", "10k"], &[], "write 10000"),
+        (&["--shards", "two"], &[], "from 1 to 64"),
+        (&["--io", "urin"], &[], "did you mean uring?"),
+        (&["--media-address", "0.0.0.0"], &[], "leave the list empty"),
+        (&["--media-address", "10.0.0.1:40000"], &[], "media.port"),
+        (&["--log-format", "jsno"], &[], "did you mean json?"),
+        (&[], &[("RINGCAST_HTTP_LISTEN", ",")], "at least one"),
+        (&[], &[("RINGCAST_LIMITS_SESSIONS", "-1")], "in digits"),
+        (&[], &[("RINGCAST_LIMITS_DISCONNECTED_SECONDS", "30s")], "such as 30"),
+        (&[], &[("RINGCAST_WHEP_WAIT", "maybe")], "true nor false"),
+        (&[], &[("RINGCAST_STREAMS", "[{\"app\":\"a\"}]")], "stream is missing"),
+        (&[], &[("RINGCAST_MEDIA_PROT", "40000")], "did you mean RINGCAST_MEDIA_PORT?"),
         (&[], &[("RINGCAST_MEDIA_PORT", "many")], "whole number"),
         (&[], &[("RINGCAST_TURN_URLS", "turn:t.example")], "turn.secret"),
         (&[], &[("RINGCAST_TURN_URLS", "http://t.example")], "turn:"),
@@ -258,11 +320,103 @@ fn unknown_keys_are_refused_with_their_line() {
     let text = with_file("unknown", "log = \"info\"\n\n[http]\nlisen = []\n", |path| {
         refused(&["--config", path], &[])
     });
-    assert!(text.contains("line 4") && text.contains("lisen"), "{text}");
+    assert!(text.contains("line 4") && text.contains("did you mean listen?"), "{text}");
     let text = refused(&["--config", "/nonexistent/ringcast.toml"], &[]);
     assert!(text.contains("/nonexistent/ringcast.toml"), "{text}");
-    let error = invocation(["ringcast".into(), "--sahrds".into()]).unwrap_err();
-    assert!(error.to_string().contains("--sahrds"), "{error}");
+}
+
+#[test]
+fn a_file_may_be_written_as_people_do() {
+    let text = "[http]\nlisten = \"localhost:8080\"\n[media]\nport = \"41000\"\nsingle_port = \"yes\"\nshards = \"2\"\n";
+    let config =
+        with_file("people", text, |path| load(&flags(&["--config", path]), &environment(&[]))).unwrap();
+    assert_eq!(config.http.listen.addresses(), [std::net::SocketAddr::from(([127, 0, 0, 1], 8_080))]);
+    assert_eq!((config.media.port.get(), config.media.single_port), (41_000, true));
+    assert_eq!(config.media.shards, ShardChoice::Fixed(2));
+    for (text, part) in [
+        ("[limits]\nsessions = 1.5\n", "a whole number"),
+        ("[limits]\nsessions = \"10k\"\n", "write 10000"),
+        ("[limits]\nsessions = -1\n", "below 0"),
+        ("[limits]\nsessions = true\n", "true stands where a whole number is needed"),
+        ("[http]\ncors_origins = \"https://a.example\"\n", "a list"),
+        ("[whep]\nwait = \"maybe\"\n", "neither true nor false"),
+        ("log = 5\n", "a text in quotes"),
+        ("http = 5\n", "a table, as [http]"),
+        ("[[apps]]\nid = \"a\"\n", "secrets is missing"),
+    ] {
+        let text = with_file("people", text, |path| refused(&["--config", path], &[]));
+        assert!(text.contains(part) && text.contains("line "), "{part}: {text}");
+    }
+}
+
+#[test]
+fn variables_of_a_container_platform_stop_nothing_and_are_told() {
+    let variables = environment(&[
+        ("RINGCAST_PORT", "tcp://10.0.0.1:8080"),
+        ("RINGCAST_SERVICE_HOST", "10.0.0.1"),
+        ("RINGCAST_SERVICE_PORT_HTTP", "8080"),
+        ("RINGCAST_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("RINGCAST_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("RINGCAST_MEDIA_PORT", "udp://10.0.0.2:40000"),
+        ("RINGCAST_HTTP_SERVICE_HOST", "10.0.0.3"),
+        ("RINGCAST_IMAGE_DIGEST", "sha256:0"),
+        ("RINGCAST_LOG", ""),
+        ("RINGCAST_CONFIG", " "),
+        ("RINGCAST_HTTP_LISTEN", ""),
+    ]);
+    let mut config = load(&flags(&[]), &variables).unwrap();
+    let told = std::mem::take(&mut config.warnings);
+    assert_eq!(config, load(&flags(&[]), &environment(&[])).unwrap());
+    assert_eq!(told.len(), 8, "{told:?}");
+    assert!(told.iter().all(|line| line.contains("is passed over")), "{told:?}");
+}
+
+#[test]
+fn each_command_has_its_own_options_and_those_before_it_hold_for_it() {
+    let help = |arguments: &[&str]| {
+        let arguments = std::iter::once("ringcast").chain(arguments.iter().copied()).map(Into::into);
+        match invocation(arguments) {
+            Ok(Invocation::Print(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mint = help(&["mint-token", "--help"]);
+    assert!(mint.contains("--subject") && mint.contains("--app") && mint.contains("--config"), "{mint}");
+    assert!(!mint.contains("--shards") && !mint.contains("--listen"), "{mint}");
+    assert!(help(&["check-config", "--help"]).contains("--shards"));
+    let server = help(&["--help"]);
+    assert!(server.contains("--listen") && !server.contains("--subject"), "{server}");
+    let config = |arguments: &[&str]| load(&flags(arguments), &environment(&[])).unwrap();
+    let before = config(&["--app", "a:secret-one", "--shards", "2", "check-config", "--shards", "3"]);
+    assert_eq!((before.apps.len(), before.media.shards), (1, ShardChoice::Fixed(3)));
+    assert_eq!(
+        config(&["--app", "a:secret-one", "mint-token"]).apps,
+        config(&["mint-token", "--app", "a:secret-one"]).apps
+    );
+}
+
+#[test]
+fn a_command_line_that_cannot_be_understood_is_answered_with_what_was_meant() {
+    for (arguments, part) in [
+        (&["--sahrds", "2"][..], "--shards"),
+        (&["check-confg"], "check-config"),
+        (&["mint-token", "--shards", "2"], "--shards"),
+        (&["mint-token", "--ttl", "1h"], "--ttl"),
+    ] {
+        let arguments = std::iter::once("ringcast").chain(arguments.iter().copied()).map(Into::into);
+        let error = invocation(arguments).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn settings_that_need_a_restart_are_told_from_those_that_do_not() {
+    let old = Config::default();
+    let change =
+        |arguments: &[&str]| old.needing_restart(&load(&flags(arguments), &environment(&[])).unwrap());
+    assert!(change(&["--log", "debug", "--app", &format!("a:{SECRET}")]).is_empty());
+    let names = change(&["--media-port", "41000", "--listen", "127.0.0.1:8081", "--log-format", "json"]);
+    assert_eq!(names, ["http.listen", "log_format", "media.port"]);
 }
 
 #[test]

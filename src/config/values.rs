@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::spelling::{Addresses, TextOrNumber, WholeNumber};
+
 /// Why a single value cannot be used: cause and remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -13,7 +15,7 @@ pub struct BadValue(pub String);
 
 /// A number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
+#[serde(try_from = "WholeNumber", into = "u64")]
 pub struct Within<const MIN: u64, const MAX: u64>(u64);
 
 impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
@@ -45,6 +47,14 @@ impl<const MAX: u64> Default for Within<0, MAX> {
     }
 }
 
+impl<const MIN: u64, const MAX: u64> TryFrom<WholeNumber> for Within<MIN, MAX> {
+    type Error = BadValue;
+
+    fn try_from(WholeNumber(value): WholeNumber) -> Result<Self, BadValue> {
+        value.try_into()
+    }
+}
+
 impl<const MIN: u64, const MAX: u64> TryFrom<u64> for Within<MIN, MAX> {
     type Error = BadValue;
 
@@ -65,7 +75,7 @@ impl<const MIN: u64, const MAX: u64> From<Within<MIN, MAX>> for u64 {
 
 /// A UDP port that needs no privilege, with a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
+#[serde(try_from = "WholeNumber", into = "u64")]
 pub struct Port<const DEFAULT: u16>(u16);
 
 impl<const DEFAULT: u16> Port<DEFAULT> {
@@ -81,10 +91,10 @@ impl<const DEFAULT: u16> Default for Port<DEFAULT> {
     }
 }
 
-impl<const DEFAULT: u16> TryFrom<u64> for Port<DEFAULT> {
+impl<const DEFAULT: u16> TryFrom<WholeNumber> for Port<DEFAULT> {
     type Error = BadValue;
 
-    fn try_from(value: u64) -> Result<Self, BadValue> {
+    fn try_from(WholeNumber(value): WholeNumber) -> Result<Self, BadValue> {
         match u16::try_from(value) {
             Ok(port) if port >= 1_024 => Ok(Self(port)),
             _ => Err(BadValue(format!("{value} is no usable port: give one from 1024 to 65535"))),
@@ -100,7 +110,7 @@ impl<const DEFAULT: u16> From<Port<DEFAULT>> for u64 {
 
 /// At least one listening address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<SocketAddr>", into = "Vec<SocketAddr>")]
+#[serde(try_from = "Addresses", into = "Vec<SocketAddr>")]
 pub struct Listen(Vec<SocketAddr>);
 
 impl Listen {
@@ -116,10 +126,10 @@ impl Default for Listen {
     }
 }
 
-impl TryFrom<Vec<SocketAddr>> for Listen {
+impl TryFrom<Addresses> for Listen {
     type Error = BadValue;
 
-    fn try_from(addresses: Vec<SocketAddr>) -> Result<Self, BadValue> {
+    fn try_from(Addresses(addresses): Addresses) -> Result<Self, BadValue> {
         if addresses.is_empty() {
             return Err(BadValue("no address to listen on: give at least one as ADDRESS:PORT".into()));
         }
@@ -155,13 +165,6 @@ impl ShardChoice {
             Self::Fixed(count) => count as u64,
         }
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum TextOrNumber {
-    Count(u64),
-    Word(String),
 }
 
 impl TryFrom<TextOrNumber> for ShardChoice {
@@ -295,9 +298,16 @@ impl FromStr for Advertise {
     }
 }
 
-fn address(text: &str) -> Result<IpAddr, BadValue> {
+/// Reads an address that a machine can have.
+pub(super) fn address(text: &str) -> Result<IpAddr, BadValue> {
     match text.trim().parse::<IpAddr>() {
         Ok(address) if !address.is_unspecified() && !address.is_multicast() => Ok(address),
+        Ok(address) if address.is_unspecified() => Err(BadValue(format!(
+            "{text:?} stands for all addresses: leave the list empty for that, or name one of this machine"
+        ))),
+        Err(_) if text.trim().parse::<SocketAddr>().is_ok() => {
+            Err(BadValue(format!("{text:?} has a port: give the address alone, the port is media.port")))
+        }
         _ => Err(BadValue(format!("{text:?} is no address of a machine: give an IPv4 or IPv6 address"))),
     }
 }
@@ -423,43 +433,6 @@ impl TryFrom<String> for Origin {
 
 impl From<Origin> for String {
     fn from(value: Origin) -> Self {
-        value.0
-    }
-}
-
-/// Which log lines are written: a level, or `target=level` pairs with commas.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct LogFilter(String);
-
-impl LogFilter {
-    /// The filter as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        Self("info".into())
-    }
-}
-
-impl TryFrom<String> for LogFilter {
-    type Error = BadValue;
-
-    fn try_from(text: String) -> Result<Self, BadValue> {
-        match tracing_subscriber::EnvFilter::try_new(&text) {
-            Ok(_) if !text.trim().is_empty() => Ok(Self(text)),
-            _ => Err(BadValue(format!(
-                "{text:?} is no log filter: use error, warn, info, debug or target=level"
-            ))),
-        }
-    }
-}
-
-impl From<LogFilter> for String {
-    fn from(value: LogFilter) -> Self {
         value.0
     }
 }

@@ -124,6 +124,17 @@ impl Access {
         }
     }
 
+    /// Whose token it is, if it says so.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Self::Token(grant) => match &grant.owner {
+                Owner::Subject(subject) => Some(subject),
+                Owner::Id(_) | Owner::Token(_) => None,
+            },
+            Self::Secret => None,
+        }
+    }
+
     /// Checks that this is the secret itself.
     pub fn expect_secret(&self) -> Result<(), ApiError> {
         match self {

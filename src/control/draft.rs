@@ -55,7 +55,7 @@ impl Source {
 impl Draft {
     /// Takes the session's turn.
     pub(super) async fn begin(control: &Arc<Control>, session: &Arc<Session>) -> Result<Self, ApiError> {
-        Self::begin_by(control, session, Instant::now() + control.limits.queue()).await
+        Self::begin_by(control, session, Instant::now() + control.rules().limits.queue()).await
     }
 
     /// Takes the session's turn before a moment.
@@ -104,7 +104,7 @@ impl Draft {
         self.drop_pending();
         let (keys, shard) = (&self.control.keys, self.session.shard);
         let summary = self.state.negotiation.client_offer(sdp, &mut || keys.mint_ice(shard))?;
-        if summary.sections.len() > self.control.limits.sections_per_session.size() {
+        if summary.sections.len() > self.control.rules().limits.sections_per_session.size() {
             return Err(ApiError::params("the description has too many media sections"));
         }
         self.state.described = true;
@@ -165,7 +165,7 @@ impl Draft {
     pub(super) fn create_offer(&mut self) -> Result<String, ApiError> {
         let sdp = self.state.negotiation.create_offer();
         let sections = sdp.lines().filter(|line| line.starts_with("m=")).count();
-        if sections > self.control.limits.sections_per_session.size() {
+        if sections > self.control.rules().limits.sections_per_session.size() {
             return Err(ApiError::params("the session has too many media sections"));
         }
         Ok(sdp)
@@ -243,7 +243,7 @@ impl Draft {
         place: Place,
         simulcast: Option<Simulcast>,
     ) -> Result<String, ItemError> {
-        let most = self.control.limits.subscriptions_per_publication.size();
+        let most = self.control.rules().limits.subscriptions_per_publication.size();
         if source.publication.subscriber_count() >= most {
             return Err(ItemError::Unavailable("this track has as many subscribers as this server allows"));
         }
@@ -385,7 +385,7 @@ pub(super) fn check_name(name: Option<&str>) -> Result<&str, ApiError> {
 fn expect_answer(control: &Arc<Control>, session: &Arc<Session>, offer: &Arc<PendingOffer>) {
     let (control, session, offer) = (Arc::clone(control), Arc::downgrade(session), Arc::downgrade(offer));
     tokio::spawn(async move {
-        tokio::time::sleep(control.limits.pending_offer()).await;
+        tokio::time::sleep(control.rules().limits.pending_offer()).await;
         roll_back(&control, &session, &offer).await;
     });
 }

@@ -27,8 +27,7 @@ impl Control {
                 }
             }
             Event::Ended(id, reason) => {
-                tracing::info!(session = %id, reason = ended_by(reason), "session ended");
-                self.end_session(id);
+                self.end_session(id, ended_by(reason));
             }
             Event::PublicationLive(id) => {
                 if let Some(publication) = self.registry.publication(id) {

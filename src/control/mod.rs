@@ -34,8 +34,8 @@ pub mod turn;
 pub mod wish;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -45,7 +45,7 @@ use crate::ids::{NodeKeys, SessionId, ShardId};
 use crate::metrics::export::{Metrics, Usage};
 use crate::negotiation::LocalTransport;
 use crate::plan::SessionPlan;
-use crate::shard::command::{Command, ConfigureError, Description, DialledSocket};
+use crate::shard::command::{Command, ConfigureError, Description, DialledSocket, ShardLimits};
 
 use apps::Apps;
 use channels::Groups;
@@ -58,6 +58,8 @@ use turn::IceServers;
 
 /// How long a shard may take to answer a command before the request is given up.
 const SHARD_REPLY: Duration = Duration::from_secs(5);
+/// Sessions that call out at most, whatever the limit.
+const CALLS_MAX: usize = 16_000;
 /// How long a full command queue of a shard is waited for.
 const SHARD_QUEUE: Duration = Duration::from_secs(2);
 /// Pause between two attempts on a full command queue.
@@ -110,17 +112,28 @@ pub struct Settings {
     pub metrics: Metrics,
 }
 
+/// What an operator may change while sessions go on.
+pub struct Rules {
+    /// Bounds and times.
+    pub limits: Limits,
+    /// STUN and TURN servers for clients.
+    pub ice: IceServers,
+    /// How streams are published.
+    pub whip: Whip,
+    /// How streams are played.
+    pub whep: Whep,
+    /// Applications and their secrets.
+    pub apps: Apps,
+}
+
 /// The state of the API, shared by all requests.
 pub struct Control {
     http: Http,
-    limits: Limits,
-    ice: IceServers,
-    whip: Whip,
-    whep: Whep,
-    apps: Apps,
+    /// What an operator may change while sessions go on; each use takes the rules of its moment.
+    rules: Mutex<Arc<Rules>>,
     shards: Vec<ShardLink>,
     dialler: Box<dyn Dialler>,
-    /// Room for sessions that call out.
+    /// A place for each session that calls out; how many may be taken is one of the limits.
     calls: Arc<Semaphore>,
     keys: Arc<NodeKeys>,
     registry: Registry,
@@ -139,14 +152,10 @@ impl Control {
         Arc::new(Self {
             placement: Placement::new(shards.len()),
             rooms: Rooms::new(&limits),
-            calls: Arc::new(Semaphore::new(limits.thirdparty_sessions.size())),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
             groups: Groups::default(),
             http,
-            limits,
-            ice,
-            whip,
-            whep,
-            apps,
+            rules: Mutex::new(Arc::new(Rules { limits, ice, whip, whep, apps })),
             shards,
             dialler,
             keys,
@@ -162,6 +171,46 @@ impl Control {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// What is in force at this moment.
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&locked(&self.rules))
+    }
+
+    /// Puts other rules into force. They are about what comes; no session ends by them.
+    pub async fn adopt(&self, rules: Rules) {
+        self.rooms.set_bounds(&rules.limits);
+        let limits = shard_limits(&rules.limits);
+        *locked(&self.rules) = Arc::new(rules);
+        for shard in (0..=u8::MAX).zip(&self.shards).map(|(shard, _)| ShardId(shard)) {
+            // A shard that takes nothing is told in the log by the attempt.
+            let _overloaded = self.send(shard, Command::Limits(limits.clone())).await;
+        }
+    }
+
+    /// Sessions that there are.
+    pub fn sessions(&self) -> usize {
+        self.registry.session_count()
+    }
+
+    /// Ends all sessions, and tells their clients. Event streams and whoever waits for a session end with them.
+    pub async fn say_goodbye(&self) {
+        self.drain();
+        while let Some(id) = self.registry.any_session() {
+            self.end_session(id, "server stopped");
+        }
+        let mut answers = Vec::new();
+        for shard in (0..=u8::MAX).zip(&self.shards).map(|(shard, _)| ShardId(shard)) {
+            let (reply, answer) = oneshot::channel();
+            if self.send(shard, Command::Goodbye { reply }).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            // Clients of a shard that does not answer find out by themselves.
+            let _late = tokio::time::timeout(SHARD_REPLY, answer).await;
+        }
+    }
+
     /// Whether every shard has reported and no drain has begun.
     pub fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed) && self.metrics.all_reported()
@@ -172,14 +221,19 @@ impl Control {
         &self.metrics
     }
 
+    /// Sessions that call out.
+    fn calls(&self) -> usize {
+        CALLS_MAX.saturating_sub(self.calls.available_permits())
+    }
+
     /// How much of what the configuration allows is in use.
     fn usages(&self) -> Vec<Usage> {
-        let limits = &self.limits;
-        let calls = limits.thirdparty_sessions.size();
+        let rules = self.rules();
+        let limits = &rules.limits;
         let usage = |resource, used, limit| Usage { resource, used, limit };
         vec![
             usage("sessions", self.registry.session_count(), limits.sessions.size()),
-            usage("thirdparty_sessions", calls.saturating_sub(self.calls.available_permits()), calls),
+            usage("thirdparty_sessions", self.calls(), limits.thirdparty_sessions.size()),
             usage("tcp_connections", self.metrics.tcp_connections(), limits.tcp_connections.size()),
             usage("rooms", self.rooms.count(), limits.rooms.size()),
         ]
@@ -226,7 +280,7 @@ impl Control {
         match tokio::time::timeout(SHARD_REPLY, answer).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(ConfigureError::SessionGone | ConfigureError::Failed))) | Ok(Err(_)) => {
-                self.end_session(session);
+                self.end_session(session, "failed");
                 Err(ApiError::SessionGone)
             }
             Ok(Ok(Err(ConfigureError::Refused(cause)))) => {
@@ -240,15 +294,40 @@ impl Control {
         }
     }
 
+    /// Why a session ends that its client never learned of: its first request is refused.
+    const NOT_OPENED: &'static str = "not opened";
+
     /// Forgets a session that has ended on its shard, and ends its publications for everyone.
-    fn end_session(&self, id: SessionId) {
+    fn end_session(&self, id: SessionId, reason: &'static str) {
         self.streams.ended(id);
         if let Some(session) = self.registry.remove_session(id) {
+            if reason != Self::NOT_OPENED {
+                tracing::info!(
+                    session = %id,
+                    app = &*session.app,
+                    subject = session.origin.subject.as_deref(),
+                    correlation = session.origin.correlation.as_deref(),
+                    reason,
+                    connected = session.is_connected(),
+                    seconds = session.age().as_secs(),
+                    "session ended"
+                );
+            }
             self.placement.released(session.shard);
             for publication in session.end() {
                 self.registry.forget(&publication);
             }
         }
+    }
+}
+
+/// What a shard is told of the limits.
+pub fn shard_limits(limits: &Limits) -> ShardLimits {
+    ShardLimits {
+        never_connected: Duration::from_secs(limits.never_connected_seconds.get()),
+        disconnected: Duration::from_secs(limits.disconnected_seconds.get()),
+        publication_idle: Duration::from_secs(limits.publication_idle_seconds.get()),
+        sessions: limits.sessions.size(),
     }
 }
 

@@ -22,6 +22,11 @@ impl Registry {
         locked(&self.sessions).get(&id).cloned()
     }
 
+    /// One of the sessions, if there is any.
+    pub(super) fn any_session(&self) -> Option<SessionId> {
+        locked(&self.sessions).keys().next().copied()
+    }
+
     /// Adds a session unless there are `most` already.
     pub(super) fn add_session(&self, session: &Arc<Session>, most: usize) -> bool {
         let mut sessions = locked(&self.sessions);

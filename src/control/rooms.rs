@@ -80,20 +80,31 @@ struct Entry {
 /// All rooms, by application and name.
 pub struct Rooms {
     rooms: Mutex<BTreeMap<(String, String), BTreeMap<String, Entry>>>,
-    rooms_max: usize,
-    members_max: usize,
+    bounds: Mutex<Bounds>,
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    rooms: usize,
+    members: usize,
     life: Duration,
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Self {
+        Self { rooms: limits.rooms.size(), members: limits.room_members.size(), life: limits.room_member() }
+    }
 }
 
 impl Rooms {
     /// Makes an empty board.
     pub fn new(limits: &Limits) -> Self {
-        Self {
-            rooms: Mutex::default(),
-            rooms_max: limits.rooms.size(),
-            members_max: limits.room_members.size(),
-            life: limits.room_member(),
-        }
+        Self { rooms: Mutex::default(), bounds: Mutex::new(limits.into()) }
+    }
+
+    /// Has other limits hold for what comes.
+    pub fn set_bounds(&self, limits: &Limits) {
+        *locked(&self.bounds) = limits.into();
     }
 
     /// Notes a member until its time is over, and returns the room with it.
@@ -106,19 +117,20 @@ impl Rooms {
             return Err(ApiError::params(text));
         }
         let (now, key) = (Instant::now(), (app.to_owned(), room.to_owned()));
+        let bounds = *locked(&self.bounds);
         let mut rooms = locked(&self.rooms);
-        if !rooms.contains_key(&key) && rooms.len() >= self.rooms_max {
+        if !rooms.contains_key(&key) && rooms.len() >= bounds.rooms {
             rooms.retain(|_, members| prune(members, now));
-            if rooms.len() >= self.rooms_max {
+            if rooms.len() >= bounds.rooms {
                 return Err(ApiError::Overloaded);
             }
         }
         let members = rooms.entry(key).or_default();
         prune(members, now);
-        if !members.contains_key(member) && members.len() >= self.members_max {
+        if !members.contains_key(member) && members.len() >= bounds.members {
             return Err(ApiError::Overloaded);
         }
-        members.insert(member.to_owned(), Entry { presence, until: now + self.life });
+        members.insert(member.to_owned(), Entry { presence, until: now + bounds.life });
         Ok(shown(members))
     }
 

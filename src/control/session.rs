@@ -18,6 +18,7 @@ use super::error::ApiError;
 use super::locked;
 use super::model::{DataChannelResult, NewTracksResponse, TrackState};
 use super::publication::{Phase, Publication, Subscription};
+use super::streams::StreamKey;
 use super::tracks::Tracks;
 
 /// What a request works on: a copy of it is changed, and becomes the session's when the whole has succeeded.
@@ -41,6 +42,28 @@ pub(super) struct PendingOffer {
     pub(super) response: NewTracksResponse,
 }
 
+/// Who asked for a session, as far as that was said: for operators, not for what is allowed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origin {
+    /// The subject of the token.
+    pub(super) subject: Option<Box<str>>,
+    /// The label that the caller gave it.
+    pub(super) correlation: Option<Box<str>>,
+    /// The program that called.
+    pub(super) user_agent: Option<Box<str>>,
+}
+
+impl Origin {
+    /// Longest text of a caller that is kept.
+    const CHARS_MAX: usize = 128;
+
+    /// What a caller said of itself, as far as it is kept: no controls, and not too much.
+    pub(super) fn kept(text: &str) -> Option<Box<str>> {
+        let kept: String = text.chars().filter(|char| !char.is_control()).take(Self::CHARS_MAX).collect();
+        (!kept.is_empty()).then(|| kept.into())
+    }
+}
+
 /// One session.
 pub(super) struct Session {
     pub(super) id: SessionId,
@@ -48,6 +71,8 @@ pub(super) struct Session {
     pub(super) shard: ShardId,
     /// Whose token made it; `None` when it was the secret.
     pub(super) owner: Option<Owner>,
+    /// Who asked for it.
+    pub(super) origin: Origin,
     /// Its place among those that call out, given back with it.
     _call: Option<OwnedSemaphorePermit>,
     opened_at: Instant,
@@ -71,6 +96,7 @@ impl Session {
         id: SessionId,
         app: &str,
         owner: Option<Owner>,
+        origin: Origin,
         shard: ShardId,
         negotiation: Negotiation,
         call: Option<OwnedSemaphorePermit>,
@@ -89,6 +115,7 @@ impl Session {
             app: app.into(),
             shard,
             owner,
+            origin,
             _call: call,
             opened_at: now,
             connected: AtomicBool::new(false),
@@ -100,6 +127,12 @@ impl Session {
             budget: Mutex::new(Budget::new(now)),
             streams: Mutex::default(),
         })
+    }
+
+    /// Tells in the log what it does with a stream.
+    pub(super) fn tell_stream(&self, stream: &StreamKey, what: &str) {
+        let (app, stream, subject) = (&*stream.app, &*stream.name, self.origin.subject.as_deref());
+        tracing::info!(session = %self.id, app, stream, subject, "{what}");
     }
 
     pub(super) fn age(&self) -> Duration {

@@ -243,6 +243,14 @@ impl Streams {
         (page, more)
     }
 
+    /// The streams that a session publishes, and the one that it watches.
+    pub(super) fn of_session(&self, session: SessionId) -> (Vec<Box<str>>, Option<Box<str>>) {
+        let tables = locked(&self.tables);
+        let published = tables.sources.get(&session).into_iter().flatten().map(|key| key.name.clone());
+        let watched = tables.viewers.get(&session).map(|viewer| viewer.stream.key.name.clone());
+        (published.collect(), watched)
+    }
+
     /// The stream that a session watches, if it is this one.
     pub(super) fn watched(&self, key: &StreamKey, session: SessionId) -> Option<Arc<Stream>> {
         let tables = locked(&self.tables);

@@ -2,7 +2,7 @@
 //! says of the process, and how much of each limit is used.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
@@ -55,6 +55,7 @@ pub struct Metrics {
     reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
     requests: HistogramVec,
     denied: Arc<Denied>,
+    lost_lines: Arc<OnceLock<Arc<AtomicU64>>>,
 }
 
 /// Requests of the API refused for lack of authority, in the order of [`names::DENIALS`].
@@ -74,9 +75,19 @@ impl Metrics {
             HistogramVec::new(HistogramOpts::new(metric.name, metric.help).buckets(buckets), metric.labels)?;
         registry.register(Box::new(requests.clone()))?;
         let denied = Arc::new(Denied::default());
-        let node = Node::new(Arc::clone(&reports), backend, refused, Arc::clone(&denied))?;
+        let lost_lines = Arc::default();
+        let node =
+            Node::new(Arc::clone(&reports), backend, refused, Arc::clone(&denied), Arc::clone(&lost_lines))?;
         registry.register(Box::new(node))?;
-        Ok(Self { registry, reports, requests, denied })
+        Ok(Self { registry, reports, requests, denied, lost_lines })
+    }
+
+    /// Has the lines of the log counted that were lost.
+    #[must_use]
+    pub fn with_lost_lines(self, lost: Arc<AtomicU64>) -> Self {
+        // Set once, at the start of a node.
+        let _set_before = self.lost_lines.set(lost);
+        self
     }
 
     /// Takes the newest totals of a shard.
@@ -137,6 +148,7 @@ struct Node {
     denied: Arc<Denied>,
     /// Read once: the kernel derives it from the clock, and whoever sees it change takes that for a restart.
     start_seconds: Option<f64>,
+    lost_lines: Arc<OnceLock<Arc<AtomicU64>>>,
     descriptions: Vec<Desc>,
 }
 
@@ -146,6 +158,7 @@ impl Node {
         backend: &'static str,
         refused: Refused,
         denied: Arc<Denied>,
+        lost_lines: Arc<OnceLock<Arc<AtomicU64>>>,
     ) -> Result<Self, prometheus::Error> {
         let descriptions = names::ALL
             .iter()
@@ -156,7 +169,7 @@ impl Node {
             })
             .collect::<Result<_, _>>()?;
         let start_seconds = Process::read().start_seconds;
-        Ok(Self { reports, backend, refused, denied, start_seconds, descriptions })
+        Ok(Self { reports, backend, refused, denied, lost_lines, start_seconds, descriptions })
     }
 }
 
@@ -186,6 +199,8 @@ impl Collector for Node {
         families.push(family(&names::API_REFUSED, denied.collect()));
         let process = Process { start_seconds: self.start_seconds, ..Process::read() };
         families.extend(of_process(&process));
+        let lost = self.lost_lines.get().map_or(0, |lost| lost.load(Ordering::Relaxed));
+        families.push(family(&names::LOG_LINES_LOST, vec![(vec![], lost as f64)]));
         families.extend(summed(&shards));
         families.extend(histograms(&shards));
         families.extend(of_channels(&shards));

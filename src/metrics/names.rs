@@ -42,6 +42,8 @@ catalogue! {
     BUILD_INFO = Gauge "ringcast_build_info" ["version", "commit"];
     /// Constant 1, labelled with the system calls that carry datagrams: io_uring or mmsg.
     IO_BACKEND = Gauge "ringcast_io_backend" ["backend"];
+    /// Lines of the log that nobody read in time or that could not be written.
+    LOG_LINES_LOST = Counter "ringcast_log_lines_lost_total" [];
     /// Whether a kernel offload is in use on a shard.
     OFFLOAD_ENABLED = Gauge "ringcast_offload_enabled" ["feature", "shard"];
     /// Datagrams received and sent by the media sockets.

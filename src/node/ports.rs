@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::say;
 use crate::config::{Config, SteeringChoice};
+use crate::log::say;
 use crate::net::steering::{self, Steering};
 use crate::net::{local, udp};
 use crate::shard::worker::{BoundSocket, SharedPort};

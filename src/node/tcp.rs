@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ports::{known_as, public};
-use super::say;
 use crate::config::{Config, TcpPort};
 use crate::ids::{NodeKeys, ShardId};
+use crate::log::say;
 use crate::net::SocketIndex;
 use crate::net::tcp::accept::{self, Bounds, Route};
 use crate::net::tcp::{Admission, Arrival, FIRST_LISTENER, Refusal};
@@ -59,11 +59,7 @@ pub(super) fn open(config: &Config, addresses: &[IpAddr]) -> anyhow::Result<Door
 impl Doors {
     /// Who may come in.
     pub(super) fn admission(&self, config: &Config) -> Arc<Admission> {
-        Admission::new(Bounds {
-            connections: config.limits.tcp_connections.size(),
-            per_address: config.limits.tcp_connections_per_address.size(),
-            first_frame: FIRST_FRAME,
-        })
+        Admission::new(bounds(config))
     }
 
     /// Serves all listeners until the runtime ends.
@@ -72,6 +68,15 @@ impl Doors {
         for (listener, index) in self.listeners {
             tokio::spawn(accept::serve(listener, index, Arc::clone(&admission), Arc::clone(&route)));
         }
+    }
+}
+
+/// How many connections there may be.
+pub(super) fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections: config.limits.tcp_connections.size(),
+        per_address: config.limits.tcp_connections_per_address.size(),
+        first_frame: FIRST_FRAME,
     }
 }
 

@@ -548,6 +548,18 @@ impl Session {
         out.wires = wires;
     }
 
+    /// Ends DTLS towards the client. Nothing else may follow.
+    ///
+    /// # Errors
+    /// When the engine failed.
+    pub fn farewell(&mut self, now: Instant, out: &mut SessionOutput) -> Result<(), SessionError> {
+        let Some(transport) = self.present.as_deref_mut().filter(|transport| transport.is_keyed()) else {
+            return Ok(());
+        };
+        let mut drain = self.collector.drain(&self.ingress, &[], now, out);
+        Ok(transport.close(now, &mut drain)?)
+    }
+
     /// Adds a planned data channel; false when there are too many.
     pub fn add_channel(&mut self, plan: ChannelPlan) -> bool {
         self.channels.add(plan)

@@ -65,6 +65,16 @@ pub enum Carrier {
     Tcp,
 }
 
+impl Carrier {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// A pair of addresses, ours and the client's, and what carries datagrams between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
@@ -495,6 +505,12 @@ impl Transport {
     /// Hands over a message: whether there was room, or `None` when the channel cannot take it at all.
     pub(super) fn write_channel(&mut self, stream: u16, message: &Message) -> Option<bool> {
         self.wires.write(&mut self.rtc, stream, message)
+    }
+
+    /// Ends DTLS, as a far end that waits would not notice for seconds.
+    pub(super) fn close(&mut self, now: Instant, drain: &mut dyn Drain) -> Result<(), EngineError> {
+        self.rtc.close()?;
+        self.turn(Feed::Timeout, now, drain).map(|_turn| ())
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -34,10 +34,24 @@ pub enum Command {
         /// Answered when the plan is in force.
         reply: oneshot::Sender<Result<(), ConfigureError>>,
     },
-    /// Ends a session: its media stops, its publications end.
+    /// Ends a session: its media stops, its publications end, its client is told.
     Close {
         /// The session.
         session: SessionId,
+    },
+    /// Has other limits hold from here on; no session ends by that at once.
+    Limits(ShardLimits),
+    /// Ends all sessions, and tells their clients.
+    Goodbye {
+        /// Receives how many there were.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Asks where the clients of some sessions are; those that are not connected are left out of the answer.
+    Locate {
+        /// The sessions.
+        sessions: Vec<SessionId>,
+        /// Receives what is known.
+        reply: oneshot::Sender<Vec<(SessionId, Whereabouts)>>,
     },
     /// Asks for the figures of one session; `None` when it is gone.
     Statistics {
@@ -46,6 +60,15 @@ pub enum Command {
         /// Receives the figures.
         reply: oneshot::Sender<Option<SessionStatistics>>,
     },
+}
+
+/// Where the client of a session is at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What carries its datagrams: `udp` or `tcp`.
+    pub carrier: &'static str,
 }
 
 /// Why a plan could not be put into force.

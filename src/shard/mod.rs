@@ -195,9 +195,17 @@ impl Shard {
             }
             Command::Close { session } => {
                 if let Some(key) = self.by_id.get(&session).copied() {
-                    self.remove_session(key, now);
-                    self.count_end(4);
+                    self.dismiss(key, now, outbox);
                 }
+            }
+            Command::Limits(limits) => self.take_limits(limits),
+            Command::Goodbye { reply } => {
+                let keys: Vec<SessionKey> = self.by_id.values().copied().collect();
+                keys.iter().for_each(|key| self.dismiss(*key, now, outbox));
+                let _gone = reply.send(keys.len());
+            }
+            Command::Locate { sessions, reply } => {
+                let _gone = reply.send(self.locate(&sessions));
             }
             Command::Statistics { session, reply } => {
                 let _gone = reply.send(self.statistics(session, now));
@@ -418,8 +426,28 @@ impl Shard {
             EndReason::ClosedByClient => 2,
             EndReason::Failed => 3,
         });
-        tracing::info!(session = %id, shard = self.id.0, ?reason, "session ended");
+        tracing::debug!(session = %id, shard = self.id.0, ?reason, "session ended");
         self.events.push_back(Event::Ended(id, reason));
+    }
+
+    /// Ends a session by order of control, and tells its client, who would find out after seconds only.
+    fn dismiss(&mut self, key: SessionKey, now: Instant, outbox: &mut Outbox) {
+        // Without keys, or with an engine that fails, there is nobody to tell.
+        let _untold = self.with_session(now, key, outbox, |session, _, out| {
+            session.farewell(now, out).map_err(|_| DropReason::Refused)
+        });
+        if self.remove_session(key, now).is_some() {
+            self.count_end(4);
+        }
+    }
+
+    fn take_limits(&mut self, limits: ShardLimits) {
+        self.setup.never_connected = limits.never_connected;
+        self.setup.disconnected = limits.disconnected;
+        self.limits = limits;
+        // One that waits for its first connection may have to end sooner than it was to wake.
+        let keys: Vec<SessionKey> = self.by_id.values().copied().collect();
+        keys.iter().for_each(|key| self.arm_session(*key));
     }
 
     fn count_end(&mut self, reason: usize) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use super::command::{EgressStatistics, IngressStatistics, SessionStatistics};
+use super::command::{EgressStatistics, IngressStatistics, SessionStatistics, Whereabouts};
 use super::publications::SubscriptionKey;
 use super::sessions::{SessionKey, SessionSlot};
 use crate::ids::SessionId;
@@ -31,6 +31,15 @@ impl Shard {
                 .filter_map(|subscription| self.remote_statistics(slot, *subscription))
                 .collect(),
         })
+    }
+
+    /// Where the clients of these sessions are, as far as they are connected.
+    pub(super) fn locate(&self, sessions: &[SessionId]) -> Vec<(SessionId, Whereabouts)> {
+        let found = sessions.iter().filter_map(|id| {
+            let path = self.sessions.get(self.by_id.get(id).copied()?)?.session.ready()?;
+            Some((*id, Whereabouts { address: path.remote, carrier: path.carrier.name() }))
+        });
+        found.collect()
     }
 
     fn local_statistics(&self, slot: &SessionSlot, now: Instant) -> Vec<IngressStatistics> {

@@ -16,7 +16,9 @@ use ringcast::ids::{NodeKeys, PublicationId, SessionId};
 use ringcast::metrics::export::Metrics;
 use ringcast::negotiation::LocalTransport;
 use ringcast::plan::SessionPlan;
-use ringcast::shard::command::{Command, ConfigureError, DialledSocket, EndReason, Event, SessionStatistics};
+use ringcast::shard::command::{
+    Command, ConfigureError, DialledSocket, EndReason, Event, SessionStatistics, Whereabouts,
+};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
@@ -142,6 +144,16 @@ impl ShardPort for FakeShard {
                     Answer::Drop => drop(reply),
                     Answer::Accept | Answer::Full => drop(reply.send(Ok(()))),
                 }
+            }
+            Command::Limits(_) => script.log.push("limits".into()),
+            Command::Goodbye { reply } => {
+                script.log.push("goodbye".into());
+                drop(reply.send(script.plans.len()));
+            }
+            Command::Locate { sessions, reply } => {
+                let known = sessions.into_iter().filter(|id| script.plans.contains_key(id));
+                let place = Whereabouts { address: ([192, 0, 2, 7], 50_000).into(), carrier: "udp" };
+                drop(reply.send(known.map(|id| (id, place)).collect()));
             }
             Command::Statistics { session, reply } => {
                 let known = script.plans.contains_key(&session);

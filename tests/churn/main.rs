@@ -1,4 +1,4 @@
-//! A real server under clients that come and go: what they used is given back.
+//! A real server as a process: what clients that come and go have used is given back, and what operators do to it.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,9 @@
     clippy::disallowed_methods,
     reason = "a test may fail loudly, and real sockets run in real time"
 )]
+
+mod diagnostics;
+mod signals;
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -18,7 +21,7 @@ use ringcast_bench::source::Media;
 use serde_json::{Value, json};
 
 const APP: &str = "0123456789abcdef0123456789abcdef";
-const SECRET: &str = "a-secret-of-the-test";
+const SECRET: &str = "a-secret-of-the-test-of-enough-characters";
 /// Sessions that are there at a time.
 const WAVE: usize = 50;
 /// Waves until every table and arena of the server has met its load.
@@ -41,18 +44,32 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        let mut server = Self::start_with(&[], Stdio::piped(), Stdio::null());
+        // The pipe is read for as long as it is open.
+        let output = BufReader::new(server.child.stdout.take().unwrap());
+        std::thread::spawn(move || output.lines().for_each(drop));
+        server
+    }
+
+    /// With more flags, and with other places for what it says. A pipe that is not taken from the child is not read.
+    fn start_with(flags: &[&str], output: Stdio, errors: Stdio) -> Self {
+        let app = format!("{APP}:{SECRET}");
+        Self::launch(&[&["--app", &app], flags].concat(), &[], output, errors)
+    }
+
+    /// The same with variables, and without an application.
+    fn launch(flags: &[&str], variables: &[(&str, &str)], output: Stdio, errors: Stdio) -> Self {
         let [http, admin] = [free_port(), free_port()];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
+        let child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
             .env_clear()
-            .args(["--listen", &http, "--admin", &admin, "--app", &format!("{APP}:{SECRET}")])
+            .envs(variables.iter().copied())
+            .args(["--listen", &http, "--admin", &admin])
             .args(["--media-address", "127.0.0.1", "--media-port", &media_port(), "--shards", "2"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .args(flags)
+            .stdout(output)
+            .stderr(errors)
             .spawn()
             .unwrap();
-        // The pipe is read for as long as it is open, so that the server never waits for its reader.
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || output.lines().for_each(drop));
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
         let server = Self {
             child,
@@ -91,18 +108,34 @@ impl Server {
         assert!(reply.status().is_success(), "{path}: {}", reply.status());
     }
 
-    fn streams(&self) -> Value {
-        let url = format!("{}/v1/apps/{APP}/ext/streams", self.http);
-        let request = self.agent.get(url).header("authorization", format!("Bearer {SECRET}"));
-        serde_json::from_str(&request.call().unwrap().body_mut().read_to_string().unwrap()).unwrap()
-    }
-
     /// The sum of a metric over its labels.
     fn metric(&self, name: &str) -> f64 {
         let mut reply = self.agent.get(format!("{}/metrics", self.admin)).call().unwrap();
         let text = reply.body_mut().read_to_string().unwrap();
         let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let url = format!("{}/v1/apps/{APP}/{path}", self.http);
+        let request = self.agent.get(url).header("authorization", format!("Bearer {SECRET}"));
+        serde_json::from_str(&request.call().unwrap().body_mut().read_to_string().unwrap()).unwrap()
+    }
+
+    /// Sends a signal, by its name.
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "kill -{name}");
+    }
+
+    /// Waits for its end.
+    fn status(&mut self) -> std::process::ExitStatus {
+        let mut status = None;
+        until("the server to end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
     }
 
     fn descriptors(&self) -> usize {
@@ -239,7 +272,7 @@ fn wave_of_streams(server: &Server, number: usize) {
     let (first, second) =
         if number.is_multiple_of(2) { (&publishers, &viewers) } else { (&viewers, &publishers) };
     first.iter().chain(second).for_each(|peer| server.delete(&peer.path));
-    assert_eq!(server.streams(), json!({ "streams": [] }));
+    assert_eq!(server.get("ext/streams"), json!({ "streams": [] }));
 }
 
 fn wave(server: &Server, number: usize) {

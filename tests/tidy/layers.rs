@@ -7,9 +7,10 @@ use crate::source::{Source, is_name, sources};
 
 /// What each module may name of this crate besides itself. The longest fitting name counts; a module that may be
 /// named may be named with all below it.
-const LAYERS: [(&str, &[&str]); 17] = [
-    ("main", &["config", "node", "control", "metrics"]),
-    ("node", &["config", "control", "ids", "metrics", "negotiation", "net", "shard"]),
+const LAYERS: [(&str, &[&str]); 18] = [
+    ("main", &["config", "node", "control", "log", "metrics"]),
+    ("log", &["config"]),
+    ("node", &["config", "control", "ids", "log", "metrics", "negotiation", "net", "shard"]),
     ("config", &["ids", "net::IoKind", "net::probe::IoKind"]),
     ("metrics", &["drop", "ids", "rtp::MediaKind", "shard::command"]),
     (

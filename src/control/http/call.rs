@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::super::Control;
 use super::super::access::Access;
 use super::super::error::ApiError;
-use super::super::session::Session;
+use super::super::session::{Origin, Session};
 
 /// A call of an application with a secret of it, or with a token.
 pub(super) struct AppCall {
@@ -70,12 +70,17 @@ pub(super) fn authorization(parts: &Parts) -> Option<&[u8]> {
     parts.headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes)
 }
 
+/// The program that calls, as it calls itself.
+pub(super) fn user_agent(headers: &HeaderMap) -> Option<Box<str>> {
+    Origin::kept(headers.get(header::USER_AGENT)?.to_str().ok()?)
+}
+
 impl FromRequestParts<Arc<Control>> for AppCall {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
         let app = path_param(parts, "appId").await?;
-        let access = control.apps.authorize(&app, authorization(parts))?;
+        let access = control.rules().apps.authorize(&app, authorization(parts))?;
         Ok(Self { app, access })
     }
 }
@@ -99,7 +104,10 @@ impl FromRequestParts<Arc<Control>> for SessionCall {
         let session = control.find_session(&app, &id)?;
         // Before the budget: nobody spends that of a session which he may not touch.
         access.may_touch(&id, session.owner.as_ref())?;
-        session.spend(control.limits.requests_per_second.get(), control.limits.request_burst.get())?;
+        session.spend(
+            control.rules().limits.requests_per_second.get(),
+            control.rules().limits.request_burst.get(),
+        )?;
         Ok(Self { session, access })
     }
 }

@@ -1,6 +1,7 @@
 //! What the original does not have: sessions of an application, their figures, their end by request.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,12 +11,15 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
 
+use super::super::apps::unix_now;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::model::TrackState;
+use super::super::session::{Origin, Session};
 use super::super::{Control, SHARD_REPLY};
 use super::call::{AppPath, SecretCall, SessionCall, SessionPath, run};
 use super::openapi::{AppErrors, SessionErrors};
-use crate::shard::command::{Command, SessionStatistics};
+use crate::ids::{SessionId, ShardId};
+use crate::shard::command::{Command, SessionStatistics, Whereabouts};
 
 /// Sessions in one page.
 const PAGE_MAX: usize = 1_000;
@@ -46,6 +50,48 @@ pub(super) struct SessionEntry {
     connected: bool,
     /// Its age, milliseconds.
     age_ms: u64,
+    /// When it was opened, milliseconds since 1970.
+    created_at_ms: u64,
+    /// Subject (`sub`) of the token that it was opened with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    subject: Option<Box<str>>,
+    /// Label that its caller gave it (`correlationId` of sessions/new).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    correlation_id: Option<Box<str>>,
+    /// Program that opened it, as it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    user_agent: Option<Box<str>>,
+    /// The client's address in use; absent while it is not connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>)]
+    remote_address: Option<SocketAddr>,
+    /// What carries its media, udp or tcp; absent while it is not connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    transport: Option<&'static str>,
+    /// Tracks that it publishes, by name.
+    publishes: Vec<String>,
+    /// Tracks that it receives.
+    pulls: Vec<PulledTrack>,
+    /// Streams that it publishes, by name.
+    publishes_streams: Vec<Box<str>>,
+    /// Stream that it watches by WHEP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    watches_stream: Option<Box<str>>,
+}
+
+/// A track that a session of the list receives.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PulledTrack {
+    /// The session that publishes it.
+    session_id: String,
+    /// Its name.
+    track_name: String,
 }
 
 /// A page of sessions.
@@ -93,13 +139,63 @@ pub(super) async fn list_sessions(
     let limit = page_limit(&query)?;
     let (page, more) = control.registry.list(&call.app, cursor.transpose()?, limit);
     let cursor = page.last().filter(|_| more).map(|session| session.id.to_string());
-    let sessions = page.iter().map(|session| SessionEntry {
-        session_id: session.id.to_string(),
-        shard: session.shard.0,
-        connected: session.is_connected(),
-        age_ms: u64::try_from(session.age().as_millis()).unwrap_or(u64::MAX),
-    });
+    let places = control.whereabouts(&page).await;
+    let sessions = page.iter().map(|session| control.entry(session, places.get(&session.id)));
     Ok(Json(SessionList { sessions: sessions.collect(), cursor }))
+}
+
+impl Control {
+    /// Where the clients of these sessions are, as far as their shards say so in time.
+    async fn whereabouts(&self, page: &[Arc<Session>]) -> BTreeMap<SessionId, Whereabouts> {
+        let mut by_shard = BTreeMap::<ShardId, Vec<SessionId>>::new();
+        for session in page {
+            by_shard.entry(session.shard).or_default().push(session.id);
+        }
+        let mut answers = Vec::new();
+        for (shard, sessions) in by_shard {
+            let (reply, answer) = oneshot::channel();
+            if self.send(shard, Command::Locate { sessions, reply }).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        let mut places = BTreeMap::new();
+        for answer in answers {
+            // The list is worth having without: who asks for it may well be looking for what is wrong.
+            if let Ok(Ok(answer)) = tokio::time::timeout(SHARD_REPLY, answer).await {
+                places.extend(answer);
+            }
+        }
+        places
+    }
+
+    fn entry(&self, session: &Session, place: Option<&Whereabouts>) -> SessionEntry {
+        let age_ms = u64::try_from(session.age().as_millis()).unwrap_or(u64::MAX);
+        let (publishes_streams, watches_stream) = self.streams.of_session(session.id);
+        let (mut publishes, mut pulls) = (Vec::new(), Vec::new());
+        for TrackState { session_id, track_name, .. } in session.track_states().unwrap_or_default() {
+            match session_id {
+                Some(session_id) => pulls.push(PulledTrack { session_id, track_name }),
+                None => publishes.push(track_name),
+            }
+        }
+        let Origin { subject, correlation, user_agent } = session.origin.clone();
+        SessionEntry {
+            session_id: session.id.to_string(),
+            shard: session.shard.0,
+            connected: session.is_connected(),
+            age_ms,
+            created_at_ms: (unix_now() * 1_000).saturating_sub(age_ms),
+            subject,
+            correlation_id: correlation,
+            user_agent,
+            remote_address: place.map(|place| place.address),
+            transport: place.map(|place| place.carrier),
+            publishes,
+            pulls,
+            publishes_streams,
+            watches_stream,
+        }
+    }
 }
 
 /// One stream of the list.
@@ -183,7 +279,7 @@ pub(super) async fn delete_session(
     call: SessionCall,
 ) -> Result<Json<Done>, ApiError> {
     run(async move {
-        control.close_session(&call.session).await;
+        control.close_session(&call.session, "closed by request").await;
         Ok(Json(Done {}))
     })
     .await

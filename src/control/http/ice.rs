@@ -34,9 +34,9 @@ impl FromRequestParts<Arc<Control>> for KnownApp {
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
         let app = path_param(parts, "appId").await?;
-        control.apps.find(&app)?;
-        let public_ttl = control.ice.public_ttl();
-        let is_known = || control.apps.authorize(&app, authorization(parts)).is_ok();
+        control.rules().apps.find(&app)?;
+        let public_ttl = control.rules().ice.public_ttl();
+        let is_known = || control.rules().apps.authorize(&app, authorization(parts)).is_ok();
         // A bearer is only asked for where strangers get nothing; one that does not do makes a stranger.
         let ttl = if public_ttl == 0 && is_known() { TTL_MAX / 2 } else { public_ttl };
         Ok(Self { ttl })
@@ -59,6 +59,6 @@ pub(super) async fn generate_ice_servers(
     State(control): State<Arc<Control>>,
     app: KnownApp,
 ) -> Result<([(header::HeaderName, &'static str); 1], Json<IceServersResponse>), ApiError> {
-    let ice_servers = control.ice.all(None, app.ttl, unix_now())?;
+    let ice_servers = control.rules().ice.all(None, app.ttl, unix_now())?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(IceServersResponse { ice_servers })))
 }

@@ -118,11 +118,15 @@ fn router(control: &Arc<Control>) -> Router {
 async fn unrouted(State(control): State<Arc<Control>>, uri: Uri) -> ApiError {
     let key = uri.path().strip_prefix("/v1/turn/keys/").and_then(|rest| rest.split('/').next());
     if let Some(key) = key {
-        return if control.ice.has_key(key) { ApiError::MethodNotAllowed } else { ApiError::UnknownTurnKey };
+        return if control.rules().ice.has_key(key) {
+            ApiError::MethodNotAllowed
+        } else {
+            ApiError::UnknownTurnKey
+        };
     }
     let app = uri.path().strip_prefix("/v1/apps/").and_then(|rest| rest.split('/').next());
     match app {
-        Some(app) => control.apps.find(app).err().unwrap_or(ApiError::MethodNotAllowed),
+        Some(app) => control.rules().apps.find(app).err().unwrap_or(ApiError::MethodNotAllowed),
         None if pages::has(uri.path()) => ApiError::MethodNotAllowed,
         None => ApiError::UnknownPath,
     }

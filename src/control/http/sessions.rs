@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use utoipa::IntoParams;
 
 use crate::negotiation::Caller;
@@ -13,11 +13,9 @@ use crate::negotiation::Caller;
 use super::super::Control;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::model::{NewSessionRequest, NewSessionResponse, SessionState};
-use super::call::{AppCall, AppPath, OptionalBody, SessionCall, SessionPath, run};
+use super::super::session::Origin;
+use super::call::{AppCall, AppPath, OptionalBody, SessionCall, SessionPath, run, user_agent};
 use super::openapi::{AppErrors, SessionErrors};
-
-/// Longest diagnostic label that is written to the log.
-const LABEL_CHARS_MAX: usize = 64;
 
 /// Parameters of sessions/new.
 #[derive(IntoParams)]
@@ -28,7 +26,7 @@ pub(super) struct NewSessionQuery {
     /// as a full ICE agent with ports of its own. Needs the secret. Anything else is ignored.
     #[param(required = false)]
     thirdparty: Option<String>,
-    /// A label for the log.
+    /// A label of the caller for this session: it stands in the log and in `ext/sessions`.
     #[param(required = false, rename = "correlationId")]
     correlation_id: Option<String>,
 }
@@ -52,13 +50,14 @@ pub(super) async fn new_session(
     State(control): State<Arc<Control>>,
     call: AppCall,
     uri: Uri,
+    headers: HeaderMap,
     body: OptionalBody<NewSessionRequest>,
 ) -> Result<(StatusCode, Json<NewSessionResponse>), ApiError> {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&uri);
     let query = query.map(|Query(query)| query).unwrap_or_default();
     let is_call = query.get("thirdparty").is_some_and(|value| value == "true");
     let caller = if is_call { Caller::Us } else { Caller::Client };
-    if is_call && control.limits.thirdparty_sessions.size() == 0 {
+    if is_call && control.rules().limits.thirdparty_sessions.size() == 0 {
         return Err(ApiError::params(
             "thirdparty sessions are switched off (limits.thirdparty_sessions is 0)",
         ));
@@ -72,15 +71,22 @@ pub(super) async fn new_session(
         call.access.expect_secret()?;
     }
     let offer = body.value.and_then(|request| request.session_description);
-    let label: String = query
-        .get("correlationId")
-        .into_iter()
-        .flat_map(|label| label.chars())
-        .take(LABEL_CHARS_MAX)
-        .collect();
+    let origin = Origin {
+        subject: call.access.subject().and_then(Origin::kept),
+        correlation: query.get("correlationId").and_then(|label| Origin::kept(label)),
+        user_agent: user_agent(&headers),
+    };
+    let (app, subject, correlation) = (call.app.clone(), origin.subject.clone(), origin.correlation.clone());
+    let owner = call.access.owner();
     let response =
-        run(async move { control.new_session(&call.app, call.access.owner(), caller, offer).await }).await?;
-    tracing::info!(session = response.session_id, correlation = ?label, "session opened");
+        run(async move { control.new_session(&call.app, owner, origin, caller, offer).await }).await?;
+    tracing::info!(
+        session = response.session_id,
+        app,
+        subject = subject.as_deref(),
+        correlation = correlation.as_deref(),
+        "session opened"
+    );
     Ok((StatusCode::CREATED, Json(response)))
 }
 

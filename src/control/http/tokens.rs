@@ -113,9 +113,9 @@ pub(super) async fn new_token(
     };
     let ttl = request.ttl.unwrap_or(TTL_DEFAULT);
     let wish = Wish { subject: request.sub, session: request.session, scope, ttl };
-    let claims = wish.claims(&call.app, unix_now(), control.apps.lifetime())?;
+    let claims = wish.claims(&call.app, unix_now(), control.rules().apps.lifetime())?;
     let Seconds(expires_at) = claims.exp;
-    let token = control.apps.sign(&call.app, &claims)?;
+    let token = control.rules().apps.sign(&call.app, &claims)?;
     Ok((
         StatusCode::CREATED,
         [(header::CACHE_CONTROL, "no-store")],

@@ -96,7 +96,7 @@ impl FromRequestParts<Arc<Control>> for KeyCall {
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, ApiError> {
         let key = path_param(parts, "keyId").await?;
-        control.ice.authorize(&key, authorization(parts)).map(|()| Self)
+        control.rules().ice.authorize(&key, authorization(parts)).map(|()| Self)
     }
 }
 
@@ -127,7 +127,7 @@ fn mint(control: &Control, request: &CredentialsRequest) -> Result<Vec<IceServer
         );
         return Err(ApiError::params(text));
     }
-    control.ice.minted(client, ttl, unix_now())
+    control.rules().ice.minted(client, ttl, unix_now())
 }
 
 const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];

@@ -58,7 +58,7 @@ impl Control {
     }
 
     fn check_count(&self, tracks: usize) -> Result<(), ApiError> {
-        let most = self.limits.tracks_per_request.size();
+        let most = self.rules().limits.tracks_per_request.size();
         if tracks > most {
             return Err(ApiError::params(format!("a request may name {most} tracks at most")));
         }

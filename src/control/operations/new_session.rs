@@ -1,4 +1,4 @@
-//! sessions/new, and the end of a session by request.
+//! sessions/new, and the end of a session by control.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::super::access::Owner;
 use super::super::draft::Draft;
 use super::super::error::ApiError;
 use super::super::model::{NewSessionResponse, SessionDescription};
-use super::super::session::Session;
+use super::super::session::{Origin, Session};
 use super::expect_offer;
 
 /// Characters of the session id that name it inside descriptions.
@@ -25,6 +25,7 @@ impl Control {
         self: &Arc<Self>,
         app: &str,
         owner: Option<Owner>,
+        origin: Origin,
         caller: Caller,
         offer: Option<SessionDescription>,
     ) -> Result<NewSessionResponse, ApiError> {
@@ -49,14 +50,14 @@ impl Control {
                 (Negotiation::new(label, local, credentials).calling(), sockets, Some(permit))
             }
         };
-        let session = Session::new(id, app, owner, shard, negotiation, permit);
-        if !self.registry.add_session(&session, self.limits.sessions.size()) {
+        let session = Session::new(id, app, owner, origin, shard, negotiation, permit);
+        if !self.registry.add_session(&session, self.rules().limits.sessions.size()) {
             self.placement.released(shard);
             return Err(ApiError::Overloaded);
         }
         let opened = self.open(&session, sockets, offer).await;
         if opened.is_err() {
-            self.end_session(id);
+            self.end_session(id, Self::NOT_OPENED);
         }
         Ok(NewSessionResponse { session_id: id.to_string(), session_description: opened? })
     }
@@ -64,6 +65,9 @@ impl Control {
     /// Takes sockets for a session that calls another server.
     fn call_out(&self) -> Result<Call, ApiError> {
         let permit = Arc::clone(&self.calls).try_acquire_owned().map_err(|_full| ApiError::Overloaded)?;
+        if self.calls() > self.rules().limits.thirdparty_sessions.size() {
+            return Err(ApiError::Overloaded);
+        }
         let dialled = self.dialler.dial().map_err(|error| {
             tracing::warn!(%error, "a session that calls out gets no sockets");
             ApiError::Overloaded
@@ -89,15 +93,15 @@ impl Control {
         let answer = draft.answer();
         self.send(session.shard, open).await?;
         if let Err(error) = draft.commit().await {
-            self.close_session(session).await;
+            self.close_session(session, Self::NOT_OPENED).await;
             return Err(error);
         }
         Ok(Some(SessionDescription::answer(answer)))
     }
 
-    /// Ends a session by request.
-    pub(in super::super) async fn close_session(&self, session: &Session) {
-        self.end_session(session.id);
+    /// Ends a session on both sides; its client is told.
+    pub(in super::super) async fn close_session(&self, session: &Session, reason: &'static str) {
+        self.end_session(session.id, reason);
         let (shard, mut tries) = (session.shard, 3);
         while tries > 0 && self.send(shard, Command::Close { session: session.id }).await.is_err() {
             tries -= 1;

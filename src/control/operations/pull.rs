@@ -37,7 +37,7 @@ impl Control {
             let name = check_name(track.track_name.as_deref())?;
             wanted.push((track, publisher, name));
         }
-        let deadline = Instant::now() + self.limits.pull_hold();
+        let deadline = Instant::now() + self.rules().limits.pull_hold();
         let mut found = Vec::with_capacity(wanted.len());
         for (track, publisher, name) in wanted {
             // One after the other, but all against one deadline: together they wait no longer than the longest.
@@ -109,7 +109,7 @@ impl Control {
         let request: Vec<_> =
             wanted.iter().map(|wanted| (wanted.publisher.to_owned(), wanted.name.to_owned())).collect();
         // One deadline for all waiting, since clients give a request ten seconds.
-        let deadline = Instant::now() + self.limits.queue();
+        let deadline = Instant::now() + self.rules().limits.queue();
         let mut settled = wanted.iter().any(|wanted| wanted.source.is_ok() && wanted.track.mid.is_none());
         loop {
             let draft = if settled {

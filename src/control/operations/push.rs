@@ -67,7 +67,8 @@ impl Control {
             })?;
             wanted.push((name, kind, track.bidirectional_media_stream == Some(true)));
         }
-        let mut draft = Draft::begin_settled(self, session, Instant::now() + self.limits.queue()).await?;
+        let mut draft =
+            Draft::begin_settled(self, session, Instant::now() + self.rules().limits.queue()).await?;
         let offered = wanted.iter().map(|(name, kind, both_ways)| {
             match draft.offer_local(name, (*kind).into(), *both_ways) {
                 Ok(mid) => result(&mid, name, Ok(())),

@@ -36,7 +36,7 @@ impl Control {
                 check_name(track.track_name.as_deref())?;
             }
         }
-        let deadline = Instant::now() + self.limits.pull_hold();
+        let deadline = Instant::now() + self.rules().limits.pull_hold();
         let mut changes = Vec::with_capacity(tracks.len());
         for track in tracks {
             changes.push(self.change(session, track, deadline).await);

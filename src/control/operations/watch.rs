@@ -15,7 +15,7 @@ use super::super::Control;
 use super::super::draft::{Draft, Source};
 use super::super::error::ApiError;
 use super::super::publication::Publication;
-use super::super::session::Session;
+use super::super::session::{Origin, Session};
 use super::super::streams::{Stream, StreamKey, StreamSource};
 
 /// Pause before what could not be put into force is tried again.
@@ -41,8 +41,9 @@ impl Control {
     pub(in super::super) async fn bare_session(
         self: &Arc<Self>,
         app: &str,
+        origin: Origin,
     ) -> Result<Arc<Session>, ApiError> {
-        let opened = self.new_session(app, None, Caller::Client, None).await?;
+        let opened = self.new_session(app, None, origin, Caller::Client, None).await?;
         self.find_session(app, &opened.session_id)
     }
 
@@ -52,13 +53,14 @@ impl Control {
     pub(in super::super) async fn open_viewer(
         self: &Arc<Self>,
         key: &StreamKey,
+        origin: Origin,
         offer: &str,
         shown: &[Source],
     ) -> Result<Result<OpenedViewer, ViewerRefusal>, ApiError> {
-        let session = self.bare_session(&key.app).await?;
+        let session = self.bare_session(&key.app, origin).await?;
         let opened = self.answer_viewer(&session, offer, shown).await;
         if !matches!(opened, Ok(Ok(_))) {
-            self.close_session(&session).await;
+            self.close_session(&session, Self::NOT_OPENED).await;
         }
         opened.map(|answer| answer.map(|sdp| OpenedViewer { session, sdp }))
     }
@@ -93,9 +95,10 @@ impl Control {
     pub(in super::super) async fn offer_viewer(
         self: &Arc<Self>,
         key: &StreamKey,
+        origin: Origin,
         shown: &[Source],
     ) -> Result<OpenedViewer, ApiError> {
-        let session = self.bare_session(&key.app).await?;
+        let session = self.bare_session(&key.app, origin).await?;
         let mut draft = Draft::begin(self, &session).await?;
         let negotiation = draft.negotiation();
         *negotiation = negotiation.clone().with_keep_alive(KeepAlive::None);

@@ -82,13 +82,14 @@ pub type Route = Arc<dyn Fn(Arrival) -> Result<(), Refusal> + Send + Sync>;
 /// Counts connections; shared by all listeners, and by shards when a connection ends.
 #[derive(Debug)]
 pub struct Admission {
-    bounds: Bounds,
+    first_frame: Duration,
     taken: Mutex<Taken>,
     refused: Refused,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Taken {
+    bounds: Bounds,
     all: usize,
     by_address: HashMap<IpAddr, Share, RandomState>,
 }
@@ -110,7 +111,13 @@ pub struct Permit {
 impl Admission {
     /// Begins with no connections.
     pub fn new(bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { bounds, taken: Mutex::default(), refused: Refused::default() })
+        let taken = Mutex::new(Taken { bounds, all: 0, by_address: HashMap::default() });
+        Arc::new(Self { first_frame: bounds.first_frame, taken, refused: Refused::default() })
+    }
+
+    /// Has other numbers hold for connections that come; the time for a first frame stays.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.lock().bounds = bounds;
     }
 
     /// The refused ones.
@@ -121,11 +128,12 @@ impl Admission {
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
         let address = network(peer);
         let mut taken = self.lock();
-        if taken.all >= self.bounds.connections {
+        let bounds = taken.bounds;
+        if taken.all >= bounds.connections {
             return Err(Refusal::Full);
         }
         let share = taken.by_address.get(&address).copied().unwrap_or_default();
-        if share.all >= self.bounds.per_address || share.silent >= (self.bounds.per_address / 4).max(1) {
+        if share.all >= bounds.per_address || share.silent >= (bounds.per_address / 4).max(1) {
             return Err(Refusal::Address);
         }
         taken.all += 1;
@@ -246,7 +254,7 @@ async fn introduce(
     mut permit: Permit,
     route: &Route,
 ) -> Result<(), Refusal> {
-    let patience = permit.admission.bounds.first_frame;
+    let patience = permit.admission.first_frame;
     let first =
         tokio::time::timeout(patience, first_frame(&mut stream)).await.map_err(|_| Refusal::Silent)??;
     permit.has_spoken();

@@ -194,7 +194,10 @@ const kit = {
   history: (name) => (peer(name).raw ? peer(name).client.log : peer(name).client.history.entries),
   state: (name) => {
     const pc = peer(name).pc();
-    return pc ? { connection: pc.connectionState, ice: pc.iceConnectionState, signalling: pc.signalingState } : null;
+    if (!pc) return null;
+    const transports = pc.getTransceivers().map(({ sender, receiver }) => sender.transport ?? receiver.transport);
+    const dtls = transports.filter(Boolean).map((transport) => transport.state);
+    return { connection: pc.connectionState, ice: pc.iceConnectionState, signalling: pc.signalingState, dtls };
   },
   sdp: (name) => ({ local: peer(name).pc()?.localDescription?.sdp, remote: peer(name).pc()?.remoteDescription?.sdp }),
 

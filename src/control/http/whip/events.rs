@@ -70,7 +70,10 @@ pub(super) async fn get(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let session = call.known_session(&control)?;
-    session.spend(control.limits.requests_per_second.get(), control.limits.request_burst.get())?;
+    session.spend(
+        control.rules().limits.requests_per_second.get(),
+        control.rules().limits.request_burst.get(),
+    )?;
     let types = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("types="));
     let wants = NAMES.map(|name| types.is_none_or(|types| types.split(',').any(|wanted| wanted == name)));
     let watched = control.streams.watched(&call.key, session.id).ok_or_else(Problem::gone)?;

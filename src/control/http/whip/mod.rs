@@ -66,7 +66,7 @@ async fn discover(
     call: Call,
     method: Method,
 ) -> Result<Response, Problem> {
-    control.apps.find(&call.key.app)?;
+    control.rules().apps.find(&call.key.app)?;
     let accept = [(header::HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP))];
     let is_player_endpoint = call.access == Right::Whep;
     if is_player_endpoint && method == Method::HEAD {
@@ -106,7 +106,7 @@ pub(super) async fn options(State(control): State<Arc<Control>>, request: Reques
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     let token = token.as_ref().map(HeaderValue::as_bytes);
-    if !is_preflight && control.apps.authorize_stream(app, stream, access, token).is_ok() {
+    if !is_preflight && control.rules().apps.authorize_stream(app, stream, access, token).is_ok() {
         ice::push_links(&control, (app, stream), access, headers);
     }
     response

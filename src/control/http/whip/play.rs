@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::super::super::Control;
 use super::super::super::access::Right;
 use super::super::super::operations::{OpenedViewer, ViewerRefusal};
-use super::super::super::session::Session;
+use super::super::super::session::{Origin, Session};
 use super::super::super::streams::{StreamKey, StreamSource};
 use super::super::call::run;
 use super::problem::Problem;
@@ -28,9 +28,9 @@ pub(super) async fn post(
     uri: Uri,
     request: Request,
 ) -> Result<Response, Problem> {
-    call.admit(&control)?;
+    let origin = call.origin(&call.admit(&control)?);
     let content = content_type(request.headers());
-    let may_wait = wait_wish(request.headers(), &uri).unwrap_or(control.whep.wait);
+    let may_wait = wait_wish(request.headers(), &uri).unwrap_or(control.rules().whep.wait);
     let sdp = text(request, &control).await?;
     let wants_offer = sdp.trim().is_empty();
     if content != SDP && !(wants_offer && content.is_empty()) {
@@ -41,9 +41,9 @@ pub(super) async fn post(
     }
     let (key, node) = (call.key.clone(), Arc::clone(&control));
     let offer = (!wants_offer).then_some(sdp);
-    let (status, viewer) = run(async move { play(&node, &key, offer, may_wait).await }).await?;
+    let (status, viewer) = run(async move { play(&node, &key, origin, offer, may_wait).await }).await?;
     let OpenedViewer { session, sdp } = viewer;
-    tracing::info!(session = %session.id, stream = &*call.key.name, "stream watched");
+    session.tell_stream(&call.key, "stream watched");
     reply::description(&control, status, &call, &session, sdp)
 }
 
@@ -64,6 +64,7 @@ fn wait_wish(headers: &HeaderMap, uri: &Uri) -> Option<bool> {
 async fn play(
     control: &Arc<Control>,
     key: &StreamKey,
+    origin: Origin,
     offer: Option<String>,
     may_wait: bool,
 ) -> Result<(StatusCode, OpenedViewer), Problem> {
@@ -72,7 +73,7 @@ async fn play(
         return Err(Problem::conflict("nobody publishes this stream at present"));
     }
     let (status, viewer) = match offer {
-        Some(offer) => match control.open_viewer(key, &offer, &shown).await? {
+        Some(offer) => match control.open_viewer(key, origin.clone(), &offer, &shown).await? {
             Ok(viewer) => (StatusCode::CREATED, viewer),
             Err(ViewerRefusal::Section) => {
                 return Err(Problem::unprocessable(
@@ -81,10 +82,10 @@ async fn play(
             }
             // The viewer may still be able to take what the stream has: this says what that is.
             Err(ViewerRefusal::Stream) => {
-                (StatusCode::NOT_ACCEPTABLE, control.offer_viewer(key, &shown).await?)
+                (StatusCode::NOT_ACCEPTABLE, control.offer_viewer(key, origin, &shown).await?)
             }
         },
-        None => (StatusCode::CREATED, control.offer_viewer(key, &shown).await?),
+        None => (StatusCode::CREATED, control.offer_viewer(key, origin, &shown).await?),
     };
     let stream = control.streams.add_viewer(key, viewer.session.id);
     if viewer.session.state().is_none() {
@@ -115,7 +116,7 @@ fn expire(control: &Arc<Control>, session: &Arc<Session>) {
     tokio::spawn(async move {
         tokio::time::sleep(OFFER_VALID).await;
         if let Some(session) = session.upgrade().filter(|session| session.has_pending_offer()) {
-            control.close_session(&session).await;
+            control.close_session(&session, "offer not answered").await;
         }
     });
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::super::super::Control;
 use super::super::super::access::{Holder, Right};
 use super::super::super::model::{Kind, Location, NewTracksRequest, SessionDescription, TrackRequest};
-use super::super::super::session::Session;
+use super::super::super::session::{Origin, Session};
 use super::super::super::streams::{SourceRefusal, StreamKey, StreamSource};
 use super::super::call::run;
 use super::offer::{self, OfferedSections};
@@ -25,6 +25,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     let holder = call.admit(&control)?;
+    let origin = call.origin(&holder);
     let content = content_type(request.headers());
     if content != SDP {
         return Err(wrong_type(&content));
@@ -32,8 +33,9 @@ pub(super) async fn post(
     let sdp = text(request, &control).await?;
     let offered = offer::check(&sdp, Right::Whip)?;
     let (key, node) = (call.key.clone(), Arc::clone(&control));
-    let (session, answer) = run(async move { publish(&node, &key, holder, sdp, &offered).await }).await?;
-    tracing::info!(session = %session.id, stream = &*call.key.name, "stream published");
+    let (session, answer) =
+        run(async move { publish(&node, &key, (holder, origin), sdp, &offered).await }).await?;
+    session.tell_stream(&call.key, "stream published");
     reply::description(&control, StatusCode::CREATED, &call, &session, answer)
 }
 
@@ -48,14 +50,14 @@ fn taken(control: &Control) -> Problem {
         "the stream is published with another token: publish with that one, which takes over at once, or end its session, \
          or let every publisher take over (whip.takeover); a publisher that has gone silent makes room after {} seconds \
          (limits.disconnected_seconds)",
-        control.limits.disconnected_seconds.get()
+        control.rules().limits.disconnected_seconds.get()
     ))
 }
 
 async fn publish(
     control: &Arc<Control>,
     key: &StreamKey,
-    holder: Holder,
+    (holder, origin): (Holder, Origin),
     sdp: String,
     offered: &OfferedSections,
 ) -> Result<(Arc<Session>, String), Problem> {
@@ -66,15 +68,16 @@ async fn publish(
         ));
     }
     let present = control.streams.find(key).and_then(|stream| stream.source());
-    if present.is_some_and(|present| !control.whip.takeover && !present.gives_way_to(Some(&holder))) {
+    let takeover = control.rules().whip.takeover;
+    if present.is_some_and(|present| !takeover && !present.gives_way_to(Some(&holder))) {
         return Err(taken(control));
     }
-    let session = control.bare_session(&key.app).await?;
+    let session = control.bare_session(&key.app, origin).await?;
     let published = push(control, &session, sdp, offered).await;
     let answer = match published {
         Ok(answer) => answer,
         Err(problem) => {
-            control.close_session(&session).await;
+            control.close_session(&session, Control::NOT_OPENED).await;
             return Err(problem);
         }
     };
@@ -89,16 +92,16 @@ async fn publish(
         video: name(MediaKind::Video),
         holder: Some(holder),
     };
-    match control.streams.set_source(key, source, control.whip.takeover) {
+    match control.streams.set_source(key, source, takeover) {
         Ok(None) => {}
         Ok(Some(other)) => {
             tracing::info!(session = %session.id, before = %other, stream = &*key.name, "stream taken over");
             if let Some(other) = control.registry.session(other) {
-                control.close_session(&other).await;
+                control.close_session(&other, "another publisher took over").await;
             }
         }
         Err(SourceRefusal::Taken | SourceRefusal::TooManyNames) => {
-            control.close_session(&session).await;
+            control.close_session(&session, Control::NOT_OPENED).await;
             return Err(taken(control));
         }
     }

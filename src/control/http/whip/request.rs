@@ -7,11 +7,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::super::super::Control;
-use super::super::super::access::{Holder, Right};
-use super::super::super::session::Session;
+use super::super::super::access::{Holder, Owner, Right};
+use super::super::super::session::{Origin, Session};
 use super::super::super::streams::StreamKey;
 use super::super::base::Base;
-use super::super::call::{path_param, read};
+use super::super::call::{path_param, read, user_agent};
 use super::problem::Problem;
 use crate::config::StreamName;
 
@@ -20,6 +20,7 @@ pub(super) struct Call {
     pub(super) access: Right,
     pub(super) key: StreamKey,
     token: Option<HeaderValue>,
+    user_agent: Option<Box<str>>,
     /// The resource; empty on an endpoint.
     pub(super) resource: String,
     /// Where the client reaches us.
@@ -37,6 +38,7 @@ impl FromRequestParts<Arc<Control>> for Call {
         Ok(Self {
             access: if whip { Right::Whip } else { Right::Whep },
             key: StreamKey { app: app.into(), name: stream.as_str().into() },
+            user_agent: user_agent(&parts.headers),
             token: parts.headers.get(header::AUTHORIZATION).cloned(),
             resource: path_param(parts, "sessionId").await.unwrap_or_default(),
             base: Base::of(&control.http, &parts.extensions, &parts.headers),
@@ -48,14 +50,23 @@ impl Call {
     /// Checks the token, and tells what it is.
     pub(super) fn authorize(&self, control: &Control) -> Result<Holder, Problem> {
         let token = self.token.as_ref().map(HeaderValue::as_bytes);
-        Ok(control.apps.authorize_stream(&self.key.app, &self.key.name, self.access, token)?)
+        Ok(control.rules().apps.authorize_stream(&self.key.app, &self.key.name, self.access, token)?)
     }
 
     /// Checks the token and takes one request off the budget of the stream.
     pub(super) fn admit(&self, control: &Control) -> Result<Holder, Problem> {
         let holder = self.authorize(control)?;
-        control.streams.spend(&self.key, &control.limits)?;
+        control.streams.spend(&self.key, &control.rules().limits)?;
         Ok(holder)
+    }
+
+    /// Who calls, as far as that was said.
+    pub(super) fn origin(&self, holder: &Holder) -> Origin {
+        let subject = match holder {
+            Holder::Token(Owner::Subject(subject)) => Origin::kept(subject),
+            _ => None,
+        };
+        Origin { subject, correlation: None, user_agent: self.user_agent.clone() }
     }
 
     /// The address of a session's resource, as the client can use it.
@@ -68,7 +79,10 @@ impl Call {
     pub(super) fn session(&self, control: &Control) -> Result<Arc<Session>, Problem> {
         self.authorize(control)?;
         let session = self.known_session(control)?;
-        session.spend(control.limits.requests_per_second.get(), control.limits.request_burst.get())?;
+        session.spend(
+            control.rules().limits.requests_per_second.get(),
+            control.rules().limits.request_burst.get(),
+        )?;
         Ok(session)
     }
 

@@ -125,7 +125,7 @@ pub(super) async fn delete(State(control): State<Arc<Control>>, call: Call) -> R
     let session = call.session(&control)?;
     let node = Arc::clone(&control);
     run(async move {
-        node.close_session(&session).await;
+        node.close_session(&session, "closed by request").await;
         Ok::<_, Problem>(())
     })
     .await?;
