@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::life::Reader;
 use self::life::{Running, Signals};
 use self::ports::MediaPorts;
-use crate::config::{App, AppId, Config, IoChoice, Secret, ShardChoice};
+use crate::config::{App, AppId, Config, DtlsRole, IoChoice, Secret, ShardChoice};
 use crate::control::apps::{new_secret, random_hex};
 use crate::control::serve::{Bounds, serve};
 use crate::control::{Control, Dialler, Rules, Settings, ShardLink, ShardPort, admin, http, shard_limits};
@@ -102,7 +102,11 @@ pub async fn run(config: Config, read: Reader) -> anyhow::Result<()> {
     doors.serve(Arc::clone(&admission), &keys, handles.clone());
     let links = handles.into_iter().zip(&candidates).map(|(handle, candidates)| ShardLink {
         port: Arc::new(handle),
-        local: Arc::new(LocalTransport::new(fingerprint.clone(), candidates).with_tcp(&tcp_candidates)),
+        local: Arc::new(
+            LocalTransport::new(fingerprint.clone(), candidates)
+                .with_tcp(&tcp_candidates)
+                .with_dtls_begun(config.media.dtls_role == DtlsRole::Auto),
+        ),
     });
     let Rules { limits, ice, whip, whep, apps } = life::rules(&config);
     let control = Control::new(Settings {

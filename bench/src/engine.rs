@@ -65,13 +65,16 @@ impl DtlsProvider for Dtls {
             .get_or_init(|| dimpl::Config::builder().build().map(Arc::new).map_err(|error| error.to_string()))
             .clone()
             .map_err(CryptoError::Other)?;
-        let dtls = dimpl::Dtls::new_12(config, certificate.clone(), now);
-        Ok(Box::new(Instance { dtls, keys: ANNOUNCED.with_borrow_mut(Option::take) }))
+        let dtls = dimpl::Dtls::new_12(Arc::clone(&config), certificate.clone(), now);
+        let newer = Some((config, certificate.clone(), now));
+        Ok(Box::new(Instance { dtls, newer, keys: ANNOUNCED.with_borrow_mut(Option::take) }))
     }
 }
 
 struct Instance {
     dtls: dimpl::Dtls,
+    /// What one that takes 1.3 as well is made of.
+    newer: Option<(Arc<dimpl::Config>, DtlsCert, Instant)>,
     keys: Option<KeyCell>,
 }
 
@@ -83,6 +86,10 @@ impl std::fmt::Debug for Instance {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
+        // Servers take what they are offered; clients stay with 1.2, which the server that they measure answers.
+        if let Some((config, certificate, now)) = self.newer.take().filter(|_| !active) {
+            self.dtls = dimpl::Dtls::new_auto(config, certificate, now);
+        }
         self.dtls.set_active(active);
     }
 

@@ -95,6 +95,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_MEDIA_ADDRESSES", &["media", "addresses"], Shape::List),
     variable("RINGCAST_MEDIA_ADVERTISE", &["media", "advertise"], Shape::List),
     variable("RINGCAST_MEDIA_GSO", &["media", "gso"], Shape::Switch),
+    variable("RINGCAST_MEDIA_DTLS_ROLE", &["media", "dtls_role"], Shape::Text),
     variable("RINGCAST_MEDIA_BUSY_POLL_MICROSECONDS", &["media", "busy_poll_microseconds"], Shape::Number),
     variable("RINGCAST_LIMITS_SESSIONS", &["limits", "sessions"], Shape::Number),
     variable("RINGCAST_LIMITS_THIRDPARTY_SESSIONS", &["limits", "thirdparty_sessions"], Shape::Number),

@@ -24,8 +24,8 @@ pub use log::{LogFilter, LogFormat};
 pub use places::{Network, PublicUrl};
 pub use secret::{CREDENTIALS_VARIABLE, OptionalSecret, SIGNING_CHARS, Secret};
 pub use values::{
-    Advertise, AppId, BadValue, IoChoice, Listen, Origin, ShardChoice, SteeringChoice, StreamName, TcpPort,
-    Within,
+    Advertise, AppId, BadValue, DtlsRole, IoChoice, Listen, Origin, ShardChoice, SteeringChoice, StreamName,
+    TcpPort, Within,
 };
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
@@ -163,6 +163,8 @@ pub struct Media {
     pub advertise: Vec<Advertise>,
     /// Whether segmentation offload may be used.
     pub gso: Gso,
+    /// Who begins the DTLS handshake where a client leaves that to us.
+    pub dtls_role: DtlsRole,
     /// How long a shard looks for work before it sleeps, burning its core meanwhile; 0 to sleep at once.
     pub busy_poll_microseconds: Within<0, 1_000_000>,
 }

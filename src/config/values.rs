@@ -263,6 +263,17 @@ pub enum SteeringChoice {
     Handover,
 }
 
+/// Who begins the DTLS handshake where a client leaves that to us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DtlsRole {
+    /// We do with current browsers, whose media then starts a round trip earlier.
+    Auto,
+    /// The client.
+    #[default]
+    Passive,
+}
+
 /// An address under which others reach us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::browsers;
 use super::codecs;
 use super::error::NegotiationError;
 use super::extensions::ExtensionTable;
@@ -41,7 +42,7 @@ impl Negotiation {
         }
         if let Some(remote) = remote {
             let tag = self.tag(&offer.bundle);
-            let preferred = self.preferred_part();
+            let preferred = self.preferred_part(&offer);
             self.transport.take_offer(remote, preferred, &tag, mint)?;
         }
         self.exchange = Exchange::Answering { bundle: offer.bundle, allow_mixed: offer.extmap_allow_mixed };
@@ -49,8 +50,11 @@ impl Negotiation {
     }
 
     /// Our part in the DTLS handshake where an offer leaves it to us.
-    fn preferred_part(&self) -> DtlsPart {
+    fn preferred_part(&self, offer: &SessionDescription) -> DtlsPart {
         match self.transport.caller() {
+            Caller::Client if self.local.begins_dtls && browsers::know_gcm(offer) => {
+                DtlsPart::Begins(SrtpOffer::Gcm)
+            }
             Caller::Client => DtlsPart::Waits,
             // RFC 5763 5: who answers had better begin, and a server that waits for checks waits for the handshake as well.
             Caller::Us => DtlsPart::Begins(SrtpOffer::All),

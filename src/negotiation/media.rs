@@ -14,6 +14,8 @@ pub struct LocalTransport {
     pub fingerprint: String,
     /// Where clients reach the shard.
     pub candidates: Vec<Candidate>,
+    /// Whether we begin the DTLS handshake where that is left to us and brings something.
+    pub begins_dtls: bool,
 }
 
 impl LocalTransport {
@@ -25,7 +27,14 @@ impl LocalTransport {
             .iter()
             .zip(preferences)
             .map(|(address, preference)| Candidate::host(*address, preference));
-        Self { fingerprint: fingerprint.into(), candidates: candidates.collect() }
+        Self { fingerprint: fingerprint.into(), candidates: candidates.collect(), begins_dtls: false }
+    }
+
+    /// Has us begin the DTLS handshake where that is left to us and brings something, or leaves it to clients.
+    #[must_use]
+    pub fn with_dtls_begun(mut self, begins: bool) -> Self {
+        self.begins_dtls = begins;
+        self
     }
 
     /// Adds addresses for TCP, the first being preferred.

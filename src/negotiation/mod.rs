@@ -20,6 +20,7 @@
 mod announce;
 mod answer;
 mod binding;
+mod browsers;
 mod client_answer;
 mod client_offer;
 mod codecs;

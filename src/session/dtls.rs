@@ -4,10 +4,15 @@
 //! is built once per process. The keys of a handshake leave through a cell that was announced on this thread
 //! just before the engine was built, since the engine itself keeps them to itself.
 //!
-//! That implementation takes ECDSA certificates alone. Clients that may have one of RSA are met by another one: `rsa`.
+//! Between the wire and the implementation stands a `disguise`, for what that cannot do by itself.
 
+mod crypto;
+mod disguise;
 mod fingerprint;
-mod rsa;
+mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +26,8 @@ use str0m::crypto::dtls::{
     ProtocolVersion, SrtpProfile,
 };
 
-use crate::plan::DtlsPlan;
+use self::disguise::Disguise;
+use crate::plan::{DtlsPart, DtlsPlan};
 use crate::srtp::{Profile, Role};
 
 /// Keying material of one finished handshake and the profile it is for.
@@ -114,11 +120,6 @@ struct Dtls;
 const FLIGHT_WAIT: Duration = Duration::from_millis(300);
 /// How often a flight is sent again: for about as long as a handshake may take.
 const FLIGHT_REPEATS: usize = 6;
-/// The largest datagram of a handshake that we begin.
-///
-/// The hello is padded to that size. It follows the first check, and no more may go to an address than three times what
-/// came from it (`handshake`): a check with our user name has 108 bytes at least, and its answer up to 76.
-const CLIENT_MTU: usize = 248;
 /// How long an instance that has nothing to do need not be asked.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -127,40 +128,19 @@ impl Dtls {
     /// record is taken.
     fn config() -> Result<Arc<dimpl::Config>, CryptoError> {
         static CONFIG: OnceLock<Result<Arc<dimpl::Config>, String>> = OnceLock::new();
-        CONFIG.get_or_init(|| Self::built(Self::builder())).clone().map_err(CryptoError::Other)
-    }
-
-    /// The same for those that we begin.
-    fn client_config() -> Result<Arc<dimpl::Config>, CryptoError> {
-        static CONFIG: OnceLock<Result<Arc<dimpl::Config>, String>> = OnceLock::new();
         CONFIG
-            .get_or_init(|| Self::built(Self::builder().mtu(CLIENT_MTU)))
+            .get_or_init(|| {
+                dimpl::Config::builder()
+                    .with_crypto_provider(crypto::provider())
+                    .use_server_cookie(false)
+                    .flight_start_rto(FLIGHT_WAIT)
+                    .flight_retries(FLIGHT_REPEATS)
+                    .build()
+                    .map(Arc::new)
+                    .map_err(|error| error.to_string())
+            })
             .clone()
             .map_err(CryptoError::Other)
-    }
-
-    fn builder() -> dimpl::ConfigBuilder {
-        dimpl::Config::builder()
-            .use_server_cookie(false)
-            .flight_start_rto(FLIGHT_WAIT)
-            .flight_retries(FLIGHT_REPEATS)
-    }
-
-    fn built(builder: dimpl::ConfigBuilder) -> Result<Arc<dimpl::Config>, String> {
-        builder.build().map(Arc::new).map_err(|error| error.to_string())
-    }
-
-    fn instance(
-        config: Arc<dimpl::Config>,
-        version: DtlsVersion,
-        own: DtlsCert,
-        now: Instant,
-    ) -> dimpl::Dtls {
-        match version {
-            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, own, now),
-            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, own, now),
-            _ => dimpl::Dtls::new_auto(config, own, now),
-        }
     }
 }
 
@@ -173,17 +153,14 @@ impl DtlsProvider for Dtls {
         &self,
         certificate: &DtlsCert,
         now: Instant,
-        version: DtlsVersion,
+        _version: DtlsVersion,
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let dtls = Self::instance(Self::config()?, version, certificate.clone(), now);
-        let untouched = (version != DtlsVersion::Dtls13).then(|| certificate.clone());
         let exchange = ANNOUNCED.with_borrow_mut(Option::take).unwrap_or_default();
-        let handshake = Handshake::Usual(dtls);
+        let handshake = Handshake::Waiting(Self::config()?, certificate.clone());
         Ok(Box::new(Instance {
             handshake,
-            version,
-            untouched,
+            disguise: None,
             now,
             exchange,
             is_known: false,
@@ -193,17 +170,17 @@ impl DtlsProvider for Dtls {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly every session has the large one")]
+#[expect(clippy::large_enum_variant, reason = "every session has the large one as soon as its part is known")]
 enum Handshake {
-    Usual(dimpl::Dtls),
-    Rsa(Box<rsa::Server>),
+    /// Our part is not known yet.
+    Waiting(Arc<dimpl::Config>, DtlsCert),
+    Running(dimpl::Dtls),
 }
 
 struct Instance {
     handshake: Handshake,
-    version: DtlsVersion,
-    /// Our certificate, until the first packet has shown who is to use it.
-    untouched: Option<DtlsCert>,
+    /// Until there are keys.
+    disguise: Option<Box<Disguise>>,
     /// When we were last told the time.
     now: Instant,
     exchange: Arc<KeyExchange>,
@@ -215,18 +192,17 @@ struct Instance {
     waits: bool,
 }
 
+/// Room for what one step of a handshake gives: a datagram, or a certificate with the longest key that is taken.
+const STEP_BYTES: usize = 8 * 1024;
+
+thread_local! {
+    /// Datagrams before and after they are changed; only during a handshake.
+    static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
 impl Instance {
     fn engine_needs_keys(&self) -> bool {
         self.exchange.engine_needs.load(Ordering::Relaxed)
-    }
-
-    /// Gives the handshake to the other implementation if `packet`, the first one, is from a client that needs it.
-    fn choose(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        let Some(certificate) = self.untouched.take() else { return Ok(()) };
-        if !self.is_active() && rsa::may_have_rsa(packet) {
-            self.handshake = Handshake::Rsa(Box::new(rsa::Server::new(&certificate, self.now)?));
-        }
-        Ok(())
     }
 
     /// Begins the handshake, if it is time to. The engine would do so when it reads the description; the client cannot be
@@ -234,11 +210,104 @@ impl Instance {
     fn begin(&mut self) -> bool {
         let Some(now) = self.exchange.begun.get().copied() else { return false };
         self.waits = false;
-        // Neither fails before anything has been exchanged. Nothing for a packet makes the hello, as the engine has it.
+        // It does not fail before anything has been exchanged.
         let _timer = self.handle_timeout(now);
-        let _hello = self.handle_packet(&[]);
         true
     }
+
+    fn running(&self) -> Option<&dimpl::Dtls> {
+        match &self.handshake {
+            Handshake::Running(dtls) => Some(dtls),
+            Handshake::Waiting(..) => None,
+        }
+    }
+
+    /// One step of a handshake. It is taken in a space of its own, since what goes to the wire may be longer, and
+    /// the implementation asserts that a certificate has room.
+    fn step<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        SCRATCH.with_borrow_mut(|(known, wire)| {
+            known.resize(STEP_BYTES, 0);
+            loop {
+                let Handshake::Running(dtls) = &mut self.handshake else {
+                    return DtlsOutput::Timeout(self.now + NEVER);
+                };
+                let role = if dtls.is_active() { Role::Client } else { Role::Server };
+                let output = crypto::under(&mut self.disguise, || dtls.poll_output(known));
+                match output {
+                    DtlsOutput::Packet(packet) => {
+                        let is_changed = self
+                            .disguise
+                            .as_deref_mut()
+                            .is_some_and(|disguise| disguise.outgoing(packet, wire));
+                        return copied(if is_changed { wire } else { packet }, buf, DtlsOutput::Packet);
+                    }
+                    DtlsOutput::PeerCert(certificate) => {
+                        let sent =
+                            self.disguise.as_ref().and_then(|disguise| disguise.certificate(certificate));
+                        // The engine need not see it: its fingerprints are ours to look at.
+                        self.is_known = self.exchange.knows(sent.as_deref().unwrap_or(certificate));
+                        if !self.is_known {
+                            return self.refuse();
+                        }
+                    }
+                    // Who has not shown the right certificate gets no further than that.
+                    DtlsOutput::KeyingMaterial(..) | DtlsOutput::ApplicationData(_) if !self.is_known => {
+                        return self.refuse();
+                    }
+                    DtlsOutput::KeyingMaterial(material, negotiated) => {
+                        return self.keyed(material, negotiated, role);
+                    }
+                    DtlsOutput::ApplicationData(data) => {
+                        return copied(data, buf, DtlsOutput::ApplicationData);
+                    }
+                    DtlsOutput::BufferTooSmall { needed } => return DtlsOutput::BufferTooSmall { needed },
+                    DtlsOutput::Timeout(at) => return DtlsOutput::Timeout(at),
+                    DtlsOutput::Connected => return DtlsOutput::Connected,
+                    _ => return DtlsOutput::CloseNotify,
+                }
+            }
+        })
+    }
+
+    fn refuse(&mut self) -> DtlsOutput<'static> {
+        self.exchange.refused.store(true, Ordering::Relaxed);
+        self.disguise = None;
+        DtlsOutput::Timeout(self.now + NEVER)
+    }
+
+    /// Hands on the keys of a finished handshake. From here on nothing is disguised.
+    fn keyed(
+        &mut self,
+        material: KeyingMaterial,
+        negotiated: SrtpProfile,
+        role: Role,
+    ) -> DtlsOutput<'static> {
+        self.disguise = None;
+        if let Some(profile) = profile(negotiated) {
+            // A second export on one association would be a second handshake; the first one stands.
+            let material = KeyingMaterial::new(&material);
+            let _already_set = self.exchange.exported.set(ExportedKeys { material, profile, role });
+        }
+        if self.engine_needs_keys() {
+            return DtlsOutput::KeyingMaterial(material, negotiated);
+        }
+        self.held_back = Some((material, negotiated));
+        // The engine takes note of it once, however often it is told; the keys come of a finished handshake.
+        DtlsOutput::Connected
+    }
+}
+
+/// Copies what lies in the scratch to where the engine wants it.
+fn copied<'a>(
+    bytes: &[u8],
+    buf: &'a mut [u8],
+    output: impl FnOnce(&'a [u8]) -> DtlsOutput<'a>,
+) -> DtlsOutput<'a> {
+    // What does not fit was not made for this path: it is lost, as datagrams may be.
+    let length = if bytes.len() > buf.len() { 0 } else { bytes.len() };
+    let (start, _) = buf.split_at_mut(length);
+    start.copy_from_slice(bytes.get(..length).unwrap_or_default());
+    output(start)
 }
 
 impl std::fmt::Debug for Instance {
@@ -258,14 +327,22 @@ fn profile(profile: SrtpProfile) -> Option<Profile> {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
-        if active && let (Some(certificate), Ok(config)) = (&self.untouched, Dtls::client_config()) {
-            let dtls = Dtls::instance(config, self.version, certificate.clone(), self.now);
-            self.handshake = Handshake::Usual(dtls);
-        }
+        let Handshake::Waiting(config, certificate) = &self.handshake else { return };
+        let (config, certificate) = (Arc::clone(config), certificate.clone());
+        let offer = match self.exchange.plan.get().map(|plan| plan.part) {
+            Some(DtlsPart::Begins(offer)) if active => Some(offer),
+            _ => None,
+        };
+        // A server of 1.3 would take the client's first SRTP profile; ours of 1.2 has an order of its own. So 1.3 is for
+        // those whom we offer what we want.
+        let mut dtls = match active {
+            true => dimpl::Dtls::new_auto(config, certificate, self.now),
+            false => dimpl::Dtls::new_12(config, certificate, self.now),
+        };
+        dtls.set_active(active);
+        self.disguise = Some(Box::new(Disguise::new(offer)));
+        self.handshake = Handshake::Running(dtls);
         self.waits = active;
-        if let Handshake::Usual(dtls) = &mut self.handshake {
-            dtls.set_active(active);
-        }
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
@@ -275,11 +352,16 @@ impl DtlsInstance for Instance {
         if self.waits {
             return Ok(());
         }
-        self.choose(packet)?;
-        match &mut self.handshake {
-            Handshake::Usual(dtls) => dtls.handle_packet(packet),
-            Handshake::Rsa(server) => server.handle_packet(packet),
+        let Handshake::Running(dtls) = &mut self.handshake else { return Ok(()) };
+        if self.disguise.is_none() {
+            return dtls.handle_packet(packet);
         }
+        SCRATCH.with_borrow_mut(|(known, _)| {
+            let is_changed =
+                self.disguise.as_deref_mut().is_some_and(|disguise| disguise.incoming(packet, known));
+            let packet = if is_changed { known } else { packet };
+            crypto::under(&mut self.disguise, || dtls.handle_packet(packet))
+        })
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
@@ -295,37 +377,9 @@ impl DtlsInstance for Instance {
         if self.exchange.is_refused() {
             return DtlsOutput::Timeout(self.now + NEVER);
         }
-        let role = if self.is_active() { Role::Client } else { Role::Server };
-        let output = match &mut self.handshake {
-            Handshake::Usual(dtls) => dtls.poll_output(buf),
-            Handshake::Rsa(server) => server.poll_output(buf),
-        };
-        match output {
-            DtlsOutput::PeerCert(certificate) if self.exchange.knows(certificate) => {
-                self.is_known = true;
-                DtlsOutput::PeerCert(certificate)
-            }
-            // Who has not shown the right certificate gets no further than that.
-            DtlsOutput::PeerCert(_) | DtlsOutput::KeyingMaterial(..) | DtlsOutput::ApplicationData(_)
-                if !self.is_known =>
-            {
-                self.exchange.refused.store(true, Ordering::Relaxed);
-                DtlsOutput::Timeout(self.now + NEVER)
-            }
-            DtlsOutput::KeyingMaterial(material, negotiated) => {
-                if let Some(profile) = profile(negotiated) {
-                    // A second export on one association would be a second handshake; the first one stands.
-                    let material = KeyingMaterial::new(&material);
-                    let _already_set = self.exchange.exported.set(ExportedKeys { material, profile, role });
-                }
-                if self.engine_needs_keys() {
-                    return DtlsOutput::KeyingMaterial(material, negotiated);
-                }
-                self.held_back = Some((material, negotiated));
-                // The engine takes note of it once, however often it is told; the keys come of a finished handshake.
-                DtlsOutput::Connected
-            }
-            output => output,
+        match &mut self.handshake {
+            Handshake::Running(dtls) if self.disguise.is_none() => dtls.poll_output(buf),
+            _ => self.step(buf),
         }
     }
 
@@ -334,49 +388,38 @@ impl DtlsInstance for Instance {
         if self.waits {
             return Ok(());
         }
-        match &mut self.handshake {
-            Handshake::Usual(dtls) => dtls.handle_timeout(now),
-            Handshake::Rsa(server) => server.handle_timeout(now),
-        }
+        let Handshake::Running(dtls) = &mut self.handshake else { return Ok(()) };
+        crypto::under(&mut self.disguise, || dtls.handle_timeout(now))
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
         let data = &*super::empty::restore(data);
         match &mut self.handshake {
-            Handshake::Usual(dtls) => dtls.send_application_data(data),
-            Handshake::Rsa(server) => server.send_application_data(data),
+            Handshake::Running(dtls) => dtls.send_application_data(data),
+            Handshake::Waiting(..) => Ok(0),
         }
     }
 
     fn is_active(&self) -> bool {
-        matches!(&self.handshake, Handshake::Usual(dtls) if dtls.is_active())
+        self.running().is_some_and(dimpl::Dtls::is_active)
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        match &self.handshake {
-            Handshake::Usual(dtls) => dtls.protocol_version(),
-            Handshake::Rsa(server) => server.is_connected().then_some(ProtocolVersion::DTLS1_2),
-        }
+        self.running()?.protocol_version()
     }
 
     fn is_closing(&self) -> bool {
-        matches!(&self.handshake, Handshake::Usual(dtls) if dtls.is_closing())
+        self.running().is_some_and(dimpl::Dtls::is_closing)
     }
 
     fn is_closed(&self) -> bool {
-        match &self.handshake {
-            Handshake::Usual(dtls) => dtls.is_closed(),
-            Handshake::Rsa(server) => server.is_closed(),
-        }
+        self.running().is_some_and(dimpl::Dtls::is_closed)
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
         match &mut self.handshake {
-            Handshake::Usual(dtls) => dtls.close(),
-            Handshake::Rsa(server) => {
-                server.close();
-                Ok(())
-            }
+            Handshake::Running(dtls) => dtls.close(),
+            Handshake::Waiting(..) => Ok(()),
         }
     }
 }

@@ -43,10 +43,9 @@ const LAYERS: [(&str, &[&str]); 18] = [
 ];
 
 /// What only a few places may name, and where. Tests may name what they compare with.
-const KEPT_TO: [(&str, &[&str]); 10] = [
+const KEPT_TO: [(&str, &[&str]); 9] = [
     ("str0m", &["src/session/"]),
     ("dimpl", &["src/session/"]),
-    ("rtc_dtls", &["src/session/dtls/"]),
     ("sdp_types", &["src/sdp/"]),
     ("axum", &["src/control/"]),
     ("tokio_uring", &["src/net/host.rs"]),

@@ -5,6 +5,8 @@ use crate::negotiation::{BindError, NegotiationError};
 use crate::plan::{DtlsPart, SrtpOffer};
 use crate::sdp::SectionKind;
 
+const VIDEO_TIMING: &str = "http://www.webrtc.org/experiments/rtp-hdrext/video-timing";
+
 fn pushed(style: Style) -> (Negotiation, Client, SessionDescription, String) {
     let (mut session, mut client) = (session(), Client::new(style));
     client.add(MediaKind::Audio, Direction::SendOnly);
@@ -202,6 +204,28 @@ fn an_encoder_that_waits_for_dtls_has_us_begin() {
     // What it offers later leaves open what is settled (RFC 8842 5.2).
     session.client_offer(&client.offer(), &mut || credentials("x")).unwrap();
     assert!(session.answer().contains("a=setup:active\r\n"));
+}
+
+#[test]
+fn a_browser_that_leaves_the_role_open_has_us_begin_if_we_like_and_it_knows_gcm() {
+    let local = LocalTransport::new("sha-256 AB:CD:EF", &[([192, 0, 2, 1], 40_000).into()]);
+    for (style, likes, part) in [
+        (Style::Chromium, true, DtlsPart::Begins(SrtpOffer::Gcm)),
+        (Style::Aiortc, true, DtlsPart::Waits),
+        (Style::Chromium, false, DtlsPart::Waits),
+    ] {
+        let local = Arc::new(local.clone().with_dtls_begun(likes));
+        let mut session = Negotiation::new("label".to_owned(), local, credentials("ours"));
+        let mut client = Client::new(style);
+        client.add(MediaKind::Video, Direction::RecvOnly);
+        let offer = client.offer().replace("a=mid:0", &format!("a=mid:0\na=extmap:9 {VIDEO_TIMING}"));
+        session.client_offer(&offer, &mut || credentials("x")).unwrap();
+        let begins = part != DtlsPart::Waits;
+        assert_eq!(session.answer().contains("a=setup:active\r\n"), begins);
+        let plan = session.plan().transport;
+        assert_eq!(plan.dtls.part, part);
+        assert_eq!(plan.ingress_offer.contains("a=setup:passive\r\n"), begins);
+    }
 }
 
 #[test]

@@ -1,0 +1,418 @@
+//! Handshakes with peers of every kind: either role, ECDSA and RSA, 1.2 and 1.3, with and without a second hello.
+//!
+//! The peer is the same implementation, with a provider that makes it one with a key of RSA: what `disguise` does, the
+//! other way round.
+
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
+use dimpl::crypto::{
+    Aad, Buf, Cipher, CryptoProvider, Dtls13CipherSuite, HashAlgorithm, HashContext, HashProvider,
+    KeyProvider, Nonce, SignatureAlgorithm, SignatureVerifier, SigningKey, SupportedDtls13CipherSuite,
+    TmpBuf,
+};
+use dimpl::{CryptoError, Output};
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+
+use super::wire::{self, kind};
+use super::*;
+use crate::plan::{Fingerprint, Hash, SrtpOffer};
+
+/// What a peer with a key of RSA is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Client12,
+    Server12,
+    Server13,
+}
+
+impl Peer {
+    /// A message of its own as one of RSA.
+    fn as_rsa(self, kind: u8, body: &[u8]) -> Option<Vec<u8>> {
+        let at = match (self, kind) {
+            (Self::Client12 | Self::Server13, kind::CERTIFICATE_VERIFY) => 0,
+            (Self::Server12, kind::SERVER_KEY_EXCHANGE) => 4 + usize::from(body[3]),
+            (Self::Server12, kind::SERVER_HELLO) => {
+                let at = 35 + usize::from(body[34]);
+                let new = match body[at..at + 2] {
+                    [0xc0, 0x2b] => [0xc0, 0x2f],
+                    [0xc0, 0x2c] => [0xc0, 0x30],
+                    _ => [0xcc, 0xa8],
+                };
+                return Some([&body[..at], &new, &body[at + 2..]].concat());
+            }
+            _ => return None,
+        };
+        // Ours are short.
+        let length = wire::number(body.get(at + 2..at + 4)?);
+        let scheme = if self == Self::Server13 { [8, 4] } else { [4, 1] };
+        (length >= 128).then(|| [&body[..at], &scheme, &body[at + 2..]].concat())
+    }
+
+    fn transcript(self, mut messages: &[u8]) -> Vec<u8> {
+        let header = if self == Self::Server13 { 4 } else { 12 };
+        let mut out = Vec::new();
+        while messages.len() > header {
+            let length = wire::number(&messages[1..4]);
+            let Some((message, rest)) = messages.split_at_checked(header + length) else { break };
+            out.extend_from_slice(&message[..header]);
+            let new = self.as_rsa(message[0], &message[header..]);
+            out.extend_from_slice(new.as_deref().unwrap_or(&message[header..]));
+            messages = rest;
+        }
+        out.extend_from_slice(messages);
+        out
+    }
+}
+
+fn stock() -> CryptoProvider {
+    dimpl::crypto::aws_lc_rs::default_provider()
+}
+
+#[derive(Debug)]
+struct Other(Peer);
+
+impl Other {
+    fn provider(peer: Peer) -> CryptoProvider {
+        let other: &'static Self = Box::leak(Box::new(Self(peer)));
+        let suites: Vec<&'static dyn SupportedDtls13CipherSuite> = stock()
+            .dtls13_cipher_suites
+            .iter()
+            .map(|suite| {
+                let wrapped: &'static dyn SupportedDtls13CipherSuite =
+                    Box::leak(Box::new(OtherSuite(*suite, peer)));
+                wrapped
+            })
+            .collect();
+        CryptoProvider {
+            signature_verification: other,
+            key_provider: other,
+            hash_provider: other,
+            dtls13_cipher_suites: suites.leak(),
+            ..stock()
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OtherHash(Box<dyn HashContext>, Peer);
+
+impl HashContext for OtherHash {
+    fn update(&mut self, data: &[u8]) {
+        let is_messages = data.len() > 12 && matches!(data[0], 1 | 0xfe) && data[1] == 0;
+        if is_messages { self.0.update(&self.1.transcript(data)) } else { self.0.update(data) }
+    }
+
+    fn clone_and_finalize(&self, out: &mut Buf) {
+        self.0.clone_and_finalize(out);
+    }
+}
+
+impl HashProvider for Other {
+    fn create_hash(&self, algorithm: HashAlgorithm) -> Box<dyn HashContext> {
+        Box::new(OtherHash(stock().hash_provider.create_hash(algorithm), self.0))
+    }
+}
+
+impl SignatureVerifier for Other {
+    fn verify_signature(
+        &self,
+        certificate: &[u8],
+        data: &[u8],
+        signature: &[u8],
+        hash: HashAlgorithm,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<(), CryptoError> {
+        let messages = (self.0 == Peer::Server12).then(|| self.0.transcript(data));
+        let data = messages.as_deref().unwrap_or(data);
+        stock().signature_verification.verify_signature(certificate, data, signature, hash, algorithm)
+    }
+}
+
+impl KeyProvider for Other {
+    fn load_private_key(&self, key: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
+        match RsaKeyPair::from_pkcs8(key) {
+            Ok(pair) => Ok(Box::new(OtherKey(pair, self.0))),
+            Err(_) => stock().key_provider.load_private_key(key),
+        }
+    }
+}
+
+struct OtherKey(RsaKeyPair, Peer);
+
+impl std::fmt::Debug for OtherKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OtherKey")
+    }
+}
+
+impl SigningKey for OtherKey {
+    fn sign(&mut self, data: &[u8], _: HashAlgorithm, out: &mut Buf) -> Result<(), CryptoError> {
+        let padding: &'static dyn RsaEncoding =
+            if self.1 == Peer::Server13 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0.sign(padding, &aws_lc_rs::rand::SystemRandom::new(), data, &mut signature).unwrap();
+        out.clear();
+        out.extend_from_slice(&signature);
+        Ok(())
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::SHA256
+    }
+
+    fn supported_hash_algorithms(&self) -> &[HashAlgorithm] {
+        &[HashAlgorithm::SHA256]
+    }
+}
+
+#[derive(Debug)]
+struct OtherSuite(&'static dyn SupportedDtls13CipherSuite, Peer);
+
+impl SupportedDtls13CipherSuite for OtherSuite {
+    fn suite(&self) -> Dtls13CipherSuite {
+        self.0.suite()
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        self.0.hash_algorithm()
+    }
+
+    fn key_len(&self) -> usize {
+        self.0.key_len()
+    }
+
+    fn iv_len(&self) -> usize {
+        self.0.iv_len()
+    }
+
+    fn tag_len(&self) -> usize {
+        self.0.tag_len()
+    }
+
+    fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
+        Ok(Box::new(OtherCipher(self.0.create_cipher(key)?, self.1)))
+    }
+
+    fn encrypt_sn(&self, key: &[u8], sample: &[u8; 16]) -> [u8; 16] {
+        self.0.encrypt_sn(key, sample)
+    }
+}
+
+#[derive(Debug)]
+struct OtherCipher(Box<dyn Cipher>, Peer);
+
+impl Cipher for OtherCipher {
+    fn encrypt(&mut self, plaintext: &mut Buf, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
+        let new = wire::fragment(plaintext)
+            .filter(|(_, part, _)| part.offset == 0)
+            .and_then(|(_, part, _)| self.1.as_rsa(part.kind, part.body));
+        if let Some(new) = new {
+            plaintext[12..12 + new.len()].copy_from_slice(&new);
+        }
+        self.0.encrypt(plaintext, aad, nonce)
+    }
+
+    fn decrypt(&mut self, ciphertext: &mut TmpBuf<'_>, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
+        self.0.decrypt(ciphertext, aad, nonce)
+    }
+}
+
+/// A certificate with a key of RSA.
+fn rsa_certificate(size: RsaKeySize) -> DtlsCert {
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size).unwrap();
+    let certificate = CertificateParams::new(vec!["peer".to_owned()]).unwrap().self_signed(&key).unwrap();
+    DtlsCert { certificate: certificate.der().to_vec(), private_key: key.serialize_der() }
+}
+
+fn ecdsa_certificate() -> DtlsCert {
+    dimpl::certificate::generate_self_signed_certificate().unwrap()
+}
+
+struct Handshake {
+    ours: Box<dyn DtlsInstance>,
+    exchange: Arc<KeyExchange>,
+    theirs: dimpl::Dtls,
+    rsa: Option<Peer>,
+    now: Instant,
+    their_keys: Option<(Vec<u8>, SrtpProfile)>,
+    failed: bool,
+    connected: (bool, bool),
+}
+
+/// How the peer differs from the usual.
+#[derive(Clone, Copy)]
+struct Peculiar {
+    rsa: Option<Peer>,
+    is_new: bool,
+    has_cookie: bool,
+    mtu: usize,
+}
+
+const USUAL: Peculiar = Peculiar { rsa: None, is_new: false, has_cookie: false, mtu: 1150 };
+
+impl Handshake {
+    #[expect(clippy::disallowed_methods, reason = "an instant has no other beginning")]
+    fn new(part: DtlsPart, certificate: DtlsCert, peculiar: Peculiar) -> Self {
+        let now = Instant::now();
+        let provider = peculiar.rsa.map_or_else(stock, Other::provider);
+        let config = dimpl::Config::builder()
+            .with_crypto_provider(provider)
+            .use_server_cookie(peculiar.has_cookie)
+            .mtu(peculiar.mtu)
+            .build()
+            .unwrap();
+        let exchange = Arc::new(KeyExchange::default());
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &certificate.certificate);
+        let fingerprints = vec![Fingerprint { hash: Hash::Sha256, digest: digest.as_ref().to_vec() }];
+        exchange.begin(&DtlsPlan { part, fingerprints });
+        exchange.open_to_engine();
+        exchange.release(now);
+        announce(Arc::clone(&exchange));
+        let mut ours = Dtls.new_dtls(&ecdsa_certificate(), now, DtlsVersion::Dtls12, None).unwrap();
+        let begins = part != DtlsPart::Waits;
+        ours.set_active(begins);
+        ours.handle_timeout(now).unwrap();
+        let mut theirs = match peculiar.is_new {
+            true => dimpl::Dtls::new_auto(Arc::new(config), certificate, now),
+            false => dimpl::Dtls::new_12(Arc::new(config), certificate, now),
+        };
+        theirs.set_active(!begins);
+        theirs.handle_timeout(now).unwrap();
+        let rsa = peculiar.rsa;
+        let connected = (false, false);
+        Self { ours, exchange, theirs, rsa, now, their_keys: None, failed: false, connected }
+    }
+
+    fn step(&mut self) {
+        self.now += Duration::from_millis(50);
+        self.failed |= self.ours.handle_timeout(self.now).is_err();
+        let mut buf = vec![0; 2000];
+        let mut packets = Vec::new();
+        loop {
+            match self.ours.poll_output(&mut buf) {
+                DtlsOutput::Packet(packet) => packets.push(packet.to_vec()),
+                DtlsOutput::Timeout(_) => break,
+                DtlsOutput::Connected => self.connected.0 = true,
+                _ => {}
+            }
+        }
+        for packet in packets {
+            self.failed |= self.theirs.handle_packet(&packet).is_err();
+        }
+        self.failed |= self.theirs.handle_timeout(self.now).is_err();
+        let (mut packets, mut rewritten) = (Vec::new(), Vec::new());
+        loop {
+            match self.theirs.poll_output(&mut buf) {
+                Output::Packet(packet) => {
+                    let rsa = self.rsa.filter(|peer| *peer != Peer::Server13);
+                    let is_changed = wire::rewrite(packet, &mut rewritten, |part| {
+                        rsa.filter(|_| part.offset == 0).and_then(|peer| peer.as_rsa(part.kind, part.body))
+                    });
+                    packets.push(if is_changed { rewritten.clone() } else { packet.to_vec() });
+                }
+                Output::KeyingMaterial(keys, profile) => {
+                    self.their_keys = Some((keys.to_vec(), profile));
+                }
+                Output::Connected => self.connected.1 = true,
+                Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        for packet in packets {
+            self.failed |= self.ours.handle_packet(&packet).is_err();
+        }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..60 {
+            self.step();
+        }
+    }
+
+    /// Runs it to its end, and compares what both have exported.
+    fn succeed(mut self, version: ProtocolVersion, wanted: SrtpProfile) {
+        self.run();
+        assert!(!self.failed && self.connected == (true, true), "{:?} {:?}", self.failed, self.connected);
+        let (keys, profile) = self.their_keys.unwrap();
+        let exported = self.exchange.exported().unwrap();
+        assert_eq!((exported.material.to_vec(), profile), (keys, wanted));
+        assert_eq!(self.ours.protocol_version(), Some(version));
+        assert_eq!(self.ours.send_application_data(b"hello").unwrap(), 5);
+    }
+}
+
+const GCM: DtlsPart = DtlsPart::Begins(SrtpOffer::Gcm);
+const ALL: DtlsPart = DtlsPart::Begins(SrtpOffer::All);
+const BEST: SrtpProfile = SrtpProfile::AEAD_AES_256_GCM;
+
+#[test]
+fn ecdsa_connects_in_either_role_and_version_with_gcm() {
+    for has_cookie in [false, true] {
+        let peculiar = Peculiar { has_cookie, ..USUAL };
+        for part in [DtlsPart::Waits, GCM, ALL] {
+            Handshake::new(part, ecdsa_certificate(), peculiar).succeed(ProtocolVersion::DTLS1_2, BEST);
+        }
+        for part in [GCM, ALL] {
+            let peculiar = Peculiar { is_new: true, ..peculiar };
+            Handshake::new(part, ecdsa_certificate(), peculiar).succeed(ProtocolVersion::DTLS1_3, BEST);
+        }
+    }
+}
+
+#[test]
+fn clients_with_rsa_connect() {
+    for (size, mtu) in [(RsaKeySize::_2048, 1150), (RsaKeySize::_4096, 1150), (RsaKeySize::_2048, 700)] {
+        let peculiar = Peculiar { rsa: Some(Peer::Client12), mtu, ..USUAL };
+        Handshake::new(DtlsPart::Waits, rsa_certificate(size), peculiar)
+            .succeed(ProtocolVersion::DTLS1_2, BEST);
+    }
+}
+
+#[test]
+fn servers_with_rsa_connect_by_1_2_and_by_1_3() {
+    for size in [RsaKeySize::_2048, RsaKeySize::_4096] {
+        let certificate = rsa_certificate(size);
+        for has_cookie in [false, true] {
+            let old = Peculiar { rsa: Some(Peer::Server12), has_cookie, ..USUAL };
+            Handshake::new(ALL, certificate.clone(), old).succeed(ProtocolVersion::DTLS1_2, BEST);
+            let new = Peculiar { rsa: Some(Peer::Server13), is_new: true, has_cookie, ..USUAL };
+            Handshake::new(GCM, certificate.clone(), new).succeed(ProtocolVersion::DTLS1_3, BEST);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_rsa_whose_key_the_peer_does_not_have_is_refused() {
+    let (one, other) = (rsa_certificate(RsaKeySize::_2048), rsa_certificate(RsaKeySize::_2048));
+    let stolen = || DtlsCert { certificate: one.certificate.clone(), private_key: other.private_key.clone() };
+    for (part, rsa, is_new) in
+        [(DtlsPart::Waits, Peer::Client12, false), (ALL, Peer::Server12, false), (ALL, Peer::Server13, true)]
+    {
+        let mut handshake = Handshake::new(part, stolen(), Peculiar { rsa: Some(rsa), is_new, ..USUAL });
+        handshake.run();
+        assert!(handshake.failed && !handshake.connected.0 && handshake.exchange.exported().is_none());
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_the_described_one_gets_no_keys() {
+    for (part, is_new) in [(DtlsPart::Waits, false), (ALL, false), (GCM, true)] {
+        let mut handshake = Handshake::new(part, ecdsa_certificate(), Peculiar { is_new, ..USUAL });
+        let exchange = Arc::new(KeyExchange::default());
+        exchange.release(handshake.now);
+        let fingerprints = vec![Fingerprint { hash: Hash::Sha256, digest: vec![0; 32] }];
+        exchange.begin(&DtlsPlan { part, fingerprints });
+        announce(Arc::clone(&exchange));
+        handshake.ours =
+            Dtls.new_dtls(&ecdsa_certificate(), handshake.now, DtlsVersion::Dtls12, None).unwrap();
+        handshake.ours.set_active(part != DtlsPart::Waits);
+        handshake.run();
+        assert!(exchange.is_refused() && exchange.exported().is_none() && !handshake.connected.0);
+    }
+}
