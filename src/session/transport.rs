@@ -454,7 +454,7 @@ impl Transport {
             // Who repeats the end of a handshake has not seen ours, and may be elsewhere than who brought the first copy. All
             // else would go to the pair that a lite engine once saw nominated, also when the client has long moved on.
             let repeated = self.cause.filter(|_| is_plain_handshake(contents));
-            return drain.transmit(repeated.or(self.route.path()).unwrap_or(asked), contents);
+            return drain.transmit(repeated.or_else(|| self.route.path()).unwrap_or(asked), contents);
         }
         for (path, may) in self.ways.take(self.cause, contents.len()) {
             if may {

@@ -245,13 +245,16 @@ fn written(sent: &Rewritten, payload: &[u8]) -> (u8, u16, bool, Vec<u8>) {
     (sent.payload_type, sent.seq(), sent.marker, copy)
 }
 
+/// Payload types and payloads.
+type Three<'a> = [(u8, &'a [u8]); 3];
+
 #[test]
 fn redundancy_leaves_as_each_client_takes_it_and_the_same_when_asked_for_again() {
     const EARLIER: u8 = 0x80 | 111;
     // Redundancy, a packet of Opus alone, what only claims to be redundancy.
-    let packets: [(u8, &[u8]); 3] =
+    let packets: Three<'_> =
         [(63, &[EARLIER, 0x0f, 0, 2, 111, 1, 2, 8, 9]), (111, &[7, 7]), (63, &[EARLIER, 0, 3])];
-    let forms: [(PayloadForm, [(u8, &[u8]); 3]); 3] = [
+    let forms: [(PayloadForm, Three<'_>); 3] = [
         (PayloadForm::Whole, [(70, packets[0].1), (109, &[7, 7]), (70, packets[2].1)]),
         (
             PayloadForm::Renumbered { from: 111, to: 109 },
@@ -285,7 +288,7 @@ fn who_cannot_tell_layers_apart_gets_the_lowest_and_empty_packets_for_the_others
     let mut push = |seq, template: u8, marker, payload: &[u8]| {
         let mut packet = Packet { marker, ..packet(seq, 0, payload) };
         // With the structure: two templates, the first in spatial layer 0, the second in 1.
-        let descriptor = [template, 0, 1, 0x80, 0, 0b10_11_0000];
+        let descriptor = [template, 0, 1, 0x80, 0, 0b1011_0000];
         packet.extensions.push(ExtensionKind::DependencyDescriptor, &descriptor);
         let first = sent(bench.push(None, Codec::Av1, packet)[0]);
         let again = bench.subscription.resend(&bench.publication, first.seq()).unwrap().0;
