@@ -1,6 +1,6 @@
 //! Packages: pins, licences, sources, floors, and that what is declared is there and used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -127,6 +127,39 @@ fn no_package_is_below_its_floor() {
             complaints.push(format!("{name}: {reason}: run `cargo update -p {name}` to reach {floor}"));
         }
     }
+    report(&complaints);
+}
+
+#[test]
+fn every_second_version_of_a_package_has_a_reason() {
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in packages() {
+        versions
+            .entry(field(&package, "name").to_owned())
+            .or_default()
+            .push(field(&package, "version").to_owned());
+    }
+    let mut second = BTreeSet::new();
+    for (name, versions) in &mut versions {
+        versions.sort_by_key(|one| version(one));
+        versions.pop();
+        second.extend(versions.iter().map(|version| format!("{name}@{version}")));
+    }
+    let skipped = manifest("deny.toml")["bans"]["skip"].as_array().unwrap().clone();
+    let skipped: BTreeSet<String> =
+        skipped.iter().map(|skip| skip["crate"].as_str().unwrap().to_owned()).collect();
+    let mut complaints: Vec<String> = second
+        .difference(&skipped)
+        .map(|package| {
+            format!(
+                "{package}: a newer one is here as well: move who asks for it (`cargo tree --invert {package}`), or give \
+                 the reason in deny.toml"
+            )
+        })
+        .collect();
+    let gone = skipped.difference(&second);
+    complaints
+        .extend(gone.map(|package| format!("deny.toml: `{package}` is no second version: take it out")));
     report(&complaints);
 }
 
