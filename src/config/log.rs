@@ -11,7 +11,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const SYNONYMS: [(&str, &str); 5] =
     [("warning", "warn"), ("err", "error"), ("none", "off"), ("notice", "info"), ("verbose", "debug")];
 /// What a directive is likely to name: this program and the engines in it.
-const TARGETS: [&str; 6] = ["ringcast", "str0m", "dimpl", "sctp_proto", "rtc_dtls", "hyper"];
+const TARGETS: [&str; 5] = ["ringcast", "str0m", "dimpl", "sctp_proto", "hyper"];
 /// What holds unless something else is said: the libraries are silent. What is an error to an engine, such as a client
 /// that hangs up, is the daily course of things here.
 const BASE: &str = "off,ringcast=info";
@@ -149,7 +149,7 @@ mod tests {
             (" , ", "empty"),
             ("info,ringcast=debgu", "did you mean debug?"),
             ("ringcats=debug", "did you mean ringcast?"),
-            ("rtc-dtls=debug", "names no part"),
+            ("sctp-proto=debug", "names no part"),
             ("ringcast::shard", "write ringcast::shard=debug"),
             ("str0m", "write str0m=debug"),
             ("=loud=", "no level"),

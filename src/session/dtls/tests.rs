@@ -58,7 +58,7 @@ impl Peer {
             let Some((message, rest)) = messages.split_at_checked(header + length) else { break };
             out.extend_from_slice(&message[..header]);
             let new = self.as_rsa(message[0], &message[header..]);
-            out.extend_from_slice(new.as_deref().unwrap_or(&message[header..]));
+            out.extend_from_slice(new.as_deref().unwrap_or_else(|| &message[header..]));
             messages = rest;
         }
         out.extend_from_slice(messages);

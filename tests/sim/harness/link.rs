@@ -130,7 +130,8 @@ impl Link {
         let rtp = rtp_name(&datagram.contents);
         let before = self.netem.queue_len();
         let report = sender_report(&datagram.contents);
-        if !self.cut && !(self.without_reports && report.is_some()) {
+        let held_back = self.without_reports && report.is_some();
+        if !self.cut && !held_back {
             if let Some(ssrc) = report {
                 *self.reports.entry(ssrc).or_default() += 1;
             }
