@@ -204,6 +204,8 @@ pub enum IceAgent {
 pub struct IngressPlan {
     /// Media identification tag of the section (RFC 5888).
     pub mid: String,
+    /// What the ingress engine calls the section.
+    pub name: String,
     /// Audio or video.
     pub kind: MediaKind,
     /// The publication that this section feeds; `None` while no track names the section.
@@ -212,6 +214,8 @@ pub struct IngressPlan {
     pub codecs: Vec<PayloadPlan>,
     /// Simulcast layers in the order of the client's `a=simulcast` line; empty without simulcast.
     pub rids: Vec<String>,
+    /// What the ingress engine calls these.
+    pub layer_names: Vec<String>,
     /// Header extensions that are passed on, by their id on this transport.
     pub extensions: Vec<(u8, ExtensionKind)>,
 }

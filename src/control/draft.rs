@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use crate::negotiation::{Negotiation, NegotiationError, OfferSummary, Place, PublishedMedia, RemoteSource};
+use crate::negotiation::{
+    BindError, Negotiation, NegotiationError, OfferSummary, Place, PublishedMedia, RemoteSource,
+};
 use crate::plan::{LayerPreference, SessionPlan};
 use crate::rtp::MediaKind;
 
@@ -123,6 +125,7 @@ impl Draft {
         for mid in &summary.rejected {
             self.force_close(mid);
         }
+        self.state.unplayable.extend(summary.unplayable);
         for (mid, local) in self.state.tracks.offered() {
             self.state.tracks.confirm(&mid);
             let publication = self.state.tracks.local(&mid).filter(|_| local).map(|named| named.id);
@@ -183,9 +186,12 @@ impl Draft {
     pub(super) fn publish(&mut self, mid: &str, name: &str) -> Result<MediaKind, ItemError> {
         let present = self.state.tracks.local(mid).filter(|present| &*present.name == name);
         let publication = present.cloned().unwrap_or_else(|| self.named(name));
-        let media = self.state.negotiation.bind_local(mid, publication.id).map_err(|_| {
-            let text = format!("the description has no section with mid {mid:?} in which the client sends");
-            ItemError::TrackNotFound(text)
+        let media = self.state.negotiation.bind_local(mid, publication.id).map_err(|error| match error {
+            BindError::NoSection => {
+                ItemError::TrackNotFound(format!("the description has no live section with mid {mid:?}"))
+            }
+            BindError::NotSending => ItemError::TrackNotFound(error.to_string()),
+            other => ItemError::TransportUnavailable(other.to_string()),
         })?;
         if self.state.tracks.local(mid).is_some_and(|present| present.id == publication.id) {
             return Ok(media.kind);
@@ -250,7 +256,7 @@ impl Draft {
         let offered = matches!(place, Place::Offered);
         let preference = simulcast.as_ref().map(LayerPreference::from).unwrap_or_default();
         let mid = self.state.negotiation.bind_remote(source.with(preference), place);
-        let mid = mid.map_err(|error| ItemError::TransportUnavailable(error.to_string()))?;
+        let mid = mid.map_err(|error| unbindable(error, source))?;
         let subscription = Subscription::new(Arc::clone(&source.publication), self.session.id);
         self.state.tracks.set_remote(&mid, subscription, simulcast, offered);
         Ok(mid)
@@ -265,7 +271,7 @@ impl Draft {
     ) -> Result<(), ItemError> {
         let preference = simulcast.as_ref().map(LayerPreference::from).unwrap_or_default();
         let switched = self.state.negotiation.switch_source(mid, source.with(preference));
-        switched.map_err(|error| ItemError::TransportUnavailable(error.to_string()))?;
+        switched.map_err(|error| unbindable(error, source))?;
         let offered = self.state.tracks.offered().iter().any(|(offered, local)| offered == mid && !local);
         let subscription = Subscription::new(Arc::clone(&source.publication), self.session.id);
         self.state.tracks.set_remote(mid, subscription, simulcast, offered);
@@ -336,6 +342,7 @@ impl Draft {
         }
         let channels = self.state.channels.plan();
         let plan = Arc::new(SessionPlan { channels, ..self.state.negotiation.plan() });
+        note_unplayable(&mut self.state, &plan);
         if self.state.configured.as_ref() != Some(&plan) {
             let before = self.state.configured.as_deref();
             self.control.configure(self.session.id, self.session.shard, (*plan).clone(), before).await?;
@@ -343,6 +350,34 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// Notes the sections that carry nothing though something is bound to them, and forgets those that play or are gone.
+fn note_unplayable(state: &mut State, plan: &SessionPlan) {
+    let State { unplayable, negotiation, .. } = state;
+    let plays = |mid: &str| plan.egress.iter().any(|egress| egress.mid == mid);
+    let bound = || {
+        negotiation
+            .sections()
+            .filter(|section| section.remote.is_some() && section.sends && !section.proposed)
+    };
+    unplayable.retain(|mid| negotiation.section_state(mid).is_some() && !plays(mid));
+    if bound().count() > plan.egress.len() {
+        unplayable.extend(bound().map(|section| section.mid).filter(|mid| !plays(mid)));
+    }
+}
+
+/// Why a track cannot be received in a section.
+fn unbindable(error: BindError, source: &Source) -> ItemError {
+    let sent = source.media.codec_names();
+    ItemError::TransportUnavailable(match error {
+        BindError::NoCodec => {
+            format!(
+                "there is no codec in common: the track is sent as {sent}, which the section does not take"
+            )
+        }
+        other => other.to_string(),
+    })
 }
 
 fn negotiated_media(state: &State) -> Vec<(Arc<Publication>, Arc<PublishedMedia>)> {
@@ -430,6 +465,7 @@ async fn refresh(control: &Arc<Control>, session: &Arc<Session>, source: &Source
     let mut draft = Draft::begin(control, session).await?;
     for (mid, simulcast) in draft.state.tracks.receiving(source.publication.id) {
         if let Err(error) = draft.switch(&mid, source, simulcast) {
+            draft.state.unplayable.insert(mid.clone());
             tracing::debug!(session = %session.id, mid, %error, "a subscription could not follow its source");
         }
     }

@@ -1,5 +1,6 @@
 //! One session as control knows it: its committed state, the turn of requests on it, its request budget.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) negotiation: Negotiation,
     pub(super) tracks: Tracks,
     pub(super) channels: Channels,
+    /// Sections that carry nothing, since client and publisher have no codec in common.
+    pub(super) unplayable: BTreeSet<String>,
     /// Our offer that waits for the client's answer.
     pub(super) pending: Option<Arc<PendingOffer>>,
     /// The plan that the shard has put into force.
@@ -105,6 +108,7 @@ impl Session {
             negotiation,
             tracks: Tracks::default(),
             channels: Channels::default(),
+            unplayable: BTreeSet::new(),
             pending: None,
             configured: None,
             described: false,
@@ -236,6 +240,14 @@ impl Session {
     /// Whether an offer of ours waits for the client's answer, also one that is not rolled back.
     pub(super) fn has_pending_offer(&self) -> bool {
         locked(&self.state).as_ref().is_some_and(|state| state.negotiation.pending_offer())
+    }
+
+    /// The sections in which the client receives nothing for want of a codec in common with what they would carry.
+    pub(super) fn unplayable(&self) -> Vec<String> {
+        locked(&self.state)
+            .as_ref()
+            .map(|state| state.unplayable.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// The first section in which the client is sent video.

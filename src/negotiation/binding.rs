@@ -9,6 +9,9 @@ use crate::plan::LayerPreference;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{Direction, Msid, SECTIONS_MAX, SectionKind};
 
+/// Mid of an audio section that only keeps the transport alive.
+const KEEP_ALIVE_MID: &str = "keep";
+
 impl Negotiation {
     /// Binds a publication to a section in which the client sends, or in which we ask it to. A binding that the
     /// section had before is replaced.
@@ -16,9 +19,14 @@ impl Negotiation {
     /// # Errors
     /// If there is no such section.
     pub fn bind_local(&mut self, mid: &str, publication: PublicationId) -> Result<PublishedMedia, BindError> {
-        let slot = self.slot_mut(mid).filter(|slot| slot.client.sends() || slot.wants_local);
-        let slot = slot.ok_or(BindError::NoSection)?;
-        let media = slot.published().ok_or(BindError::NoSection)?;
+        let slot = self.slot_mut(mid).ok_or(BindError::NoSection)?;
+        if let Some(refusal) = slot.refusal {
+            return Err(refusal);
+        }
+        if slot.stopped {
+            return Err(BindError::NoSection);
+        }
+        let media = slot.published().ok_or(BindError::NotSending)?;
         slot.local = Some(publication);
         Ok(media)
     }
@@ -196,7 +204,7 @@ impl Negotiation {
         if self.slots.len() >= SECTIONS_MAX {
             return Err(BindError::Limit);
         }
-        let mid = self.mint_mid();
+        let mid = self.mint_application_mid();
         // The first section of the session is the one that never closes.
         let keep_alive = self.slots.is_empty();
         let slot = Slot::ours(SectionKind::Application, mid);
@@ -214,7 +222,11 @@ impl Negotiation {
             KeepAlive::InactiveAudio => SectionKind::Audio,
             KeepAlive::None => return,
         };
-        let mut slot = Slot::ours(kind, self.mint_mid());
+        let mid = match kind {
+            SectionKind::Application => self.mint_application_mid(),
+            _ => KEEP_ALIVE_MID.to_owned(),
+        };
+        let mut slot = Slot::ours(kind, mid);
         slot.keep_alive = true;
         slot.proposal = Some(Proposal::Added);
         if kind == SectionKind::Audio {

@@ -64,6 +64,10 @@ impl Negotiation {
             if slot.wants_local || slot.local.is_some() || slot.egress.is_some() {
                 summary.rejected.push(slot.mid.clone());
             }
+            // Browsers refuse the whole section when they know none of its codecs.
+            if slot.egress.is_some() && proposed {
+                summary.unplayable.push(slot.mid.clone());
+            }
             slot.stop();
             ingress.stop(&slot.mid);
             return;
@@ -83,10 +87,11 @@ impl Negotiation {
             kept = ingress.receivable(&kept, kind, |pt| payloads.rtx_of(pt));
         }
         slot.payloads = kept;
+        slot.fit_layers();
         extensions.learn_answer(&slot.extmap, section);
         accept_extensions(slot, section);
         if sends {
-            ingress.name(&slot.extmap);
+            ingress.name(&mut slot.extmap);
         }
         let direction = slot.proposed();
         slot.sends = direction.sends() && section.direction.receives() && !slot.payloads.is_empty();
@@ -95,6 +100,9 @@ impl Negotiation {
             ingress.open(&slot.mid, slot.kind);
         }
         if proposed && refused(slot) {
+            if slot.egress.is_some() && section.direction.receives() {
+                summary.unplayable.push(slot.mid.clone());
+            }
             slot.egress = None;
             slot.local = None;
             slot.wants_local = false;

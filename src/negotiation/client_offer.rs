@@ -1,12 +1,10 @@
 //! Reads a client's offer into the slots.
 
-use std::collections::BTreeSet;
-
 use super::browsers;
 use super::codecs;
-use super::error::NegotiationError;
+use super::error::{BindError, NegotiationError};
 use super::extensions::ExtensionTable;
-use super::ingress;
+use super::limits;
 use super::media::{EndedSlot, OfferSummary, SectionSummary};
 use super::slots::{self, Slot};
 use super::transport::{Caller, RemoteTransport};
@@ -14,9 +12,6 @@ use super::{Exchange, Negotiation, media_kind};
 use crate::ids::IceCredentials;
 use crate::plan::{DtlsPart, SrtpOffer};
 use crate::sdp::{Section, SectionKind, SessionDescription};
-
-/// Longest mid that fits a header extension of the one-byte form (RFC 8285 4.2).
-const MID_BYTES_MAX: usize = 16;
 
 impl Negotiation {
     /// Takes a client's offer; [`Negotiation::answer`] completes it. An offer of ours that waits for its answer
@@ -78,14 +73,7 @@ impl Negotiation {
             let problem = format!("the offer has {offered} m-lines, but {agreed} are agreed");
             return Err(NegotiationError::Sections(problem));
         }
-        let mut names = BTreeSet::new();
-        for section in sections {
-            let name = engine_name(&section.mid);
-            if section.mid.len() > MID_BYTES_MAX || ingress::reserved(&name) || !names.insert(name) {
-                let problem = format!("mid \"{}\" is too long, reserved, or stands twice", section.mid);
-                return Err(NegotiationError::Sections(problem));
-            }
-        }
+        limits::check_mids(sections)?;
         for (index, (slot, section)) in self.slots.iter().zip(sections).enumerate() {
             let same = slot.mid == section.mid && slot.media == section.media;
             if slot.live() && !same {
@@ -132,8 +120,8 @@ impl Negotiation {
         let bundled = offer.bundle.contains(&section.mid) || alone();
         let Self { slots, ingress, payloads, .. } = self;
         let Some(slot) = slots.get_mut(index) else { return false };
-        // A section beside the group would need a transport of its own (RFC 9143 7.3): refused.
-        if section.rejected || slot.stopped || !bundled {
+        slot.refusal = if section.rejected { None } else { limits::refusal(section, bundled) };
+        if section.rejected || slot.stopped || slot.refusal.is_some() {
             ended.extend(slot.stop());
             ingress.stop(&slot.mid);
             return false;
@@ -144,9 +132,11 @@ impl Negotiation {
             slot.extmap = ExtensionTable::accept(section, kind);
             if section.direction.sends() || ingress.contains(&slot.mid) {
                 slot.payloads = ingress.receivable(&slot.payloads, kind, |pt| payloads.rtx_of(pt));
-                ingress.name(&slot.extmap);
+                ingress.name(&mut slot.extmap);
             }
+            slot.fit_layers();
             if slot.payloads.is_empty() {
+                slot.refusal = Some(BindError::UnknownCodecs);
                 // RFC 3264 6: without a common format the section is refused.
                 ended.extend(slot.stop());
                 ingress.stop(&slot.mid);
@@ -165,13 +155,8 @@ impl Negotiation {
             sends: slot.client.sends(),
             receives: slot.client.receives(),
             is_new,
-            rids: slot.rids.clone(),
+            rids: slot.layers(),
             local: slot.local,
         });
     }
-}
-
-/// The mid as the ingress engine keeps it: what is neither letter nor digit counts the same.
-fn engine_name(mid: &str) -> String {
-    mid.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
 }

@@ -1,5 +1,6 @@
 //! Which payload types are understood, and which of two sides' configurations fit each other.
 
+use super::limits;
 use super::media::PublishedCodec;
 use crate::plan::{PayloadForm, PayloadMap};
 use crate::rtp::{Codec, MediaKind};
@@ -10,7 +11,7 @@ const FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
 
 /// Gives the codec of a payload type, if it is one that we carry in sections of this kind.
 pub(super) fn known(payload: &Payload, kind: MediaKind) -> Option<Codec> {
-    let codec = Codec::from_name(&payload.name)?;
+    let codec = Codec::from_name(&payload.name).filter(|_| limits::is_payload_type(payload.pt))?;
     let fits = match codec {
         Codec::Opus => payload.clock == 48_000 && payload.channels.unwrap_or(2) == 2,
         Codec::Red => payload.clock == 48_000,
@@ -61,7 +62,7 @@ pub(super) fn filtered(
             has(payload.pt) && primary.is_some_and(|pt| kept.contains(&(pt, Codec::Opus)))
         }
         Some(_) => has(payload.pt),
-        None => payload.rtx_for().is_some_and(has),
+        None => limits::is_payload_type(payload.pt) && payload.rtx_for().is_some_and(has),
     };
     payloads.iter().filter(stays).cloned().collect()
 }
@@ -194,27 +195,51 @@ pub(super) fn compatible(codec: Codec, left: Option<&str>, right: Option<&str>) 
 
 /// Whether a decoder for `viewer` plays a stream of `stream`, which is more than the rules of offer and answer grant.
 ///
-/// Constrained Baseline is a part of the other profiles (H.264 A.2). Baseline has more tools than it, but no encoder for
-/// calls makes use of them, and browsers name it first though what they send is constrained. Mode 1 has all that mode 0
-/// has (RFC 6184 6.2, 6.3). A viewer who says nothing at all leaves it to what comes: by the letter that would be 128 by
-/// 96 pixels in mode 0, which nobody means.
-fn playable(codec: Codec, stream: Option<&str>, viewer: Option<&str>) -> bool {
-    use H264Profile::{Baseline, ConstrainedBaseline, ConstrainedHigh, High, Main};
-    if codec != Codec::H264 {
-        return compatible(codec, stream, viewer);
-    }
-    if viewer.is_none() {
-        return true;
-    }
-    let (sent, taken) = (h264_profile(stream), h264_profile(viewer));
-    let profile = match sent {
-        Baseline | ConstrainedBaseline => {
-            matches!(taken, ConstrainedBaseline | Baseline | Main | ConstrainedHigh | High)
-        }
-        _ => sent == taken,
+/// Profiles that are parts of each other play where the larger one does. Levels do not decide: what decoders name is
+/// what they promise for every stream, and they play more than that. A viewer of H.264 who says nothing at all leaves it
+/// to what comes: by the letter that would be 128 by 96 pixels in mode 0, which nobody means.
+pub(super) fn playable(codec: Codec, stream: Option<&str>, viewer: Option<&str>) -> bool {
+    let number = |fmtp: Option<&str>, key: &str, default: u8| {
+        fmtp.and_then(|fmtp| fmtp_parameter(fmtp, key))
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
     };
-    let (sent, taken) = (packetization_mode(stream), packetization_mode(viewer));
-    profile && (sent == taken || (sent == "0" && taken == "1"))
+    match codec {
+        Codec::H264 if viewer.is_none() => true,
+        Codec::H264 => {
+            // Mode 1 has all that mode 0 has (RFC 6184 6.2, 6.3).
+            let (sent, taken) = (packetization_mode(stream), packetization_mode(viewer));
+            h264_profile(stream).plays_in(h264_profile(viewer))
+                && (sent == taken || (sent == "0" && taken == "1"))
+        }
+        // AV1 6.4.1: who decodes High decodes Main, and who decodes Professional decodes both.
+        Codec::Av1 => number(stream, "profile", 0) <= number(viewer, "profile", 0),
+        Codec::H265 => {
+            // H.265 A.3.3: Main 10 has all of Main.
+            let (sent, taken) = (number(stream, "profile-id", 1), number(viewer, "profile-id", 1));
+            let tier = number(stream, "tier-flag", 0) <= number(viewer, "tier-flag", 0);
+            let mode = |fmtp: Option<&str>| {
+                fmtp.and_then(|fmtp| fmtp_parameter(fmtp, "tx-mode")).unwrap_or("SRST").to_owned()
+            };
+            tier && mode(stream) == mode(viewer) && (sent == taken || (sent == 1 && taken == 2))
+        }
+        _ => compatible(codec, stream, viewer),
+    }
+}
+
+/// Other ways to name a stream of H.264 that decoders may know instead of its own: larger profiles that play it, as
+/// browsers name them. Debian's Chromium knows High in no other way than as a part of the last.
+pub(super) fn larger_profiles(fmtp: Option<&str>) -> Vec<String> {
+    let (Some(fmtp), profile) = (fmtp, h264_profile(fmtp)) else { return Vec::new() };
+    let Some(id) = fmtp_parameter(fmtp, "profile-level-id") else { return Vec::new() };
+    let Some(level) = id.get(4..6) else { return Vec::new() };
+    if profile <= H264Profile::Baseline {
+        // Whoever decodes H.264 names this one.
+        return Vec::new();
+    }
+    let larger = ["640c", "6400", "f400"].map(|profile| format!("{profile}{level}"));
+    let larger = larger.iter().map(|larger| fmtp.replacen(id, larger, 1));
+    larger.filter(|other| h264_profile(Some(other)) > profile).collect()
 }
 
 /// RFC 6184 8.1: single NAL unit mode, 0, if absent.
@@ -222,15 +247,31 @@ fn packetization_mode(fmtp: Option<&str>) -> &str {
     fmtp.and_then(|fmtp| fmtp_parameter(fmtp, "packetization-mode")).unwrap_or("0")
 }
 
-/// H.264 profiles as decoders tell them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// H.264 profiles as decoders tell them apart, each playing those before it (H.264 A.2, A.3).
+///
+/// Baseline has more tools than Constrained Baseline, and Main than Constrained High, but no encoder for calls makes use
+/// of them, and browsers name Baseline first though what they send is constrained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum H264Profile {
     ConstrainedBaseline,
     Baseline,
     Main,
     ConstrainedHigh,
     High,
+    High10,
+    High422,
+    High444,
     Other(u8, u8),
+}
+
+impl H264Profile {
+    fn plays_in(self, decoder: Self) -> bool {
+        use H264Profile::{Baseline, Other};
+        match (self, decoder) {
+            (Other(..), _) | (_, Other(..)) => self == decoder,
+            _ => self.max(Baseline) <= decoder.max(Baseline),
+        }
+    }
 }
 
 /// Reads `profile-level-id`: profile_idc and the constraint bits (RFC 6184 8.1, table 5).
@@ -248,9 +289,35 @@ fn h264_profile(fmtp: Option<&str>) -> H264Profile {
         0x58 if set(0x80) => H264Profile::Baseline,
         0x4d => H264Profile::Main,
         0x64 if set(0x0c) => H264Profile::ConstrainedHigh,
-        0x64 if constraints & 0x0f == 0 => H264Profile::High,
+        // Progressive High (constraint 4 alone) is what encoders for calls make of High.
+        0x64 if !set(0x04) => H264Profile::High,
+        // With constraint 3 they are of intra frames alone, which decoders of the whole play as well.
+        0x6e => H264Profile::High10,
+        0x7a => H264Profile::High422,
+        0xf4 => H264Profile::High444,
         _ => H264Profile::Other(idc, constraints),
     }
+}
+
+/// Names codecs for people.
+pub(super) fn described(codecs: &[PublishedCodec]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for codec in codecs {
+        let keys = ["profile-level-id", "packetization-mode", "profile-id", "profile"];
+        let fmtp = codec.fmtp.as_deref().unwrap_or_default();
+        let said: Vec<String> = keys
+            .into_iter()
+            .filter_map(|key| Some(format!("{key}={}", fmtp_parameter(fmtp, key)?)))
+            .collect();
+        let name = match (codec.codec.kind(), said.as_slice()) {
+            (MediaKind::Video, [_, ..]) => format!("{} ({})", codec.codec.name(), said.join(", ")),
+            _ => codec.codec.name().to_owned(),
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join("; ")
 }
 
 #[cfg(test)]
@@ -295,13 +362,56 @@ mod tests {
             assert!(plays(&line(1, "42e01f"), &line(1, profile)), "{profile}");
             assert!(plays(&line(1, "42001f"), &line(1, profile)), "{profile}");
         }
-        assert!(!plays(&line(1, "4d001f"), &line(1, "42e01f")));
-        assert!(!plays(&line(1, "64001f"), &line(1, "640c1f")));
+        // (stream, those that play it of 42e01f, 42001f, 4d001f, 640c1f, 64001f, f4001f)
+        let decoders = ["42e01f", "42001f", "4d001f", "640c1f", "64001f", "f4001f"];
+        let table = [
+            ("42c01f", "xxxxxx"),
+            ("4d401f", "..xxxx"),
+            ("640c28", "...xxx"),
+            ("640028", "....xx"),
+            ("640828", "....xx"),
+            ("6e0028", ".....x"),
+            ("f4001f", ".....x"),
+        ];
+        for (stream, expected) in table {
+            let found: String = decoders
+                .iter()
+                .map(|decoder| if plays(&line(1, stream), &line(1, decoder)) { 'x' } else { '.' })
+                .collect();
+            assert_eq!(found, expected, "{stream}");
+        }
         assert!(plays(&line(0, "42e01f"), &line(1, "42e01f")));
         assert!(!plays(&line(1, "42e01f"), &line(0, "42e01f")));
         assert!(playable(Codec::H264, None, Some(&line(1, "42e01f"))));
         assert!(playable(Codec::H264, Some(&line(1, "42e01f")), None));
         assert!(!playable(Codec::Vp9, Some("profile-id=2"), None));
+    }
+
+    #[test]
+    fn later_codecs_play_where_a_larger_profile_does() {
+        let av1 = |stream: &str, viewer: &str| playable(Codec::Av1, Some(stream), Some(viewer));
+        assert!(av1("profile=0", "profile=1") && av1("profile=1", "profile=2") && av1("profile=0", ""));
+        assert!(!av1("profile=1", "profile=0"));
+        let h265 = |stream: &str, viewer: &str| playable(Codec::H265, Some(stream), Some(viewer));
+        assert!(
+            h265("level-id=120", "profile-id=1;level-id=93")
+                && h265("profile-id=1", "profile-id=2;tier-flag=1")
+        );
+        assert!(!h265("profile-id=2", "profile-id=1") && !h265("tier-flag=1", "tier-flag=0"));
+        assert!(!h265("tx-mode=MRST", "profile-id=1"));
+        assert!(!playable(Codec::Vp9, Some("profile-id=1"), Some("profile-id=3")));
+    }
+
+    #[test]
+    fn a_stream_can_be_named_by_the_profiles_that_play_it() {
+        let high = "packetization-mode=1;profile-level-id=640028;sprop-parameter-sets=Z2QAKA==";
+        let named = larger_profiles(Some(high));
+        assert_eq!(named, [high.replace("640028", "f40028")]);
+        assert_eq!(larger_profiles(Some("profile-level-id=4d401f")).len(), 3);
+        assert!(
+            larger_profiles(Some("profile-level-id=42e01f")).is_empty() && larger_profiles(None).is_empty()
+        );
+        assert!(larger_profiles(Some("profile-level-id=640\u{e4}8")).is_empty(), "no part of a character");
     }
 
     #[test]
@@ -347,11 +457,11 @@ mod tests {
             map.iter().map(|entry| (entry.from, entry.to, entry.form)).collect()
         };
         let whole = PayloadForm::Whole;
-        let same = [payload(111, "opus", None), payload(70, "red", Some("111/111"))];
-        assert_eq!(map(&same), [(63, 70, whole), (111, 111, whole)]);
-        let other = [payload(109, "opus", None), payload(70, "red", Some("109/109"))];
+        let same = [payload(111, "opus", None), payload(50, "red", Some("111/111"))];
+        assert_eq!(map(&same), [(63, 50, whole), (111, 111, whole)]);
+        let other = [payload(109, "opus", None), payload(50, "red", Some("109/109"))];
         let renumbered = PayloadForm::Renumbered { from: 111, to: 109 };
-        assert_eq!(map(&other), [(63, 70, renumbered), (111, 109, whole)]);
+        assert_eq!(map(&other), [(63, 50, renumbered), (111, 109, whole)]);
         let without = [payload(109, "opus", None)];
         assert_eq!(map(&without), [(63, 109, PayloadForm::Unpacked), (111, 109, whole)]);
         assert_eq!(map(&[payload(8, "PCMA", None)]), []);

@@ -6,7 +6,7 @@ use super::{MESSAGE_BYTES_MAX, Negotiation, SCTP_PORT};
 use crate::plan::DtlsPart;
 use crate::sdp::{
     Direction, Fingerprint, Ice, Msid, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription,
-    Setup, Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    Setup, Simulcast, SsrcGroup, SsrcSource, Transport,
 };
 
 /// Which side of the exchange we are on.
@@ -112,13 +112,12 @@ fn media(slot: &Slot, role: Role) -> Section {
     section.rtcp_rsize = slot.rtcp_rsize || (role == Role::Offer && slot.ours);
     section.payloads.clone_from(&slot.payloads);
     section.extmap.clone_from(&slot.extmap);
-    if section.direction.receives() {
-        let recv = |id: &String| Rid { id: id.clone(), direction: RidDirection::Recv };
+    // Also while nothing of it is received: a client whose layers are not repeated gives them up for good.
+    if slot.client.sends() {
+        let recv = |rid: &Rid| Rid { direction: RidDirection::Recv, ..rid.clone() };
         section.rids = slot.rids.iter().map(recv).collect();
-        let layer = |rid: &String| vec![SimulcastLayer { rid: rid.clone(), paused: false }];
-        section.simulcast = slot
-            .simulcast
-            .then(|| Simulcast { send: Vec::new(), recv: slot.rids.iter().map(layer).collect() });
+        section.simulcast = (!slot.simulcast.is_empty())
+            .then(|| Simulcast { send: Vec::new(), recv: slot.simulcast.clone() });
     }
     if section.direction.sends() {
         announce(slot, &mut section);

@@ -94,6 +94,34 @@ pub enum BindError {
     /// There is no such section, or it cannot carry the track in that direction.
     #[error("no section can carry the track")]
     NoSection,
+    /// The client does not send in the section.
+    #[error("the client does not send in this section: its direction has to be sendonly or sendrecv")]
+    NotSending,
+    /// None of the section's codecs is carried here.
+    #[error(
+        "the section has no codec that is carried here: those of video are VP8, VP9, H264, H265 and AV1, those of audio \
+         opus/48000/2, and PCMU and PCMA by their static payload types"
+    )]
+    UnknownCodecs,
+    /// The section's protocol is another one.
+    #[error(
+        "the protocol of the section is not served: media come by UDP/TLS/RTP/SAVPF, data channels by UDP/DTLS/SCTP"
+    )]
+    Protocol,
+    /// The section wants a transport of its own.
+    #[error(
+        "the section is not in the BUNDLE group: all sections share one transport (bundlePolicy max-bundle)"
+    )]
+    NotBundled,
+    /// The section wants another port for RTCP.
+    #[error("the section has no a=rtcp-mux: RTP and RTCP have to share the transport")]
+    NoRtcpMux,
+    /// The packets of the section could not be told from others.
+    #[error(
+        "nothing tells the packets of this section from others: offer the header extension \
+         urn:ietf:params:rtp-hdrext:sdes:mid, or announce the source by a=ssrc"
+    )]
+    NoMark,
     /// The section carries the other kind of media.
     #[error("the section carries another kind of media")]
     KindMismatch,
@@ -115,7 +143,12 @@ impl BindError {
         match self {
             Self::NoSection => "no_section",
             Self::KindMismatch => "kind_mismatch",
-            Self::NoCodec => "no_codec",
+            Self::NotSending => "not_sending",
+            Self::NoCodec | Self::UnknownCodecs => "no_codec",
+            Self::Protocol => "unsupported_protocol",
+            Self::NotBundled => "not_bundled",
+            Self::NoRtcpMux => "no_rtcp_mux",
+            Self::NoMark => "no_mark",
             Self::Limit => "too_many_sections",
             Self::OfferPending => "invalid_modification_have_local_offer",
         }

@@ -1,6 +1,7 @@
 //! The header extension ids of one session. Like payload types they mean the same in every section of a BUNDLE
 //! group (RFC 9143 9.2), and browsers refuse a change.
 
+use super::limits;
 use super::media::PublishedMedia;
 use crate::rtp::{ExtensionKind, MediaKind};
 use crate::sdp::{Extmap, Section};
@@ -77,7 +78,7 @@ impl ExtensionTable {
             None => layered && [STREAM_ID, REPAIRED_STREAM_ID].contains(&extmap.uri.as_str()),
         };
         let mut accepted: Vec<Extmap> = Vec::new();
-        for extmap in section.extmap.iter().filter(used) {
+        for extmap in section.extmap.iter().filter(used).filter(|line| limits::is_extension(line)) {
             if !accepted.iter().any(|known| known.uri == extmap.uri) {
                 let direction = extmap.direction.map(crate::sdp::Direction::reversed);
                 accepted.push(Extmap { direction, ..extmap.clone() });

@@ -12,14 +12,14 @@
 //! the one that stopped it. The second line is there because the engine learns numbers from lines that are new to
 //! it and from no others, while a client may add codecs to a section that it has.
 
-use super::codecs;
 use super::slots::Slot;
 use super::transport::RemoteTransport;
+use super::{codecs, limits};
 use crate::plan::DtlsPart;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{
-    Direction, Extmap, Origin, Payload, Rid, RidDirection, Section, SectionKind, SessionDescription, Setup,
-    Simulcast, SimulcastLayer, SsrcGroup, SsrcSource, Transport,
+    Direction, Extmap, Origin, Payload, Rid, Section, SectionKind, SessionDescription, Setup, Simulcast,
+    SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
 
 /// Mid of the dummy.
@@ -37,9 +37,12 @@ pub const VIDEO_DISGUISES: usize = 16;
 /// Clock rate of every video payload, Hz.
 const VIDEO_CLOCK: u32 = 90_000;
 
-/// Tells whether a mid, as the engine keeps it, is one of its own lines.
-pub(super) fn reserved(mid: &str) -> bool {
-    mid == DUMMY_MID || mid.starts_with(NUMBERS_MID)
+/// How names begin that a section has with the engine alone.
+const ALIAS: &str = "_s";
+
+/// Tells whether a name is one of the lines that are ours.
+fn reserved(name: &str) -> bool {
+    name == DUMMY_MID || name.starts_with(NUMBERS_MID)
 }
 
 /// The m-lines and numbers as the engine knows them.
@@ -75,6 +78,8 @@ struct AudioClaim {
 #[derive(Debug, Clone)]
 struct Line {
     mid: String,
+    /// What the engine calls it.
+    name: String,
     kind: SectionKind,
     /// The exchange that stopped it.
     stopped: Option<u64>,
@@ -128,14 +133,17 @@ impl IngressLines {
         kept
     }
 
-    /// Takes over the extension ids of a section in which the client sends.
-    pub(super) fn name(&mut self, extmap: &[Extmap]) {
-        for line in extmap {
-            let known = |known: &Extmap| known.uri == line.uri || known.id == line.id;
-            if !self.extensions.iter().any(known) {
-                self.extensions.push(Extmap { direction: None, ..line.clone() });
+    /// Takes over the extension ids of a section in which the client sends. Ids that mean something else already are
+    /// taken off the list: the engine would keep the first meaning in silence.
+    pub(super) fn name(&mut self, extmap: &mut Vec<Extmap>) {
+        extmap.retain(|line| {
+            let known = self.extensions.iter().find(|known| known.uri == line.uri || known.id == line.id);
+            if let Some(known) = known {
+                return known.uri == line.uri && known.id == line.id;
             }
-        }
+            self.extensions.push(Extmap { direction: None, ..line.clone() });
+            true
+        });
     }
 
     /// Gives the retransmissions of a video payload type as the engine knows them.
@@ -158,7 +166,7 @@ impl IngressLines {
             line.stopped = None;
             return;
         }
-        let line = Line { mid: mid.to_owned(), kind, stopped: None };
+        let line = Line { mid: mid.to_owned(), name: self.name_for(mid), kind, stopped: None };
         if kind == SectionKind::Application {
             // The engine has one such line, which can neither move nor change its mid.
             if !self.lines.iter().any(|line| line.kind == kind) {
@@ -170,6 +178,24 @@ impl IngressLines {
             Some(free) => *free = line,
             None => self.lines.push(line),
         }
+    }
+
+    /// Finds a name for a section that the engine can tell from all others. Where its own does not do, packets are told
+    /// by the sources that the client announces: see `limits::check_mids`.
+    fn name_for(&self, mid: &str) -> String {
+        let taken =
+            |name: &str| reserved(name) || self.lines.iter().any(|line| line.name == name && line.mid != mid);
+        let own = limits::section_name(mid);
+        if !taken(&own) {
+            return own;
+        }
+        let mut aliases = (0..=self.lines.len()).map(|number| format!("{ALIAS}{number}"));
+        aliases.find(|alias| !taken(alias)).unwrap_or(own)
+    }
+
+    /// What the engine calls a section.
+    pub(super) fn name_of<'a>(&'a self, mid: &'a str) -> &'a str {
+        self.lines.iter().find(|line| line.mid == mid).map_or(mid, |line| line.name.as_str())
     }
 
     /// Stops a section for the engine. Data channels have no stop there.
@@ -191,8 +217,10 @@ impl IngressLines {
         for line in &self.lines {
             let slot = slots.iter().find(|slot| slot.mid == line.mid && slot.live());
             sections.push(match slot {
-                Some(slot) if line.stopped.is_none() && slot.media_kind().is_some() => self.media(slot),
-                _ if line.kind == SectionKind::Application => application(&line.mid, slot),
+                Some(slot) if line.stopped.is_none() && slot.media_kind().is_some() => {
+                    self.media(slot, &line.name)
+                }
+                _ if line.kind == SectionKind::Application => application(&line.name, slot),
                 _ => stopped(line),
             });
         }
@@ -222,8 +250,8 @@ impl IngressLines {
         description.to_string()
     }
 
-    fn media(&self, slot: &Slot) -> Section {
-        let mut section = Section::new(slot.kind, slot.mid.clone());
+    fn media(&self, slot: &Slot, name: &str) -> Section {
+        let mut section = Section::new(slot.kind, name);
         section.direction = Direction::SendOnly;
         section.rtcp_mux = true;
         section.rtcp_rsize = slot.rtcp_rsize;
@@ -234,11 +262,11 @@ impl IngressLines {
         for payload in &slot.payloads {
             self.describe(payload.pt, &mut section.payloads);
         }
-        section.rids =
-            slot.rids.iter().map(|id| Rid { id: id.clone(), direction: RidDirection::Send }).collect();
-        let layer = |rid: &String| vec![SimulcastLayer { rid: rid.clone(), paused: false }];
-        section.simulcast = slot
-            .simulcast
+        // To the engine every alternative is a layer of its own, and none is paused: what comes, comes.
+        let named = |rid: &Rid| Rid { id: limits::layer_name(&rid.id), restrictions: None, ..rid.clone() };
+        section.rids = slot.rids.iter().map(named).collect();
+        let layer = |rid: &Rid| vec![SimulcastLayer { rid: limits::layer_name(&rid.id), paused: false }];
+        section.simulcast = (!slot.simulcast.is_empty())
             .then(|| Simulcast { send: slot.rids.iter().map(layer).collect(), recv: Vec::new() });
         if slot.rids.is_empty() {
             (section.ssrcs, section.ssrc_groups) = sources(slot);
@@ -331,7 +359,7 @@ fn application(mid: &str, slot: Option<&Slot>) -> Section {
 }
 
 fn stopped(line: &Line) -> Section {
-    let mut section = Section::new(line.kind, line.mid.clone());
+    let mut section = Section::new(line.kind, line.name.clone());
     section.rejected = true;
     section.direction = Direction::Inactive;
     section

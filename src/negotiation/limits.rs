@@ -3,9 +3,12 @@
 //! Whoever accepts a value of a client's description asks here. A value that is not here is left out of our answer
 //! where the protocol lets it be left out, and refused with what we would take where it does not.
 
-use super::error::NegotiationError;
+use std::collections::BTreeMap;
+
+use super::error::{BindError, NegotiationError};
 use crate::plan::{Fingerprint, Hash};
-use crate::sdp;
+use crate::rtp::ExtensionKind;
+use crate::sdp::{self, Extmap, Section, SectionKind};
 
 /// The hash functions of certificates by name, as refusals tell them.
 pub(super) fn hash_names() -> String {
@@ -35,6 +38,130 @@ fn fingerprint(hash: Hash, line: &sdp::Fingerprint) -> Result<Fingerprint, Negot
         return Err(NegotiationError::FingerprintLength { hash: hash.name(), found, expected });
     }
     Ok(Fingerprint { hash, digest })
+}
+
+/// Longest mid that fits a header extension of the one-byte form (RFC 8285 4.2).
+const MID_BYTES_MAX: usize = 16;
+
+/// Checks a mid: a token (RFC 5888 4) that fits into a packet.
+pub(super) fn check_mid(mid: &str) -> Result<(), NegotiationError> {
+    let length = mid.len();
+    if length > MID_BYTES_MAX {
+        let mid: String = mid.chars().take(64).collect();
+        return Err(NegotiationError::Sections(format!(
+            "mid \"{mid}\" has {length} bytes, but a packet has room for {MID_BYTES_MAX}: choose a shorter one"
+        )));
+    }
+    let other = |byte: &u8| !byte.is_ascii_graphic() || b"\"(),/:;<=>?@[\\]".contains(byte);
+    if mid.as_bytes().iter().any(|byte| other(byte)) {
+        return Err(NegotiationError::Sections(format!(
+            "mid {mid:?} has characters that names in a description do not have: choose letters, digits and hyphens"
+        )));
+    }
+    Ok(())
+}
+
+/// A mid as the engine keeps it: what is neither letter nor digit counts the same.
+pub(super) fn section_name(mid: &str) -> String {
+    mid.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
+}
+
+/// Characters of a layer's name that the engine keeps.
+const LAYER_NAME_CHARS: usize = 8;
+
+/// A rid as the engine keeps it.
+pub(super) fn layer_name(rid: &str) -> String {
+    rid.chars().take(LAYER_NAME_CHARS).collect()
+}
+
+/// Whether the engine can read the name of a layer: RFC 8851 10 allows letters and digits, and it keeps to that.
+pub(super) fn is_layer(rid: &str) -> bool {
+    layer_name(rid).bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Checks the mids of an offer against each other. Sections that the engine would call alike are told by the sources
+/// that the client announces, so these have to be there.
+pub(super) fn check_mids(sections: &[Section]) -> Result<(), NegotiationError> {
+    let mut names: BTreeMap<String, &Section> = BTreeMap::new();
+    for section in sections {
+        check_mid(&section.mid)?;
+        if sections.iter().filter(|other| other.mid == section.mid).count() > 1 {
+            return Err(NegotiationError::Sections(format!(
+                "mid \"{}\" stands twice: each section needs one of its own",
+                section.mid
+            )));
+        }
+        if section.rejected || !matches!(section.kind, SectionKind::Audio | SectionKind::Video) {
+            continue;
+        }
+        let Some(other) = names.insert(section_name(&section.mid), section) else { continue };
+        let is_told = |section: &Section| !section.direction.sends() || !needs_mid(section);
+        if !is_told(section) || !is_told(other) {
+            return Err(NegotiationError::Sections(format!(
+                "mids \"{}\" and \"{}\" differ in punctuation alone, by which packets are not told apart: name one \
+                 otherwise, or announce the sources of both by a=ssrc and send them without layers",
+                other.mid, section.mid
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether packets of a section can be told by their mid alone.
+fn needs_mid(section: &Section) -> bool {
+    section.ssrcs.is_empty() || !section.rids.is_empty()
+}
+
+/// Tells why a live section cannot be carried whatever its codecs are.
+pub(super) fn refusal(section: &Section, is_bundled: bool) -> Option<BindError> {
+    let is_media = matches!(section.kind, SectionKind::Audio | SectionKind::Video);
+    let is_ours = |protocol: &&str| section.protocol.eq_ignore_ascii_case(protocol);
+    let protocols: &[&str] = if is_media { &MEDIA_PROTOCOLS } else { &CHANNEL_PROTOCOLS };
+    if section.kind == SectionKind::Other || !protocols.iter().any(|protocol| is_ours(&protocol)) {
+        return Some(BindError::Protocol);
+    }
+    // A section beside the group would need a transport of its own (RFC 9143 7.3).
+    if !is_bundled {
+        return Some(BindError::NotBundled);
+    }
+    if is_media && !section.rtcp_mux {
+        return Some(BindError::NoRtcpMux);
+    }
+    let has_mid =
+        section.extmap.iter().any(|line| line.uri == ExtensionKind::Mid.uri() && is_extension(line));
+    if is_media && section.direction.sends() && !has_mid && needs_mid(section) {
+        return Some(BindError::NoMark);
+    }
+    None
+}
+
+/// What RTP may come in (RFC 8829 5.1.2): all of them mean DTLS-SRTP with feedback here.
+const MEDIA_PROTOCOLS: [&str; 6] = [
+    "UDP/TLS/RTP/SAVPF",
+    "TCP/TLS/RTP/SAVPF",
+    "UDP/TLS/RTP/SAVP",
+    "TCP/TLS/RTP/SAVP",
+    "RTP/SAVPF",
+    "RTP/SAVP",
+];
+/// What data channels may come in (RFC 8841 4, and its drafts).
+const CHANNEL_PROTOCOLS: [&str; 3] = ["UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP"];
+
+/// Whether a payload type can be told from RTCP on a transport that both share (RFC 5761 4).
+pub(super) fn is_payload_type(pt: u8) -> bool {
+    !(64..=95).contains(&pt)
+}
+
+/// Highest id of an extension that the engine itself reads.
+const ENGINE_ID_MAX: u8 = 16;
+/// Ends the extensions of the one-byte form, so it names none (RFC 8285 4.2).
+const RESERVED_ID: u8 = 15;
+
+/// Whether a header extension can be taken under its id.
+pub(super) fn is_extension(line: &Extmap) -> bool {
+    // Those that are passed on are read by us, at any id.
+    let is_passed = ExtensionKind::from_uri(&line.uri).is_some_and(ExtensionKind::is_passed);
+    line.id != RESERVED_ID && (is_passed || line.id <= ENGINE_ID_MAX)
 }
 
 #[cfg(test)]

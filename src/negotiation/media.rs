@@ -60,6 +60,14 @@ pub struct PublishedMedia {
     pub extensions: Vec<ExtensionKind>,
 }
 
+impl PublishedMedia {
+    /// Names its codecs for people.
+    #[must_use]
+    pub fn codec_names(&self) -> String {
+        super::codecs::described(&self.codecs)
+    }
+}
+
 /// One codec configuration of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedCodec {
@@ -164,6 +172,8 @@ pub struct EndedSlot {
 pub struct AnswerSummary {
     /// Mids of sections that carry nothing, although we offered a track in them.
     pub rejected: Vec<String>,
+    /// Those of them that were accepted, or may have been refused, for want of a codec that the track is sent in.
+    pub unplayable: Vec<String>,
 }
 
 /// One section as it stands.

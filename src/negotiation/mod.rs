@@ -63,6 +63,8 @@ use transport::TransportState;
 /// What sessions in which we offer first have as their first line.
 pub const KEEP_ALIVE: KeepAlive = KeepAlive::Application;
 
+/// Mid of our data channel section.
+const APPLICATION_MID: &str = "data";
 /// SCTP port of our data channel sections (RFC 8841 5.1).
 const SCTP_PORT: u16 = 5000;
 /// Largest message that we take on a data channel, bytes.
@@ -214,6 +216,15 @@ impl Negotiation {
         // Absurdly high numbers are passed over, so that ours cannot be driven out of range.
         if let Some(number) = mid.parse::<u32>().ok().filter(|number| *number < 1 << 24) {
             self.next_mid = self.next_mid.max(number + 1);
+        }
+    }
+
+    /// Names a data channel section of ours. Numbers are for media: clients count their own sections from 0, and those
+    /// of theirs that carry the same tracks elsewhere are then called alike.
+    fn mint_application_mid(&mut self) -> String {
+        match self.slot(APPLICATION_MID) {
+            None => APPLICATION_MID.to_owned(),
+            Some(_) => self.mint_mid(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::sdp::{Payload, Section};
 
 /// Payload types that may be assigned: the dynamic range first (RFC 3551 6), then the unassigned ones that are
 /// not mistaken for RTCP (RFC 5761 4).
-const FREE: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=65];
+const FREE: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 
 /// Everything that this session calls by a payload type. Bounded by the 128 that exist.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ impl PayloadTable {
     /// the session knows keep their numbers; each number is used once.
     pub(super) fn offer(&mut self, media: &PublishedMedia) -> Result<Vec<Payload>, BindError> {
         let mut chosen: Vec<(u8, u8)> = Vec::new();
-        for exact in [true, false] {
+        for pass in 0..3 {
             for codec in media.codecs.iter().filter(|codec| codec.codec != Codec::Red) {
                 if chosen.iter().any(|(from, _)| *from == codec.pt) {
                     continue;
@@ -55,10 +55,10 @@ impl PayloadTable {
                     let (left, right) = (entry.payload.fmtp.as_deref(), codec.fmtp.as_deref());
                     entry.codec == Some(codec.codec)
                         && !chosen.iter().any(|(_, to)| *to == entry.payload.pt)
-                        && if exact {
-                            codecs::same_parameters(left, right)
-                        } else {
-                            codecs::compatible(codec.codec, left, right)
+                        && match pass {
+                            0 => codecs::same_parameters(left, right),
+                            1 => codecs::compatible(codec.codec, left, right),
+                            _ => codecs::playable(codec.codec, right, left),
                         }
                 };
                 if let Some(entry) = self.entries.iter().find(fits) {
@@ -85,7 +85,34 @@ impl PayloadTable {
             chosen.push((codec.pt, pt));
             self.describe(pt, codec, &mut payloads);
         }
+        self.describe_larger(media, &mut payloads);
         if payloads.is_empty() { Err(BindError::NoCodec) } else { Ok(payloads) }
+    }
+
+    /// Appends other names of what the publisher sends, under which a client may know it. Those that it has shown to know
+    /// were chosen already.
+    fn describe_larger(&mut self, media: &PublishedMedia, payloads: &mut Vec<Payload>) {
+        for codec in media.codecs.iter().filter(|codec| codec.codec == Codec::H264) {
+            for fmtp in codecs::larger_profiles(codec.fmtp.as_deref()) {
+                let same =
+                    |fmtp: Option<&str>, other: &str| codecs::compatible(Codec::H264, fmtp, Some(other));
+                let is_named = |payload: &Payload| {
+                    codecs::known(payload, MediaKind::Video) == Some(Codec::H264)
+                        && same(payload.fmtp.as_deref(), &fmtp)
+                };
+                if payloads.iter().any(is_named) {
+                    continue;
+                }
+                let known = self.entries.iter().find(|entry| {
+                    entry.codec == Some(Codec::H264) && same(entry.payload.fmtp.as_deref(), &fmtp)
+                });
+                let known = known.map(|entry| entry.payload.pt);
+                let other = PublishedCodec { fmtp: Some(fmtp.clone()), ..codec.clone() };
+                if let Some(pt) = known.or_else(|| self.assign(&other)) {
+                    self.describe(pt, &other, payloads);
+                }
+            }
+        }
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -231,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn high_is_offered_by_the_larger_profile_as_well() {
+        let line = |profile: &str| format!("packetization-mode=1;profile-level-id={profile}");
+        let mut table = PayloadTable::default();
+        let high = video(vec![codec(102, Codec::H264, Some(&line("640028")), Some(103))]);
+        let offered = table.offer(&high).unwrap();
+        assert_eq!(numbers(&offered), [102, 103, 96, 97]);
+        assert_eq!(offered[2].fmtp, Some(line("f40028")));
+        assert_eq!(numbers(&table.offer(&high).unwrap()), [102, 103, 96, 97]);
+        // A client that has shown what it knows is offered that.
+        let mut table = PayloadTable::default();
+        let known = video(vec![codec(120, Codec::H264, Some(&line("f4001f")), Some(121))]);
+        table.offer(&known).unwrap();
+        assert_eq!(numbers(&table.offer(&high).unwrap()), [120, 121]);
+    }
+
+    #[test]
     fn a_number_that_means_something_else_is_not_taken() {
         let mut table = PayloadTable::default();
         table.offer(&video(vec![codec(96, Codec::Vp8, None, Some(97))])).unwrap();
@@ -245,7 +288,7 @@ mod tests {
         for id in 0..63 {
             let media = video(vec![codec(96, Codec::Vp9, Some(&profile(id)), None)]);
             let offered = table.offer(&media);
-            assert_eq!(offered.is_ok(), id < 32, "{id}: {offered:?}");
+            assert_eq!(offered.is_ok(), id < 31, "{id}: {offered:?}");
         }
     }
 }

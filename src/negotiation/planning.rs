@@ -1,6 +1,7 @@
 //! Writes the plan: the committed state as a shard carries it out.
 
 use super::Negotiation;
+use super::limits;
 use super::slots::Slot;
 use crate::plan::{ChannelsPlan, DtlsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
 
@@ -46,6 +47,7 @@ impl Negotiation {
         let codecs = super::codecs::published(&slot.payloads, kind);
         Some(IngressPlan {
             mid: slot.mid.clone(),
+            name: self.ingress.name_of(&slot.mid).to_owned(),
             kind,
             publication: slot.local,
             codecs: codecs
@@ -57,7 +59,8 @@ impl Negotiation {
                     clock_rate: codec.clock_rate,
                 })
                 .collect(),
-            rids: slot.rids.clone(),
+            rids: slot.layers(),
+            layer_names: slot.rids.iter().map(|rid| limits::layer_name(&rid.id)).collect(),
             extensions: slot.passed_extensions().collect(),
         })
     }

@@ -1,13 +1,15 @@
 //! The m-lines of a session. Their order is sacred (RFC 8829 5.2.2): a line never moves and never goes away, it
 //! only stops, and a stopped line may be taken over by a new section.
 
+use super::error::BindError;
 use super::media::{EndedSlot, PublishedMedia, RemoteSource, SectionState};
-use super::{codecs, media_kind};
+use super::{codecs, extensions, limits, media_kind};
 use crate::ids::PublicationId;
 use crate::plan::{PayloadForm, PayloadMap};
 use crate::rtp::{Codec, ExtensionKind, MediaKind};
 use crate::sdp::{
-    Direction, Extmap, Msid, Payload, RidDirection, Section, SectionKind, SsrcGroup, SsrcSource,
+    Direction, Extmap, Msid, Payload, Rid, RidDirection, Section, SectionKind, SimulcastLayer, SsrcGroup,
+    SsrcSource, fmtp_parameter,
 };
 
 /// One m-line.
@@ -38,10 +40,10 @@ pub(super) struct Slot {
     pub(super) extmap: Vec<Extmap>,
     /// Whether the client takes extensions of the one-byte and of the two-byte form in one stream.
     pub(super) takes_mixed: bool,
-    /// Layers that the client sends, in its order.
-    pub(super) rids: Vec<String>,
-    /// Whether the client listed them in `a=simulcast`.
-    pub(super) simulcast: bool,
+    /// Layers that the client sends, in its order, as it wrote them.
+    pub(super) rids: Vec<Rid>,
+    /// The layers of its `a=simulcast` line: in its order, with its alternatives, paused or not.
+    pub(super) simulcast: Vec<Vec<SimulcastLayer>>,
     /// Sources that the client announced.
     pub(super) ssrcs: Vec<SsrcSource>,
     pub(super) ssrc_groups: Vec<SsrcGroup>,
@@ -61,6 +63,8 @@ pub(super) struct Slot {
     pub(super) sender: Option<Sender>,
     /// Whether packets may have left under them.
     pub(super) flowed: bool,
+    /// Why the section could not be carried.
+    pub(super) refusal: Option<BindError>,
     /// What our unanswered offer changes.
     pub(super) proposal: Option<Proposal>,
 }
@@ -117,7 +121,7 @@ impl Slot {
             extmap: Vec::new(),
             takes_mixed: false,
             rids: Vec::new(),
-            simulcast: false,
+            simulcast: Vec::new(),
             ssrcs: Vec::new(),
             ssrc_groups: Vec::new(),
             rtcp_rsize: false,
@@ -128,6 +132,7 @@ impl Slot {
             egress: None,
             sender: None,
             flowed: false,
+            refusal: None,
             proposal: None,
         }
     }
@@ -148,34 +153,71 @@ impl Slot {
         self.takes_mixed = section.extmap_allow_mixed;
         self.ssrcs.clone_from(&section.ssrcs);
         self.ssrc_groups.clone_from(&section.ssrc_groups);
-        let layers =
-            section.simulcast.as_ref().map(|simulcast| simulcast.send.as_slice()).unwrap_or_default();
-        self.simulcast = !layers.is_empty();
-        let sent = |rid: &str| {
-            section.rids.iter().any(|known| known.id == rid && known.direction == RidDirection::Send)
-        };
-        let mut rids: Vec<String> = Vec::new();
-        if self.simulcast {
-            // RFC 8853 5.2: of the alternatives of a layer, the first that has a rid line.
-            let chosen = layers.iter().filter_map(|layer| layer.iter().find(|layer| sent(&layer.rid)));
-            rids.extend(chosen.map(|layer| layer.rid.clone()));
-        } else {
-            rids.extend(
-                section
-                    .rids
-                    .iter()
-                    .filter(|rid| rid.direction == RidDirection::Send)
-                    .map(|rid| rid.id.clone()),
-            );
-        }
-        let mut unique = Vec::with_capacity(rids.len());
-        for rid in rids {
-            if !unique.contains(&rid) {
-                unique.push(rid);
+        self.rids.clear();
+        for rid in section.rids.iter().filter(|rid| rid.direction == RidDirection::Send) {
+            // A layer that the engine cannot tell from another is not taken, so it is not sent either.
+            let name = limits::layer_name(&rid.id);
+            if limits::is_layer(&rid.id)
+                && !self.rids.iter().any(|known| limits::layer_name(&known.id) == name)
+            {
+                self.rids.push(rid.clone());
             }
         }
-        self.simulcast &= !unique.is_empty();
-        self.rids = unique;
+        self.simulcast.clear();
+        if let Some(simulcast) = &section.simulcast {
+            self.describe_layers(&simulcast.send);
+        }
+    }
+
+    /// Takes over the layers of a simulcast, which then decide which rids there are, and in which order.
+    fn describe_layers(&mut self, layers: &[Vec<SimulcastLayer>]) {
+        let mut named: Vec<Rid> = Vec::new();
+        for alternatives in layers {
+            let mut kept = Vec::new();
+            for layer in alternatives {
+                let line = self.rids.iter().find(|rid| rid.id == layer.rid);
+                // RFC 8853 5.1: each stands once, and has a rid line.
+                if let Some(line) = line.filter(|line| !named.iter().any(|known| known.id == line.id)) {
+                    named.push(line.clone());
+                    kept.push(layer.clone());
+                }
+            }
+            if !kept.is_empty() {
+                self.simulcast.push(kept);
+            }
+        }
+        if !named.is_empty() {
+            self.rids = named;
+        }
+    }
+
+    /// Cuts the layers down to those that the agreed payload types can carry (RFC 8851 6.2.2).
+    pub(super) fn fit_layers(&mut self) {
+        let has = |uri: &str| self.extmap.iter().any(|line| line.uri == uri);
+        if !has(ExtensionKind::Mid.uri()) || !has(extensions::STREAM_ID) {
+            // Nothing would tell which packet belongs to which layer (RFC 8853 5.5), so there is one.
+            self.rids.clear();
+        }
+        let Self { rids, payloads, simulcast, .. } = self;
+        rids.retain_mut(|rid| {
+            let Some(restrictions) = &rid.restrictions else { return true };
+            let Some(list) = fmtp_parameter(restrictions, "pt") else { return true };
+            let is_agreed =
+                |pt: &&str| pt.parse().is_ok_and(|pt: u8| payloads.iter().any(|known| known.pt == pt));
+            let kept = list.split(',').filter(is_agreed).collect::<Vec<_>>().join(",");
+            let is_left = !kept.is_empty();
+            rid.restrictions = Some(restrictions.replacen(list, &kept, 1));
+            is_left
+        });
+        for alternatives in simulcast.iter_mut() {
+            alternatives.retain(|layer| rids.iter().any(|rid| rid.id == layer.rid));
+        }
+        simulcast.retain(|alternatives| !alternatives.is_empty());
+    }
+
+    /// The names of the layers that the client sends.
+    pub(super) fn layers(&self) -> Vec<String> {
+        self.rids.iter().map(|rid| rid.id.clone()).collect()
     }
 
     /// Stops the line and tells what ended with it.
@@ -258,7 +300,7 @@ impl Slot {
         Some(PublishedMedia {
             kind,
             codecs: codecs::published(payloads, kind),
-            rids: self.rids.clone(),
+            rids: self.layers(),
             extensions: self.passed_extensions().map(|(_, extension)| extension).collect(),
         })
     }

@@ -226,7 +226,9 @@ fn rid(section: &mut Section, value: &str) -> Result<(), String> {
         "recv" => RidDirection::Recv,
         _ => return Err(format!("a=rid:{value} has no direction")),
     };
-    push(&mut section.rids, Rid { id: rid_name(id)?, direction }, "a=rid")
+    let restrictions = words.collect::<Vec<_>>().join(" ");
+    let restrictions = Some(restrictions).filter(|restrictions| !restrictions.is_empty());
+    push(&mut section.rids, Rid { id: rid_name(id)?, direction, restrictions }, "a=rid")
 }
 
 /// Checks the name of a rid. RFC 8851 10 allows letters and digits; earlier drafts also `-` and `_`.

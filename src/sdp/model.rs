@@ -285,6 +285,8 @@ pub struct Rid {
     pub id: String,
     /// Who sends it.
     pub direction: RidDirection,
+    /// What restricts it, such as `pt=96;max-width=640`, as written.
+    pub restrictions: Option<String>,
 }
 
 /// Direction of a rid, from the describing side's view.

@@ -161,7 +161,7 @@ mod tests {
         m=audio 9 UDP/TLS/RTP/SAVPF 96 0\na=mid:a\na=rtpmap:96 opus/48000/2\na=fmtp:96 useinbandfec=1\n\
         m=video 0 UDP/TLS/RTP/SAVPF 98 99\na=bundle-only\na=mid:b\na=sendonly\na=rtpmap:98 VP8/90000\n\
         a=rtpmap:99 rtx/90000\na=fmtp:99 apt=98\na=rtcp-fb:* nack\na=rtcp-fb:98 nack pli\n\
-        a=rid:hi send\na=rid:lo send\na=simulcast:send hi,lo;~lo\na=ssrc:5 cname:x\na=ssrc-group:FID 5 6";
+        a=rid:hi send pt=98;max-width=640\na=rid:lo send\na=simulcast:send hi,lo;~lo\na=ssrc:5 cname:x\na=ssrc-group:FID 5 6";
 
     #[test]
     fn line_feeds_and_a_missing_last_line_end_are_accepted() {

@@ -146,7 +146,11 @@ fn streams(f: &mut Formatter<'_>, section: &Section) -> fmt::Result {
             RidDirection::Send => "send",
             RidDirection::Recv => "recv",
         };
-        line!(f, "a=rid:{} {direction}", rid.id);
+        write!(f, "a=rid:{} {direction}", rid.id)?;
+        if let Some(restrictions) = &rid.restrictions {
+            write!(f, " {restrictions}")?;
+        }
+        f.write_str("\r\n")?;
     }
     if let Some(simulcast) = &section.simulcast {
         f.write_str("a=simulcast:")?;

@@ -145,10 +145,10 @@ impl Draining<'_> {
         let mut direct = rtc.direct_api();
         let stream = direct.stream_rx(&ssrc.into())?;
         let (mid, rid) = (stream.mid(), stream.rid());
-        let section = self.sections.iter().position(|section| section.plan.mid.as_str() == &*mid)?;
-        let rids = &self.sections.get(section)?.plan.rids;
+        let section = self.sections.iter().position(|section| section.plan.name.as_str() == &*mid)?;
+        let names = &self.sections.get(section)?.plan.layer_names;
         let layer = match rid {
-            Some(rid) => Some(rids.iter().position(|known| known.as_str() == &*rid)?),
+            Some(rid) => Some(names.iter().position(|known| known.as_str() == &*rid)?),
             None => None,
         };
         if self.collector.streams.len() >= STREAMS_MAX {

@@ -217,7 +217,8 @@ pub struct EgressStatistics {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rid: Option<String>,
-    /// Why this layer: `only`, `best`, `pinned`, `fallback`, `switching`, `waiting`.
+    /// Why this layer: `only`, `best`, `pinned`, `fallback`, `switching`, `waiting`; or `no_codec`: nothing is sent, since
+    /// the client takes none of the codecs that the track is sent in.
     pub layer_reason: String,
     /// Share of packets that the client reported lost in its newest report, 0 to 1.
     pub fraction_lost: f64,
@@ -235,6 +236,13 @@ pub struct EgressStatistics {
     pub retransmissions: u64,
     /// Keyframe requests of the client.
     pub keyframe_requests: u64,
+}
+
+impl EgressStatistics {
+    /// The figures of a section whose client takes no codec that the track is sent in.
+    pub fn unplayable(mid: String) -> Self {
+        Self { mid, layer_reason: "no_codec".to_owned(), ..Self::default() }
+    }
 }
 
 /// Life-cycle times and bounds of a shard (API limits).

@@ -92,6 +92,39 @@ async fn an_update_switches_to_another_publication_and_keeps_the_stream() {
     );
 }
 
+/// Echo pages of the original name the section in which their publisher sends the track.
+#[tokio::test(start_paused = true)]
+async fn an_update_that_names_a_section_of_the_publisher_reaches_the_one_that_receives() {
+    let api = Api::new();
+    let publisher = api.simulcaster("cam").await;
+    let voice = api.publisher(&[("audio", "mic")]).await;
+    let wish = json!({"preferredRid": "h"});
+    // A session that pulls alone counts as its publisher does.
+    let (subscriber, mids) = api.subscriber(&publisher.session, &["cam"]).await;
+    assert_eq!(mids, ["0"]);
+    let mut track = remote(&publisher.session, "cam");
+    (track["mid"], track["simulcast"]) = (json!("0"), wish.clone());
+    let body = api.update(&subscriber.session, &json!({"tracks": [track]})).await.ok();
+    assert_eq!(body["tracks"][0].get("errorCode"), None, "{body}");
+    // One that received a voice before does not.
+    let (mut subscriber, first) = api.subscriber(&voice.session, &["mic"]).await;
+    let second = subscriber.pull(&api, &publisher.session, &["cam"]).await;
+    assert_eq!((first[0].as_str(), second[0].as_str()), ("0", "1"));
+    for named in ["0", "5"] {
+        let mut track = remote(&publisher.session, "cam");
+        (track["mid"], track["simulcast"]) = (json!(named), wish.clone());
+        let body = api.update(&subscriber.session, &json!({"tracks": [track]})).await.ok();
+        assert_eq!(
+            (&body["tracks"][0]["mid"], body["tracks"][0].get("errorCode")),
+            (&json!("1"), None),
+            "{body}"
+        );
+        assert_eq!(preference(&api, &subscriber.session, "1").preferred_rid.as_deref(), Some("h"));
+    }
+    let voice_stays = api.shard(&subscriber.session).received(&subscriber.session, "0");
+    assert_eq!(voice_stays, api.shard(&voice.session).fed(&voice.session, "0"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_updated_says_so() {
     let api = Api::new();

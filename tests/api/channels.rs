@@ -72,7 +72,10 @@ async fn establish_answers_an_offer_or_makes_one_once_per_session() {
     assert_eq!(reply["dataChannel"]["id"], 1);
     assert_eq!(reply["sessionDescription"]["type"], "offer");
     assert_eq!(api.post(&establish(&session), &wish).await.refusal(), (400, "decoding_error".into()));
-    let answer = OFFER.replace("actpass", "active");
+    let answer = OFFER
+        .replace("actpass", "active")
+        .replace("a=mid:0", "a=mid:data")
+        .replace("BUNDLE 0", "BUNDLE data");
     api.renegotiate(&session, "answer", &answer).await.ok();
     assert!(api.shard(&session).plan(&session).channels.server_events);
 }

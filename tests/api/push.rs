@@ -45,6 +45,19 @@ async fn a_push_is_answered_with_exactly_what_was_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_push_without_a_codec_of_ours_says_so() {
+    let api = Api::new();
+    let (session, mut browser) = (api.open().await, Browser::default());
+    let mid = browser.add("video", Direction::Send);
+    let sdp = browser.offer().replace("VP8/90000", "theora/90000").replace("H264/90000", "dirac/90000");
+    let body = json!({"sessionDescription": {"sdp": sdp, "type": "offer"}, "tracks": [local(&mid, "cam")]});
+    let item = api.tracks_new(&session, &body).await.ok()["tracks"][0].clone();
+    assert_eq!((&item["errorCode"], item.get("mid")), (&json!("transport_unavailable_error"), None));
+    let text = text(&item["errorDescription"]);
+    assert!(text.contains("no codec that is carried here") && text.contains("VP8"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_track_that_cannot_be_published_has_no_mid_and_the_others_are() {
     let api = Api::new();
     let (session, mut browser) = (api.open().await, Browser::default());

@@ -17,7 +17,7 @@ describe("GStreamer", { skip }, () => {
   const rig = useRig({ before, after, afterEach });
   const start = useOutside({ afterEach }, "GStreamer", [python, path.join(here, "gstreamer_peer.py")]);
 
-  for (const codec of ["VP8", "H264"]) {
+  for (const codec of ["VP8", "H264", "H264-high"]) {
     test(`GStreamer's ${codec} stream by WHIP is seen and heard by Chromium`, async () => {
       const { server } = rig();
       // The first colour of the kit's palette: picture 0.
@@ -26,8 +26,14 @@ describe("GStreamer", { skip }, () => {
       const { video, audio } = await rig().whep(`pipeline-${codec}`);
       await video.expectPicture(0, { frames: 20, ms: 30_000 });
       await audio.expectTone(700, { ms: 30_000 });
+      // The same by an offer of ours.
+      const viewer = await rig().peer("viewer");
+      const pulled = await viewer.pull({ location: "remote", sessionId: await server.publisherOf(`pipeline-${codec}`), trackName: "video" });
+      await pulled.expectPicture(0, { frames: 20, ms: 30_000 });
     });
+  }
 
+  for (const codec of ["VP8", "H264"]) {
     test(`GStreamer sees and hears Chromium's ${codec} stream by WHEP`, async () => {
       const { server } = rig();
       await rig().whip(`page-${codec}`, [picture(8, { codec }), tone(900)]);

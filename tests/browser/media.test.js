@@ -143,6 +143,27 @@ test("each viewer gets the simulcast layer it pins, and another one when it asks
   for (const viewer of Object.values(viewers)) await viewer.expectPicture(30, { frames: 10 });
 });
 
+test("a layer that is switched off stays off whatever is negotiated", async () => {
+  const [alice, bob] = [await rig().peer("alice", { raw: true, apart: true }), await rig().peer("bob")];
+  const encodings = LAYERS.toReversed().map((layer) => ({ ...layer, active: layer.rid !== "f" }));
+  const camera = await alice.push("camera", { ...wide(33), encodings });
+  const expected = { q: true, h: true, f: false };
+  assert.deepEqual(await alice.call("active", "camera"), expected, "after the first answer");
+  const other = await alice.push("other", picture(36));
+  assert.deepEqual(await alice.call("active", "camera"), expected, "after another push");
+  const mirror = await alice.pull(other.metadata);
+  await mirror.expectPicture(36);
+  assert.deepEqual(await alice.call("active", "camera"), expected, "after an offer of the server");
+  const seen = await bob.pull(camera.metadata);
+  await seen.expectPicture(33);
+  await seen.expectSample("get a layer that is on", ({ width }) => width === 480 || width === 240);
+  const layers = await alice.call("sending", "camera");
+  assert.equal(layers.f?.frames ?? 0, 0, JSON.stringify(layers));
+  // Its section carries nothing for a while, and keeps its layers.
+  await alice.call("unpush", "camera", { keepSource: true, force: true });
+  await alice.push("third", picture(37));
+});
+
 test("a viewer who asks for no layer gets one that goes on", async () => {
   const [alice, bob] = [await rig().peer("alice", { apart: true }), await rig().peer("bob")];
   const camera = await alice.push("camera", { ...wide(31), encodings: LAYERS });

@@ -19,7 +19,7 @@ use super::super::{Control, SHARD_REPLY};
 use super::call::{AppPath, SecretCall, SessionCall, SessionPath, run};
 use super::openapi::{AppErrors, SessionErrors};
 use crate::ids::{SessionId, ShardId};
-use crate::shard::command::{Command, SessionStatistics, Whereabouts};
+use crate::shard::command::{Command, EgressStatistics, SessionStatistics, Whereabouts};
 
 /// Sessions in one page.
 const PAGE_MAX: usize = 1_000;
@@ -304,7 +304,9 @@ pub(super) async fn session_statistics(
     let (reply, answer) = oneshot::channel();
     control.send(session.shard, Command::Statistics { session: session.id, reply }).await?;
     match tokio::time::timeout(SHARD_REPLY, answer).await {
-        Ok(Ok(Some(statistics))) => {
+        Ok(Ok(Some(mut statistics))) => {
+            // The shard does not know of tracks that it was never to send.
+            statistics.remote.extend(session.unplayable().into_iter().map(EgressStatistics::unplayable));
             Ok(Json(StatisticsResponse { session_id: session.id.to_string(), tracks, statistics }))
         }
         Ok(_) => Err(ApiError::SessionGone),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::ids::SessionId;
+
 use super::super::Control;
 use super::super::draft::{Draft, Source, check_name};
 use super::super::error::{ApiError, ItemError};
@@ -68,7 +70,7 @@ impl Control {
         let source = named(self, track);
         let asked = source.as_ref().map(|(publisher, name)| (*publisher, name.as_str()));
         let absent = || ItemError::TrackNotFound("this session receives no track with this mid".into());
-        let mid = session.subscriber_mid(track.mid.as_deref(), asked).ok_or_else(absent)?;
+        let mid = meant(session, track.mid.as_deref(), asked).ok_or_else(absent)?;
         let present = session.subscription(&mid).ok_or_else(absent)?;
         let (Some(publisher), Some(name)) = (&track.session_id, &track.track_name) else {
             return Ok((mid, Change::Preference));
@@ -78,6 +80,19 @@ impl Control {
         }
         let source = self.source(&session.app, publisher, name, deadline).await?;
         Ok((mid, Change::Source(source)))
+    }
+}
+
+/// The section that is meant: the named one; where that cannot carry the track, the one that receives the track
+/// already. Clients are known to name the section in which the track is published, by another session.
+fn meant(session: &Session, mid: Option<&str>, asked: Option<(SessionId, &str)>) -> Option<String> {
+    let kind = |mid: &str| session.subscription(mid)?.source.media().map(|media| media.kind);
+    let named = mid.and_then(|mid| session.subscriber_mid(Some(mid), None));
+    let receiving = asked.and_then(|source| session.subscriber_mid(None, Some(source)));
+    match (named, receiving) {
+        (Some(named), Some(receiving)) if kind(&named) != kind(&receiving) => Some(receiving),
+        (Some(named), _) => Some(named),
+        (None, receiving) => receiving,
     }
 }
 

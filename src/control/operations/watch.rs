@@ -80,10 +80,15 @@ impl Control {
         }
         let negotiation = draft.negotiation();
         negotiation.announce(&session.id.to_string());
+        let asked = |source: &&Source| {
+            summary.sections.iter().any(|section| section.receives && section.kind == source.media.kind)
+        };
         let fits = |source: &Source| {
             summary.sections.iter().any(|section| negotiation.can_carry(&section.mid, &source.media))
         };
-        if !shown.is_empty() && !shown.iter().any(fits) {
+        // A viewer who asks for pictures shall not get sound alone without a word.
+        let mut wanted = shown.iter().filter(asked).peekable();
+        if !shown.is_empty() && (wanted.peek().is_none() || !wanted.all(fits)) {
             return Ok(Err(ViewerRefusal::Stream));
         }
         let answer = draft.answer();
@@ -222,11 +227,16 @@ impl Control {
                 draft.negotiation().sections().find(|section| section.kind == kind && section.sends);
             let Some(section) = section else { continue };
             let present = draft.state.tracks.remote(&section.mid).map(|present| present.source.id);
-            if present == Some(source.publication.id)
-                || !draft.negotiation().can_carry(&section.mid, &source.media)
-            {
+            if present == Some(source.publication.id) {
                 continue;
             }
+            if !draft.negotiation().can_carry(&section.mid, &source.media) {
+                let sent = source.media.codec_names();
+                tracing::debug!(session = %session.id, sent, "a viewer has no codec in common with its stream");
+                changes |= draft.state.unplayable.insert(section.mid);
+                continue;
+            }
+            changes |= draft.state.unplayable.remove(&section.mid);
             let wish = draft.state.tracks.wish(&section.mid).cloned();
             let outcome = match present {
                 Some(_) => draft.switch(&section.mid, source, wish),

@@ -163,8 +163,9 @@ impl Client {
             }
             assert!(line.free, "the offer changed the mid of a live line");
         }
-        let number: u32 = section.mid.parse().unwrap();
-        self.next_mid = self.next_mid.max(number + 1);
+        if let Ok(number) = section.mid.parse::<u32>() {
+            self.next_mid = self.next_mid.max(number + 1);
+        }
         self.next_ssrc += 2;
         let line = Line {
             mid: section.mid.clone(),

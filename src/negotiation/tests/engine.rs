@@ -63,9 +63,13 @@ impl Engine {
         let offer = SessionDescription::parse(&plan.transport.ingress_offer).unwrap();
         let config = self.rtc.codec_config().params();
         for ingress in &plan.ingress {
-            let media = self.rtc.media(ingress.mid.as_str().into()).unwrap();
+            let media = self.rtc.media(ingress.name.as_str().into()).unwrap();
             assert!(!media.disabled() && media.direction().is_receiving(), "{} is refused", ingress.mid);
-            let section = section(&offer, &ingress.mid);
+            let section = section(&offer, &ingress.name);
+            let layers = format!("{:?}", media.rids_rx());
+            for name in &ingress.layer_names {
+                assert!(layers.contains(&format!("({name})")), "layer {name} is not among {layers}");
+            }
             for codec in &ingress.codecs {
                 let pt = codec.payload_type;
                 if codec.codec == crate::rtp::Codec::Red {

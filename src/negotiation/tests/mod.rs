@@ -1,13 +1,16 @@
 //! Whole lives of sessions against clients that describe themselves as real ones do.
 
 mod client;
+mod consistency;
 mod descriptors;
 mod engine;
 mod glare;
+mod limits;
 mod pull;
 mod push;
 mod random_life;
 mod recycling;
+mod simulcast;
 mod transport;
 
 use std::sync::Arc;

@@ -14,17 +14,17 @@ fn parse(text: &str) -> SessionDescription {
 fn the_first_offer_begins_with_a_line_that_never_closes() {
     let (mut session, mut client) = (session(), Client::new(Style::Chromium));
     let mid = session.bind_remote(source(1, Style::Chromium, MediaKind::Video), Place::Offered).unwrap();
-    assert_eq!(mid, "1");
+    assert_eq!(mid, "0", "numbers are for media");
     let text = session.create_offer();
     let offer = parse(&text);
-    assert_eq!(offer.bundle, ["0", "1"]);
-    assert_eq!((offer.sections[0].kind, offer.sections[0].mid.as_str()), (SectionKind::Application, "0"));
+    assert_eq!(offer.bundle, ["data", "0"]);
+    assert_eq!((offer.sections[0].kind, offer.sections[0].mid.as_str()), (SectionKind::Application, "data"));
     let answer = client.answer(&text);
     session.client_answer(&answer).unwrap();
     let plan = session.plan();
-    assert!(plan.transport.ingress_offer.contains("a=group:BUNDLE __ 0\r\n"));
+    assert!(plan.transport.ingress_offer.contains("a=group:BUNDLE __ data\r\n"));
     assert_eq!((plan.egress.len(), plan.ingress.len()), (1, 0));
-    assert_eq!(plan.egress[0].mid, "1");
+    assert_eq!(plan.egress[0].mid, "0");
 }
 
 #[test]
@@ -162,8 +162,40 @@ fn a_pull_without_common_codec_ends_with_the_answer() {
     vp9.media.codecs.retain(|codec| codec.codec == crate::rtp::Codec::Vp9);
     let mid = session.bind_remote(vp9, Place::Offered).unwrap();
     let answer = client.answer(&session.create_offer());
-    assert_eq!(session.client_answer(&answer).unwrap().rejected, [mid]);
+    let summary = session.client_answer(&answer).unwrap();
+    assert_eq!((summary.rejected, summary.unplayable), (vec![mid.clone()], vec![mid]));
     assert!(session.plan().egress.is_empty());
+}
+
+#[test]
+fn a_client_that_knows_a_larger_profile_alone_gets_the_stream() {
+    let high = "packetization-mode=1;profile-level-id=640028";
+    let mut stream = source(1, Style::Aiortc, MediaKind::Video);
+    stream.media.codecs.retain(|codec| codec.codec == crate::rtp::Codec::H264);
+    stream.media.codecs.truncate(1);
+    stream.media.codecs[0].fmtp = Some(high.to_owned());
+    let from = stream.media.codecs[0].pt;
+    // We offer: as Debian's Chromium does, it refuses High by its own name.
+    let (mut first, mut client) = (session(), Client::new(Style::Chromium));
+    let mid = first.bind_remote(stream.clone(), Place::Offered).unwrap();
+    let answer = client.answer(&first.create_offer());
+    let mut answer = parse(&answer);
+    let section = answer.sections.iter_mut().find(|section| section.mid == mid).unwrap();
+    let is_high = |payload: &crate::sdp::Payload| payload.fmtp.as_deref() == Some(high);
+    let refused = section.payloads.iter().find(|payload| is_high(payload)).unwrap().pt;
+    section.payloads.retain(|payload| payload.pt != refused && payload.rtx_for() != Some(refused));
+    assert_eq!(first.client_answer(&answer.to_string()).unwrap().rejected, Vec::<String>::new());
+    let map = &first.plan().egress[0].payload_types;
+    assert_eq!((map.len(), map[0].from, map[0].to != refused), (1, from, true));
+    // The client offers.
+    let (mut session, mut client) = (session(), Client::new(Style::Chromium));
+    client.add(MediaKind::Video, Direction::RecvOnly);
+    let text = client.offer().replace("profile-level-id=42e01f", "profile-level-id=f4001f");
+    session.client_offer(&text, &mut || credentials("x")).unwrap();
+    session.bind_remote(stream, Place::FirstFree).unwrap();
+    session.answer();
+    let map = &session.plan().egress[0].payload_types;
+    assert_eq!(map.iter().map(|entry| (entry.from, entry.to)).collect::<Vec<_>>(), [(from, 106)]);
 }
 
 #[test]
@@ -178,7 +210,7 @@ fn an_answer_must_fit_the_offer() {
     let answer = client.answer(&session.create_offer());
     let (short, _) = answer.split_once("m=video").unwrap();
     assert_eq!(session.clone().client_answer(short).unwrap_err().subcode(), "m_line_mismatch");
-    let renamed = answer.replace("a=mid:1", "a=mid:5");
+    let renamed = answer.replace("a=mid:0", "a=mid:5");
     assert_eq!(session.clone().client_answer(&renamed).unwrap_err().subcode(), "m_line_mismatch");
     let passive = answer.replace("setup:active", "setup:passive");
     let mut begun = session.clone();

@@ -4,10 +4,10 @@ use super::engine::Engine;
 use super::*;
 
 /// Numbers by a linear congruential generator.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % bound
     }
@@ -125,7 +125,7 @@ impl Life {
         let refused = self.dice.below(12);
         let first = self.client.lines.len();
         let answer = self.client.answer_if(&offer, |section| {
-            refused > 0 || section.mid.parse::<usize>().is_ok_and(|mid| mid < first || mid % 2 == 0)
+            refused > 0 || !section.mid.parse::<usize>().is_ok_and(|mid| mid >= first && mid % 2 == 1)
         });
         self.session.client_answer(&answer).unwrap();
     }

@@ -104,6 +104,11 @@ export async function startServer({ shards = 1, host = "127.0.0.1", listen = hos
       });
       return { status: response.status, reply: await response.json().catch(() => null) };
     },
+    /** The session that publishes a stream. */
+    async publisherOf(stream) {
+      const { reply } = await server.api("GET", "ext/streams?limit=1000");
+      return reply.streams.find((entry) => entry.stream === stream)?.sessionId;
+    },
     /** The sum of the metrics whose name, with its labels as far as they are given, begins so. */
     async metric(name) {
       const text = await (await fetch(`${server.admin}/metrics`)).text();

@@ -297,6 +297,12 @@ const kit = {
     if (!keepSource) item.source.stop();
   },
 
+  /** Which layers of a sender are on, by rid. */
+  active(name, label) {
+    const { encodings } = sent(name, label).transceiver.sender.getParameters();
+    return Object.fromEntries(encodings.map(({ rid, active }) => [rid, active]));
+  },
+
   async sending(name, label) {
     const item = sent(name, label);
     const sender = item.transceiver?.sender ?? item.sender ?? peer(name).pc().getSenders().find((one) => one.track === item.source.track);

@@ -143,9 +143,8 @@ async fn push(
     let failed = response.tracks.iter().find(|track| track.error_code.is_some());
     if let Some(track) = failed {
         let name = track.track_name.as_deref().unwrap_or_default();
-        return Err(Problem::unprocessable(format!(
-            "the {name} section has no codec that is known here, or is not in the BUNDLE group"
-        )));
+        let cause = track.error_description.as_deref().unwrap_or_default();
+        return Err(Problem::unprocessable(format!("the {name} section cannot be published: {cause}")));
     }
     let answer = response.session_description.map(|description| description.sdp);
     answer.ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "there is no answer"))
