@@ -268,9 +268,9 @@ pub enum SteeringChoice {
 #[serde(rename_all = "lowercase")]
 pub enum DtlsRole {
     /// We do with current browsers, whose media then starts a round trip earlier.
+    #[default]
     Auto,
     /// The client.
-    #[default]
     Passive,
 }
 

@@ -112,13 +112,13 @@ function expectations(rig, page, isChromium) {
 }
 
 describe("Chromium", () => {
-  const rig = useRig({ before, after, afterEach }, { server: { variables: { RINGCAST_MEDIA_DTLS_ROLE: "auto" } } });
+  const rig = useRig({ before, after, afterEach });
   expectations(rig, async () => (await rig().tab()).page, true);
 });
 
 const skip = existsSync(FIREFOX) ? false : `${FIREFOX} is not there`;
 describe("Firefox", { skip }, () => {
-  const rig = useRig({ before, after, afterEach }, { server: { variables: { RINGCAST_MEDIA_DTLS_ROLE: "auto" } } });
+  const rig = useRig({ before, after, afterEach });
   let firefox;
   let page;
   before(
