@@ -116,12 +116,6 @@ pub enum BindError {
     /// The section wants another port for RTCP.
     #[error("the section has no a=rtcp-mux: RTP and RTCP have to share the transport")]
     NoRtcpMux,
-    /// The packets of the section could not be told from others.
-    #[error(
-        "nothing tells the packets of this section from others: offer the header extension \
-         urn:ietf:params:rtp-hdrext:sdes:mid, or announce the source by a=ssrc"
-    )]
-    NoMark,
     /// The section carries the other kind of media.
     #[error("the section carries another kind of media")]
     KindMismatch,
@@ -148,7 +142,6 @@ impl BindError {
             Self::Protocol => "unsupported_protocol",
             Self::NotBundled => "not_bundled",
             Self::NoRtcpMux => "no_rtcp_mux",
-            Self::NoMark => "no_mark",
             Self::Limit => "too_many_sections",
             Self::OfferPending => "invalid_modification_have_local_offer",
         }

@@ -127,11 +127,6 @@ pub(super) fn refusal(section: &Section, is_bundled: bool) -> Option<BindError> 
     if is_media && !section.rtcp_mux {
         return Some(BindError::NoRtcpMux);
     }
-    let has_mid =
-        section.extmap.iter().any(|line| line.uri == ExtensionKind::Mid.uri() && is_extension(line));
-    if is_media && section.direction.sends() && !has_mid && needs_mid(section) {
-        return Some(BindError::NoMark);
-    }
     None
 }
 

@@ -150,10 +150,9 @@ fn sections_that_cannot_be_carried_are_refused_with_their_cause() {
         kept.map(|line| format!("{line}\r\n")).collect()
     };
     type Change<'a> = &'a dyn Fn(&str) -> String;
-    let table: [(Change<'_>, BindError); 5] = [
+    let table: [(Change<'_>, BindError); 4] = [
         (&|body| without(body, &["a=rtcp-mux"]), BindError::NoRtcpMux),
         (&|body| body.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), BindError::Protocol),
-        (&|body| without(body, &["sdes:mid", "a=ssrc"]), BindError::NoMark),
         (&|body| body.replace("/90000", "/8000"), BindError::UnknownCodecs),
         (&|body| body.replace("a=mid:1", "a=mid:9"), BindError::NotBundled),
     ];
