@@ -152,7 +152,7 @@ mod tests {
             ("sctp-proto=debug", "names no part"),
             ("ringcast::shard", "write ringcast::shard=debug"),
             ("str0m", "write str0m=debug"),
-            ("=loud=", "no level"),
+            ("=loud=", "names no part"),
             ("info;debug", "no level"),
         ] {
             let refusal = filter(text).unwrap_err();

@@ -6,7 +6,7 @@ pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) 
     let text = text.to_ascii_lowercase();
     let slips = |name: &str| strsim::osa_distance(&text, &name.to_ascii_lowercase());
     let (slips, name) = known.into_iter().map(|name| (slips(name), name)).min()?;
-    (slips <= 2 && slips * 3 <= name.len().max(3)).then_some(name)
+    (slips <= 2 && slips < name.len() && slips * 3 <= name.len().max(3)).then_some(name)
 }
 
 #[cfg(test)]

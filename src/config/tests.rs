@@ -162,7 +162,7 @@ fn bad_values_are_refused_with_their_source_and_a_remedy() {
         (&["--app", "a b:secret"], &[], "app id"),
         (&["--media-port", "80"], &[], "1024"),
         (&["--advertise", "10.0.0.1=::1"], &[], "one family"),
-        (&["--log", "=loud="], &[], "log filter"),
+        (&["--log", "=loud="], &[], "names no part"),
         (&["--listen", ":8080"], &[], "0.0.0.0:8080"),
         (&["--admin", "9464"], &[], "127.0.0.1:9464"),
         (&["--media-port", "10k"], &[], "write 10000"),

@@ -138,7 +138,7 @@ fn encode_family(family: &MetricFamily, encoder: &mut DescriptorEncoder<'_>) -> 
                     buckets.push((bucket.upper_bound(), bucket.cumulative_count() - below));
                     below = bucket.cumulative_count();
                 }
-                buckets.push((f64::MAX, histogram.get_sample_count() - below));
+                buckets.push((f64::INFINITY, histogram.get_sample_count() - below));
                 let (sum, count) = (histogram.get_sample_sum(), histogram.get_sample_count());
                 sample.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
             }

@@ -47,14 +47,12 @@ fn settings_are_read_anew_on_a_hangup_and_no_call_ends() {
     let mut calls = pair(&server, "before");
     assert_eq!(opens(&server, "second", SECOND_SECRET), 404);
     let second = format!("[[apps]]\nid = \"second\"\nsecrets = [\"{SECOND_SECRET}\"]\n");
-    let more = "log = \"debug\"\n[media]\nport = 1024\n[limits]\nsessions = 3\n";
+    let more = "log = \"debug\"\n[media]\ngso = false\n[limits]\nsessions = 3\n";
     file.keep(&settings(&format!("{more}{second}")));
     server.signal("HUP");
     until("the second app", || opens(&server, "second", SECOND_SECRET) == 201);
     assert_eq!(opens(&server, APP, SECRET), 503, "there are as many sessions as there may be from now on");
-    until("what takes a restart", || {
-        log.read().contains("take a restart, and stay as they were: media.port")
-    });
+    until("what takes a restart", || log.read().contains("take a restart, and stay as they were: media.gso"));
     until_media_flows(&mut calls);
     // A file that cannot be used changes nothing, and says why.
     file.keep("[limits]\nsesions = 5\n");
