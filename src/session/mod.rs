@@ -42,7 +42,7 @@ use self::ingress::Collector;
 use self::transport::{Accepted, BINDING_SUCCESS, EngineError, Feed, Transport, Turn};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
-use crate::plan::{ChannelPlan, EgressPlan, IngressPlan, TransportPlan};
+use crate::plan::{ChannelPlan, EgressPlan, IceAgent, IngressPlan, TransportPlan};
 use crate::rtp::{Packet, rtcp};
 
 /// Client addresses that one session may hold at a time.
@@ -204,9 +204,13 @@ impl Session {
                 self.transports += 1;
             }
         }
+        // A full agent begins to check when it is told the time, and nobody else would tell it.
+        let calls = plan.agent != IceAgent::Lite;
         self.plan = Some(plan);
-        self.run(Which::Present, Feed::Nothing, setup, now, out)?;
-        self.run(Which::Successor, Feed::Nothing, setup, now, out)?;
+        for which in [Which::Present, Which::Successor] {
+            let feed = if calls { Feed::Timeout } else { Feed::Nothing };
+            self.run(which, feed, setup, now, out)?;
+        }
         Ok(())
     }
 

@@ -176,7 +176,7 @@ describe("without UDP", { skip }, () => {
         const isExact = [...expected].every(([name, wanted]) => by[name] === wanted);
         const isBounded = by[address] >= CROWD + 2 - SILENT && by[address] + by[silent] >= CROWD + 2;
         return { done: isExact && isBounded && by.ringcast_tcp_connections === 0, seen: by, value: by };
-      });
+      }, { ms: 60_000 });
       t.diagnostic(JSON.stringify(counts));
     } finally {
       strangers.forEach((stranger) => stranger.leave());
