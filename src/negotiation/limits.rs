@@ -53,7 +53,7 @@ pub(super) fn check_mid(mid: &str) -> Result<(), NegotiationError> {
         )));
     }
     let other = |byte: &u8| !byte.is_ascii_graphic() || b"\"(),/:;<=>?@[\\]".contains(byte);
-    if mid.as_bytes().iter().any(|byte| other(byte)) {
+    if mid.as_bytes().iter().any(other) {
         return Err(NegotiationError::Sections(format!(
             "mid {mid:?} has characters that names in a description do not have: choose letters, digits and hyphens"
         )));
@@ -117,7 +117,7 @@ pub(super) fn refusal(section: &Section, is_bundled: bool) -> Option<BindError> 
     let is_media = matches!(section.kind, SectionKind::Audio | SectionKind::Video);
     let is_ours = |protocol: &&str| section.protocol.eq_ignore_ascii_case(protocol);
     let protocols: &[&str] = if is_media { &MEDIA_PROTOCOLS } else { &CHANNEL_PROTOCOLS };
-    if section.kind == SectionKind::Other || !protocols.iter().any(|protocol| is_ours(&protocol)) {
+    if section.kind == SectionKind::Other || !protocols.iter().any(is_ours) {
         return Some(BindError::Protocol);
     }
     // A section beside the group would need a transport of its own (RFC 9143 7.3).
