@@ -9,12 +9,17 @@
 //! (RFC 9000 8.1 has the same bound), answers to checks included, until there are keys; by then the handshake has shown
 //! which path the client is on. What is held back is lost, and repeated by the timer of whoever waits for it. By TCP an
 //! address cannot be made up.
+//!
+//! [`FLOOR`] bytes may go to any proven path. Encoders by ffmpeg send one short check and are silent until we begin, and our
+//! hello would not fit three times that. It goes a handful of times in all, so nobody makes a lever of it.
 
 use super::PATHS_MAX;
 use super::transport::{Carrier, Path};
 
 /// How many times as much may go to a path as came from it.
 const FACTOR: usize = 3;
+/// How much may go to a path however little came from it, in bytes: an answer and two hellos of ours.
+const FLOOR: usize = 700;
 
 /// What came and went by a path.
 #[derive(Debug)]
@@ -64,7 +69,8 @@ impl Ways {
         let ways = self.0.iter_mut().filter(move |way| cause.is_none_or(|path| way.path == path));
         ways.map(move |way| {
             let sent = way.sent.saturating_add(bytes);
-            let may = way.path.carrier == Carrier::Tcp || sent <= way.received.saturating_mul(FACTOR);
+            let bound = way.received.saturating_mul(FACTOR).max(FLOOR);
+            let may = way.path.carrier == Carrier::Tcp || sent <= bound;
             if may {
                 way.sent = sent;
             }
@@ -98,23 +104,32 @@ mod tests {
     #[test]
     fn a_path_is_sent_three_times_what_came_from_it_and_no_more() {
         let (mut ways, one) = (Ways::default(), path(Carrier::Udp, 1));
-        ways.proven(one, 100);
+        ways.proven(one, 1000);
         ways.answered(one, 64);
-        assert_eq!(taken(&mut ways, Some(one), 237), [(1, false)]);
-        assert_eq!(taken(&mut ways, Some(one), 236), [(1, true)]);
+        assert_eq!(taken(&mut ways, Some(one), 2937), [(1, false)]);
+        assert_eq!(taken(&mut ways, Some(one), 2936), [(1, true)]);
         assert_eq!(taken(&mut ways, Some(one), 1), [(1, false)]);
         ways.received(one, 100);
         assert_eq!(taken(&mut ways, Some(one), 300), [(1, true)]);
     }
 
     #[test]
+    fn one_short_check_is_enough_for_an_answer_and_two_hellos() {
+        let (mut ways, one) = (Ways::default(), path(Carrier::Udp, 1));
+        ways.proven(one, 90);
+        ways.answered(one, 64);
+        assert_eq!(taken(&mut ways, Some(one), FLOOR - 64), [(1, true)]);
+        assert_eq!(taken(&mut ways, Some(one), 1), [(1, false)]);
+    }
+
+    #[test]
     fn what_answers_goes_back_and_what_a_timer_sends_goes_by_every_path_that_was_proven() {
         let (mut ways, one, two) = (Ways::default(), path(Carrier::Udp, 1), path(Carrier::Udp, 2));
-        ways.proven(one, 100);
-        ways.proven(two, 100);
+        ways.proven(one, 300);
+        ways.proven(two, 300);
         ways.received(path(Carrier::Udp, 3), 1000);
-        assert_eq!(taken(&mut ways, Some(two), 200), [(2, true)]);
-        assert_eq!(taken(&mut ways, None, 200), [(1, true), (2, false)]);
+        assert_eq!(taken(&mut ways, Some(two), 600), [(2, true)]);
+        assert_eq!(taken(&mut ways, None, 600), [(1, true), (2, false)]);
         ways.forget(one);
         assert_eq!(taken(&mut ways, None, 100), [(2, true)]);
         assert_eq!(taken(&mut ways, Some(one), 1), []);

@@ -204,7 +204,8 @@ impl Copier {
 
     fn assert_bounded(&self, sim: &Sim) {
         let received: usize = self.received(sim).iter().map(Vec::len).sum();
-        assert!(received <= 3 * self.sent, "{received} bytes for {}", self.sent);
+        // An answer and two hellos may go to whoever sent one check.
+        assert!(received <= (3 * self.sent).max(700), "{received} bytes for {}", self.sent);
     }
 }
 
