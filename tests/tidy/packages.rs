@@ -166,13 +166,17 @@ fn every_second_version_of_a_package_has_a_reason() {
 /// Packages with their features, as they are built for what the arguments of `cargo tree` name.
 fn built(arguments: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--no-dedupe", "--prefix", "none", "--format", "{p} {f}"])
+        .args(["tree", "--locked", "--offline", "--no-dedupe", "--prefix", "none", "--format", "{p}|{f}"])
         .args(arguments)
         .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    // The mark tells that a package was listed before, below one that depends on itself for its tests.
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)").to_owned())
+        .collect()
 }
 
 #[test]
@@ -180,10 +184,16 @@ fn tests_and_benchmarks_share_the_build_of_the_servers_dependencies() {
     let server = built(&["--package", "ringcast", "--edges", "normal,build"]);
     let everything = built(&["--workspace", "--edges", "normal,build,dev"]);
     assert!(server.len() > 100, "cargo tree says something else than was thought: {server:?}");
-    let complaints: Vec<String> = server
-        .difference(&everything)
-        .map(|package| {
-            format!("{package}: a crate of the tests adds features: do without, or switch them on for the server too")
+    // Build scripts may have a build of the same package beside it, with fewer features: what is new tells.
+    let package = |line: &str| line.split('|').next().unwrap_or_default().to_owned();
+    let of_server: BTreeSet<String> = server.iter().map(|line| package(line)).collect();
+    let complaints: Vec<String> = everything
+        .difference(&server)
+        .filter(|line| of_server.contains(&package(line)))
+        .map(|line| {
+            format!(
+                "{line}: a crate of the tests adds features: do without, or switch them on for the server too"
+            )
         })
         .collect();
     report(&complaints);
