@@ -18,7 +18,7 @@ use ringcast::{log, node};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// The command line cannot be understood, as is usual.
+/// The command line cannot be understood, or a value in it not be used, as is usual.
 const EXIT_USAGE: u8 = 2;
 /// The configuration cannot be used (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
                 let _ = write!(std::io::stdout(), "{}", config.to_toml());
                 ExitCode::SUCCESS
             }
-            Err(error) => fail(EXIT_CONFIG, &error.to_string()),
+            Err(error) => refuse(&error),
         },
         Ok(Invocation::MintToken(flags, wish)) => {
             match load(&flags).and_then(|config| mint(&config, *wish)) {
@@ -47,11 +47,12 @@ fn main() -> ExitCode {
                     let _ = writeln!(std::io::stdout(), "{token}");
                     ExitCode::SUCCESS
                 }
-                Err(error) => fail(EXIT_CONFIG, &error.to_string()),
+                Err(error) => refuse(&error),
             }
         }
         Ok(Invocation::GenerateSecret(file)) => {
-            let secret = new_secret().map_err(|cause| ConfigError(format!("no secret can be made: {cause}")));
+            let secret =
+                new_secret().map_err(|cause| ConfigError::new(format!("no secret can be made: {cause}")));
             let done = secret.and_then(|secret| match file {
                 Some(path) => write_secret(&path, &secret),
                 None => {
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Run(flags)) => match load(&flags) {
             Ok(config) => run(config, flags),
-            Err(error) => fail(EXIT_CONFIG, &error.to_string()),
+            Err(error) => refuse(&error),
         },
         Err(UsageError(text)) => {
             let _ = write!(std::io::stderr(), "{text}");
@@ -81,7 +82,7 @@ fn environment() -> Result<Environment, ConfigError> {
     for (name, text) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
         if name.starts_with("RINGCAST_") || name == CREDENTIALS_VARIABLE {
-            let bad = |_| ConfigError(format!("{name} cannot be used: it is no UTF-8, write it anew"));
+            let bad = |_| ConfigError::new(format!("{name} cannot be used: it is no UTF-8, write it anew"));
             environment.insert(name.clone(), text.into_string().map_err(bad)?);
         }
     }
@@ -90,13 +91,16 @@ fn environment() -> Result<Environment, ConfigError> {
 
 /// Makes a token with the first secret of an application of the configuration.
 fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
-    let error = |text: &str| ConfigError(format!("no token can be made: {text}"));
+    let error = |text: &str| ConfigError::new(format!("no token can be made: {text}"));
     let app = match (&wish.app_id, config.apps.as_slice()) {
         (None, [app]) => app.id.as_str(),
         (None, []) => {
-            return Err(error("there is no app: give one with --app ID:SECRET or in the configuration"));
+            let text = "there is no app: give one with --app ID:SECRET or in the configuration";
+            return Err(error(text).in_command_line());
         }
-        (None, _) => return Err(error("there are several apps: choose one with --for ID")),
+        (None, _) => {
+            return Err(error("there are several apps: choose one with --for ID").in_command_line());
+        }
         (Some(id), _) => id.as_str(),
     };
     let scope = Scope {
@@ -112,7 +116,8 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
     apps.find(app).map_err(|cause| error(&format!("{cause} {app} in the configuration: add it to apps")))?;
     let wish = Wish { subject: wish.subject, session: wish.session, scope, ttl: wish.ttl };
     let claims = wish.claims(app, unix_now(), config.tokens.max_lifetime_seconds.get());
-    claims.and_then(|claims| apps.sign(app, &claims)).map_err(|cause| error(&cause.to_string()))
+    let claims = claims.map_err(|cause| error(&cause.to_string()).in_command_line())?;
+    apps.sign(app, &claims).map_err(|cause| error(&cause.to_string()))
 }
 
 /// Writes a new secret into a file that nobody else can read, and never over another one.
@@ -124,7 +129,7 @@ fn write_secret(path: &Path, secret: &str) -> Result<(), ConfigError> {
             ErrorKind::AlreadyExists => "choose another name, or remove the file",
             _ => "correct the path or the rights of its folder",
         };
-        ConfigError(format!("no secret can be written to {shown} ({cause}): {remedy}"))
+        ConfigError::new(format!("no secret can be written to {shown} ({cause}): {remedy}"))
     })
 }
 
@@ -154,6 +159,10 @@ fn warn(config: &Config) {
     for warning in &config.warnings {
         let _ = writeln!(std::io::stderr(), "ringcast: warning: {warning}");
     }
+}
+
+fn refuse(error: &ConfigError) -> ExitCode {
+    fail(if error.in_command_line { EXIT_USAGE } else { EXIT_CONFIG }, &error.to_string())
 }
 
 fn fail(code: u8, sentence: &str) -> ExitCode {

@@ -33,7 +33,7 @@ pub enum Invocation {
     after_help = "Without a command it serves. Values come from the file, then from RINGCAST_* variables, then from \
                   options; ringcast.example.toml has all of them.\n\
                   SIGHUP reads them anew, SIGTERM or Ctrl-C ends the server, a second one at once.\n\
-                  Exit codes: 2, the command line cannot be understood; 78, the configuration cannot be used; \
+                  Exit codes: 2, the command line cannot be used; 78, the configuration cannot be used; \
                   1, the server could not start or go on."
 )]
 struct CommandLine {
@@ -194,7 +194,7 @@ impl Flags {
         list("--media-address", &["media", "addresses"][..], &self.media_address);
         if !self.app.is_empty() {
             let apps = apps(self.app.iter().map(String::as_str));
-            let apps = apps.map_err(|cause| ConfigError(format!("--app cannot be used: {cause}")))?;
+            let apps = apps.map_err(|cause| ConfigError::new(format!("--app cannot be used: {cause}")))?;
             values.push(("--app", &["apps"], apps));
         }
         if self.single_port {

@@ -159,16 +159,16 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config, ConfigEr
         }
         let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) else {
             let Some(meant) = nearest(name, known_names()) else { continue };
-            return Err(ConfigError(format!(
+            return Err(ConfigError::new(format!(
                 "the variable {name} is not known: did you mean {meant}? Otherwise remove it"
             )));
         };
         set(&mut table, variable.path, value(variable.shape, text).map_err(|cause| at(name, &cause))?);
         config = parse(&table, name)?;
     }
-    for (flag, path, value) in flags.values()? {
+    for (flag, path, value) in flags.values().map_err(ConfigError::in_command_line)? {
         set(&mut table, path, value);
-        config = parse(&table, flag)?;
+        config = parse(&table, flag).map_err(ConfigError::in_command_line)?;
     }
     config.warnings.extend(readers);
     config.warnings.extend(passed_over(environment));
@@ -223,7 +223,7 @@ fn is_of_a_platform(name: &str, text: &str) -> bool {
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
-        ConfigError(format!("the file {shown} cannot be read ({error}): correct its path or its rights"))
+        ConfigError::new(format!("the file {shown} cannot be read ({error}): correct its path or its rights"))
     })?;
     // Read once as a whole configuration, because only that names the line of a mistake.
     match toml::from_str::<Config>(&text).and_then(|_| toml::from_str::<Table>(&text)) {
@@ -232,7 +232,7 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
             let start = error.span().map_or(0, |span| span.start);
             let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
             let cause = in_plain_words(error.message());
-            Err(ConfigError(format!("line {line} of {shown} cannot be used: {cause}")))
+            Err(ConfigError::new(format!("line {line} of {shown} cannot be used: {cause}")))
         }
     }
 }
@@ -242,7 +242,7 @@ fn parse(table: &Table, source: &str) -> Result<Config, ConfigError> {
 }
 
 fn at(source: &str, cause: &str) -> ConfigError {
-    ConfigError(format!("{source} cannot be used: {cause}"))
+    ConfigError::new(format!("{source} cannot be used: {cause}"))
 }
 
 fn set(table: &mut Table, path: &[&str], value: Value) {

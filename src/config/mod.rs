@@ -30,8 +30,25 @@ pub use values::{
 
 /// Why the configuration cannot be used: one sentence that names the cause and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
+#[error("{text}")]
+pub struct ConfigError {
+    text: String,
+    /// Whether the command line says what cannot be used.
+    pub in_command_line: bool,
+}
+
+impl ConfigError {
+    /// One with this sentence, about a file, a variable or the machine.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), in_command_line: false }
+    }
+
+    /// The same, about what stands in the command line.
+    #[must_use]
+    pub fn in_command_line(self) -> Self {
+        Self { in_command_line: true, ..self }
+    }
+}
 
 /// Everything that an operator can set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -383,7 +400,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let last = u64::from(self.media.port.get()) + self.media.shards.most() - 1;
         if last > u64::from(u16::MAX) && !self.media.single_port {
-            return Err(ConfigError(format!(
+            return Err(ConfigError::new(format!(
                 "media.port {} leaves no room for {} shards below 65536: choose a lower port",
                 self.media.port.get(),
                 self.media.shards.most(),
@@ -391,10 +408,10 @@ impl Config {
         }
         for (index, app) in self.apps.iter().enumerate() {
             if app.secrets.is_empty() {
-                return Err(ConfigError(format!("app {} has no secret: give it at least one", app.id)));
+                return Err(ConfigError::new(format!("app {} has no secret: give it at least one", app.id)));
             }
             if self.apps.iter().take(index).any(|other| other.id == app.id) {
-                return Err(ConfigError(format!(
+                return Err(ConfigError::new(format!(
                     "app {} stands twice in apps: put all its secrets into one entry",
                     app.id
                 )));
@@ -408,7 +425,7 @@ impl Config {
         if self.apps.is_empty()
             && let Some(address) = self.http.listen.addresses().iter().find(|a| !a.ip().is_loopback())
         {
-            return Err(ConfigError(format!(
+            return Err(ConfigError::new(format!(
                 "http.listen {address} can be reached from other machines, but without apps the secret is one \
                  for development that is printed on the screen: add --app ID:SECRET, or listen on 127.0.0.1",
             )));
@@ -450,12 +467,12 @@ impl Config {
     fn check_streams(&self) -> Result<(), ConfigError> {
         for (index, Stream { app, stream, .. }) in self.streams.iter().enumerate() {
             if !self.apps.iter().any(|known| known.id == *app) {
-                return Err(ConfigError(format!(
+                return Err(ConfigError::new(format!(
                     "stream {stream} is of the app {app}, which is not in apps: add it there, or correct the stream"
                 )));
             }
             if self.streams.iter().take(index).any(|other| other.app == *app && other.stream == *stream) {
-                return Err(ConfigError(format!(
+                return Err(ConfigError::new(format!(
                     "stream {stream} of app {app} stands twice in streams: keep one entry"
                 )));
             }
@@ -472,18 +489,18 @@ impl Config {
 fn check_ice_server(server: &IceServer) -> Result<(), ConfigError> {
     let known = ["stun:", "stuns:", "turn:", "turns:"];
     match server.urls.iter().find(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
-        Some(url) => Err(ConfigError(format!(
+        Some(url) => Err(ConfigError::new(format!(
             "ice_servers has the url {url:?}, which is neither STUN nor TURN: start it with stun: or turn:"
         ))),
         None if server.urls.is_empty() => {
-            Err(ConfigError("ice_servers has an entry without urls: add one or remove the entry".into()))
+            Err(ConfigError::new("ice_servers has an entry without urls: add one or remove the entry"))
         }
         None => Ok(()),
     }
 }
 
 fn check_turn(turn: &Turn) -> Result<(), ConfigError> {
-    let error = |text: &str| Err(ConfigError(text.into()));
+    let error = |text: &str| Err(ConfigError::new(text));
     let known = ["stun:", "stuns:", "turn:", "turns:"];
     if turn.urls.iter().any(|url| !known.iter().any(|scheme| url.starts_with(scheme))) {
         return error(
@@ -495,7 +512,7 @@ fn check_turn(turn: &Turn) -> Result<(), ConfigError> {
     }
     for (index, key) in turn.keys.iter().enumerate() {
         if key.secrets.is_empty() || turn.keys.iter().take(index).any(|other| other.id == key.id) {
-            return Err(ConfigError(format!(
+            return Err(ConfigError::new(format!(
                 "turn.keys needs one entry for {} with at least one secret: mend or remove it",
                 key.id
             )));

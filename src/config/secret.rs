@@ -207,7 +207,7 @@ fn place(reference: &str, credentials: Option<&Path>) -> PathBuf {
 
 fn read_file(whose: &str, path: &Path) -> Result<Secret, ConfigError> {
     let shown = path.display();
-    let error = |cause: &str| ConfigError(format!("{whose} cannot be read from {shown}: {cause}"));
+    let error = |cause: &str| ConfigError::new(format!("{whose} cannot be read from {shown}: {cause}"));
     if path.starts_with(CREDENTIALS_PREFIX) {
         return Err(error(
             "the service has no credentials; add LoadCredential= to its unit, or write a path",

@@ -146,7 +146,7 @@ fn the_service_manager_is_told_how_far_the_server_is() {
 }
 
 #[test]
-fn a_command_line_that_cannot_be_understood_ends_with_2_and_a_value_that_cannot_be_used_with_78() {
+fn a_command_line_that_cannot_be_used_ends_with_2_and_a_configuration_that_cannot_with_78() {
     let run = |arguments: &[&str]| {
         let output =
             Command::new(env!("CARGO_BIN_EXE_ringcast")).env_clear().args(arguments).output().unwrap();
@@ -155,6 +155,12 @@ fn a_command_line_that_cannot_be_understood_ends_with_2_and_a_value_that_cannot_
     let (code, said) = run(&["--shrads", "2"]);
     assert!(code == Some(2) && said.contains("--shards"), "{code:?}: {said}");
     let (code, said) = run(&["--listen", ":8080"]);
+    assert!(code == Some(2) && said.contains("0.0.0.0:8080"), "{code:?}: {said}");
+    let (code, said) = run(&["mint-token", "--app", &format!("{APP}:{SECRET}"), "--publish", "a,b"]);
+    assert!(code == Some(2) && said.contains("give each name by itself"), "{code:?}: {said}");
+    let file = Kept::new("listen");
+    file.keep("[http]\nlisten = [\":8080\"]\n");
+    let (code, said) = run(&["check-config", "--config", file.path()]);
     assert!(code == Some(78) && said.contains("0.0.0.0:8080"), "{code:?}: {said}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let holder = std::net::TcpListener::bind(&taken).unwrap();
