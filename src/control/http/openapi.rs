@@ -133,7 +133,8 @@ pub(super) fn description() -> OpenApi {
     let mut info = Info::new("Ringcast", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "Sessions and tracks of a selective forwarding unit for WebRTC. `/apps/..` is the same as `/v1/apps/..`. \
-         Bodies are read as JSON whatever their Content-Type; unknown members and parameters are ignored."
+         Bodies are read as JSON whatever their Content-Type; unknown members and parameters are \
+         ignored, and refused where a token is asked for."
             .into(),
     );
     let mut components = Components::new();

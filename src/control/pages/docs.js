@@ -16,6 +16,12 @@ function make(tag, className, ...children) {
   return element;
 }
 
+/** Text of the description: what stands between backticks is code. */
+function prose(text) {
+  const parts = (text ?? "").split("`").map((part, at) => (at % 2 ? make("code", "", part) : part));
+  return make("span", "", ...parts);
+}
+
 function resolve(api, schema) {
   const path = schema?.$ref?.split("/").slice(1);
   return path ? path.reduce((place, key) => place?.[key], api) : schema;
@@ -70,7 +76,7 @@ function parameters(operation) {
   if (!list.length) return [];
   const rows = list.flatMap((parameter) => [
     make("dt", "", parameter.name, parameter.required ? "" : "?"),
-    make("dd", "", parameter.description ?? "", make("span", "quiet", ` ${parameter.in}`)),
+    make("dd", "", prose(parameter.description), make("span", "quiet", ` ${parameter.in}`)),
   ]);
   return section("Parameters", make("dl", "", ...rows));
 }
@@ -93,7 +99,7 @@ function successes(api, operation) {
       make(
         "dd",
         "",
-        response.description ?? "",
+        prose(response.description),
         make("span", "quiet", typesOf(response.content)),
         headers.length ? make("span", "quiet", `, header ${headers.join(", ")}`) : null,
         schema ? fields(api, schema) : null,
@@ -178,8 +184,8 @@ function article(api, path, method, operation, explained) {
     "article",
     "",
     make("h3", "", make("span", `method ${method}`, method.toUpperCase()), pathElement(path)),
-    make("p", "", operation.summary ?? ""),
-    operation.description ? make("p", "quiet", operation.description) : null,
+    make("p", "", prose(operation.summary)),
+    operation.description ? make("p", "quiet", prose(operation.description)) : null,
     isOpen ? make("p", "quiet", "Needs no secret.") : null,
     ...examples(api, path, method, operation).filter(Boolean),
     ...parameters(operation),
@@ -199,7 +205,7 @@ function showErrors(api, explained) {
         link.href = `#${id}`;
         return [" ", link];
       });
-      return make("p", "", text || "Refused", ...(operations.length > MANY ? [] : links));
+      return make("p", "", prose(text || "Refused"), ...(operations.length > MANY ? [] : links));
     });
     const element = make("article", "", make("h3", "", make("span", "method refused", status)), ...rows);
     element.id = `error-${status}`;
@@ -218,7 +224,7 @@ function showErrors(api, explained) {
 
 function show(api) {
   $("#version").textContent = api.info.version;
-  $("#about").textContent = api.info.description ?? "";
+  $("#about").replaceChildren(prose(api.info.description));
   const groups = new Map((api.tags ?? []).map((tag) => [tag.name, []]));
   for (const [path, item] of Object.entries(api.paths)) {
     for (const method of METHODS.filter((method) => item[method])) {
