@@ -87,9 +87,7 @@ pub(super) struct Draining<'a> {
 
 impl Drain for Draining<'_> {
     fn transmit(&mut self, path: Path, contents: &[u8]) {
-        let start = self.out.bytes.len();
-        self.out.bytes.extend_from_slice(contents);
-        self.out.transmits.push((path, start..self.out.bytes.len()));
+        self.out.transmit(path, contents);
     }
 
     fn dropped(&mut self, reason: DropReason) {

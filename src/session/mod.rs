@@ -12,9 +12,10 @@
 pub mod channels;
 mod description;
 mod dtls;
+mod early;
 pub mod egress;
-mod handshake;
 mod empty;
+mod handshake;
 pub mod ingress;
 mod output;
 mod reports;
@@ -38,6 +39,7 @@ pub use setup::{Certificate, SessionSetup};
 pub use transport::{Carrier, Path, binding_request};
 
 use self::channels::Channels;
+use self::early::Early;
 use self::ingress::Collector;
 use self::transport::{Accepted, BINDING_SUCCESS, EngineError, Feed, Transport, Turn};
 use crate::drop::DropReason;
@@ -75,6 +77,8 @@ pub struct Session {
     created: Instant,
     present: Option<Box<Transport>>,
     successor: Option<(Box<Transport>, Instant)>,
+    /// What came before the first plan.
+    early: Option<Box<Early>>,
     plan: Option<TransportPlan>,
     transports: u32,
     /// Our addresses, when it calls out by sockets of its own.
@@ -103,6 +107,7 @@ impl Session {
             created: now,
             present: None,
             successor: None,
+            early: None,
             plan: None,
             transports: 0,
             dialled,
@@ -154,7 +159,8 @@ impl Session {
     /// Credentials under which the client may check connectivity at present.
     pub fn credentials(&self) -> impl Iterator<Item = &IceCredentials> {
         let successor = self.successor.as_ref().map(|(transport, _)| transport);
-        self.present.iter().chain(successor).flat_map(|transport| transport.credentials())
+        let transports = self.present.iter().chain(successor).flat_map(|transport| transport.credentials());
+        transports.chain(self.early.iter().map(|early| early.credentials()))
     }
 
     /// Path of its media, once keys and a proven address are there.
@@ -211,6 +217,7 @@ impl Session {
             let feed = if calls { Feed::Timeout } else { Feed::Nothing };
             self.run(which, feed, setup, now, out)?;
         }
+        self.take_early(setup, now, out);
         Ok(())
     }
 
@@ -273,6 +280,9 @@ impl Session {
         out: &mut SessionOutput,
     ) -> Result<Binding, DropReason> {
         let (message, ufrag) = binding_request(contents).ok_or(DropReason::BadStun)?;
+        if self.early.is_some() {
+            return self.handle_early_check(path, message, ufrag, contents.len(), out);
+        }
         let which = self.transport_for_check(path, |transport| transport.verifies(&message, ufrag));
         let which = which.ok_or(DropReason::BadIntegrity)?;
         let nominates = message.use_candidate();
@@ -306,6 +316,9 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
+        if let Some(early) = self.early.as_deref_mut() {
+            return early.datagram(path, contents);
+        }
         let which = self.transport_of_path(path);
         if rtcp::is_rtcp(contents) {
             self.handle_rtcp(which, contents, now, out)?;
@@ -376,6 +389,9 @@ impl Session {
     /// Forgets an address that can no longer be reached: its TCP connection is over.
     pub fn forget_path(&mut self, path: Path) {
         self.paths.retain(|(known, _)| *known != path);
+        if let Some(early) = self.early.as_deref_mut() {
+            early.forget(path);
+        }
         for which in [Which::Present, Which::Successor] {
             if let Some(transport) = self.transport_mut(which) {
                 transport.forget(path);

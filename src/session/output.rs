@@ -33,6 +33,13 @@ pub struct SessionOutput {
 }
 
 impl SessionOutput {
+    /// Sends a datagram.
+    pub(super) fn transmit(&mut self, path: Path, contents: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(contents);
+        self.transmits.push((path, start..self.bytes.len()));
+    }
+
     /// Empties all buffers.
     pub fn clear(&mut self) {
         self.transmits.clear();

@@ -20,6 +20,7 @@ use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, 
 use super::channels::Message;
 use super::description::Description;
 use super::dtls::{self, KeyExchange};
+use super::early::Check;
 use super::handshake::Ways;
 use super::route::Route;
 use super::wires::{WireEvent, Wires};
@@ -124,6 +125,8 @@ pub(super) enum Feed<'a> {
     Nothing,
     Timeout,
     Datagram(Path, &'a [u8]),
+    /// What was answered before there was this engine.
+    Answered(&'a Check),
     KeyframeRequest(u32, KeyframeRequestKind),
 }
 
@@ -152,6 +155,8 @@ pub(super) struct Transport {
     cause: Option<Path>,
     /// Whether the engine has answered a check, and so has an address to send to.
     has_answered: bool,
+    /// While it is shown a check that the client has its answer to: whether that nominates.
+    answered_before: Option<bool>,
     /// Whether the far end of a full agent answers its checks.
     consented: bool,
     timeout: Option<Instant>,
@@ -196,6 +201,7 @@ impl Transport {
             ways: Ways::default(),
             cause: None,
             has_answered: false,
+            answered_before: None,
             consented: false,
             timeout: Some(now),
             closed: false,
@@ -316,21 +322,7 @@ impl Transport {
         if self.has_answered || message.use_candidate() || message.ice_controlled().is_some() {
             return None;
         }
-        let nominating = StunMessage::binding_request(
-            message.username()?,
-            message.trans_id(),
-            true,
-            message.ice_controlling().unwrap_or_default(),
-            message.prio()?,
-            true,
-        );
-        let mut copy = vec![0; contents.len() + NOMINATION_BYTES];
-        let hmac = dtls::provider().sha1_hmac_provider;
-        let len = nominating
-            .to_bytes(Some(ours.pwd.as_bytes()), &mut copy, |key, parts| hmac.sha1_hmac(key, parts))
-            .ok()?;
-        copy.truncate(len);
-        Some(copy)
+        nominating(message, ours.pwd.as_bytes(), contents.len())
     }
 
     /// Feeds the engine one thing and drains it to rest.
@@ -343,7 +335,7 @@ impl Transport {
         now: Instant,
         drain: &mut dyn Drain,
     ) -> Result<Turn, EngineError> {
-        self.cause = None;
+        (self.cause, self.answered_before) = (None, None);
         match feed {
             Feed::Nothing => {}
             Feed::Timeout => self.rtc.handle_input(Input::Timeout(now))?,
@@ -352,13 +344,13 @@ impl Transport {
                     self.ways.received(path, contents.len());
                     self.cause = Some(path);
                 }
-                let protocol = match path.carrier {
-                    Carrier::Udp => Protocol::Udp,
-                    Carrier::Tcp => Protocol::Tcp,
-                };
-                let receive = Receive::new(protocol, path.remote, path.local, contents)
-                    .map_err(|error| EngineError::Description(error.to_string()))?;
-                self.rtc.handle_input(Input::Receive(now, receive))?;
+                self.receive(path, contents, now)?;
+            }
+            Feed::Answered(check) => {
+                self.ways.proven(check.path, check.received);
+                self.ways.answered(check.path, check.sent);
+                self.answered_before = Some(check.nominates);
+                self.receive(check.path, &check.shown, now)?;
             }
             Feed::KeyframeRequest(ssrc, kind) => {
                 if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.into()) {
@@ -406,6 +398,16 @@ impl Transport {
         Err(EngineError::Restless)
     }
 
+    fn receive(&mut self, path: Path, contents: &[u8], now: Instant) -> Result<(), EngineError> {
+        let protocol = match path.carrier {
+            Carrier::Udp => Protocol::Udp,
+            Carrier::Tcp => Protocol::Tcp,
+        };
+        let receive = Receive::new(protocol, path.remote, path.local, contents)
+            .map_err(|error| EngineError::Description(error.to_string()))?;
+        Ok(self.rtc.handle_input(Input::Receive(now, receive))?)
+    }
+
     /// Whether the far end of a full agent answers its checks; a client is heard by its own.
     pub(super) fn has_consent(&self) -> bool {
         self.consented
@@ -441,7 +443,11 @@ impl Transport {
     fn send(&mut self, asked: Path, contents: &[u8], now: Instant, drain: &mut dyn Drain) {
         if is_check(contents) {
             if self.agent == IceAgent::Lite && contents.starts_with(&BINDING_SUCCESS) {
-                self.answered(asked, contents.len(), now);
+                self.answered(asked, now);
+                if let Some(nominates) = self.answered_before.take() {
+                    return self.route.checked(asked, nominates, now);
+                }
+                self.ways.answered(asked, contents.len());
             }
             return drain.transmit(asked, contents);
         }
@@ -466,13 +472,12 @@ impl Transport {
     }
 
     /// A lite engine answers a check. Behind its first answer our part of the handshake may begin.
-    fn answered(&mut self, path: Path, bytes: usize, now: Instant) {
+    fn answered(&mut self, path: Path, now: Instant) {
         if !self.has_answered {
             self.has_answered = true;
             self.cause = Some(path);
             self.exchange.release(now);
         }
-        self.ways.answered(path, bytes);
     }
 
     fn follow_state(&mut self, state: IceConnectionState, now: Instant) {
@@ -538,6 +543,23 @@ impl Transport {
         }
         true
     }
+}
+
+/// A check of so many bytes once more, so that it nominates.
+pub(super) fn nominating(message: &StunMessage<'_>, pwd: &[u8], bytes: usize) -> Option<Vec<u8>> {
+    let nominating = StunMessage::binding_request(
+        message.username()?,
+        message.trans_id(),
+        true,
+        message.ice_controlling().unwrap_or_default(),
+        message.prio()?,
+        true,
+    );
+    let mut copy = vec![0; bytes + NOMINATION_BYTES];
+    let hmac = dtls::provider().sha1_hmac_provider;
+    let len = nominating.to_bytes(Some(pwd), &mut copy, |key, parts| hmac.sha1_hmac(key, parts)).ok()?;
+    copy.truncate(len);
+    Some(copy)
 }
 
 fn creds(credentials: &IceCredentials) -> IceCreds {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use crate::ids::{PublicationId, SessionId, ShardId};
+use crate::ids::{IceCredentials, PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
 pub use crate::net::dialled::DialledSocket;
 use crate::plan::SessionPlan;
@@ -22,6 +22,8 @@ pub enum Command {
         session: SessionId,
         /// Sockets of its own, if it calls out to another server; otherwise a client calls it by those of the shard.
         dialled: Vec<DialledSocket>,
+        /// Credentials of ours that an offer may name before there is a plan: checks come no later than the answer.
+        credentials: Option<IceCredentials>,
     },
     /// Brings a session to the given plan.
     Configure {

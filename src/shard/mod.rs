@@ -45,7 +45,7 @@ use self::sessions::{SessionKey, SessionSlot};
 use self::table::Table;
 use self::timers::{Grid, TimerOf, Timers};
 use crate::drop::DropReason;
-use crate::ids::{NodeKeys, PublicationId, SessionId, ShardId};
+use crate::ids::{IceCredentials, NodeKeys, PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
 use crate::net::tcp::FIRST_LISTENER;
 use crate::net::{Outbox, SocketIndex};
@@ -187,7 +187,7 @@ impl Shard {
     /// Carries out a command of control.
     pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
         match command {
-            Command::Open { session, dialled } => self.open(now, session, dialled),
+            Command::Open { session, dialled, credentials } => self.open(now, session, dialled, credentials),
             Command::Configure { session, plan, description, reply } => {
                 let result = self.configure(now, session, *plan, description.map(|read| *read), outbox);
                 // Control may have given up waiting; the plan is in force all the same.
@@ -295,14 +295,25 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, now: Instant, id: SessionId, dialled: Vec<DialledSocket>) {
+    fn open(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        dialled: Vec<DialledSocket>,
+        credentials: Option<IceCredentials>,
+    ) {
         if self.sessions.len() >= self.limits.sessions || !self.dialled.has_room(dialled.len()) {
             self.counters.drop(DropReason::Overload);
             self.events.push_back(Event::Ended(id, EndReason::NeverConnected));
             return;
         }
         let addresses = dialled.iter().map(|socket| socket.address).collect();
-        let key = self.sessions.insert(SessionSlot::new(Session::new(id, addresses, now)));
+        let mut session = Session::new(id, addresses, now);
+        if let Some(credentials) = credentials {
+            session.expect_checks(credentials);
+        }
+        let key = self.sessions.insert(SessionSlot::new(session));
+        self.sync_ufrags(key);
         self.dialled.open(key, dialled);
         self.by_id.insert(id, key);
         self.arm_session(key);

@@ -52,7 +52,11 @@ fn a_panic_inside_one_session_ends_that_session_alone() {
     let mut outbox = Outbox::new(1 << 16);
     let ids = [keys.mint_session(ShardId(0)), keys.mint_session(ShardId(0))];
     for session in ids {
-        shard.handle_command(now, Command::Open { session, dialled: Vec::new() }, &mut outbox);
+        shard.handle_command(
+            now,
+            Command::Open { session, dialled: Vec::new(), credentials: None },
+            &mut outbox,
+        );
     }
     let key = shard.by_id[&ids[0]];
     let result: Result<(), DropReason> =
@@ -114,7 +118,7 @@ fn a_session_that_never_connects_ends_exactly_when_its_time_is_over() {
     let now = start();
     let mut outbox = Outbox::new(1 << 16);
     let session = keys.mint_session(ShardId(0));
-    shard.handle_command(now, Command::Open { session, dialled: Vec::new() }, &mut outbox);
+    shard.handle_command(now, Command::Open { session, dialled: Vec::new(), credentials: None }, &mut outbox);
     let end = now + Duration::from_secs(60);
     assert_eq!(shard.poll_timeout(), Some(end));
     shard.handle_timeout(end - Duration::from_millis(1), &mut outbox);
@@ -131,7 +135,11 @@ fn sessions_beyond_the_bound_are_refused() {
     let mut outbox = Outbox::new(1 << 16);
     for _ in 0..2 {
         let session = keys.mint_session(ShardId(0));
-        shard.handle_command(now, Command::Open { session, dialled: Vec::new() }, &mut outbox);
+        shard.handle_command(
+            now,
+            Command::Open { session, dialled: Vec::new(), credentials: None },
+            &mut outbox,
+        );
     }
     assert_eq!(shard.sizes().sessions, 1);
     assert_eq!(dropped(&mut shard, DropReason::Overload), 1);

@@ -63,7 +63,7 @@ impl Server {
             socket: if calls { FIRST_DIALLED } else { 0 },
             events: Vec::new(),
         };
-        server.command(now, Command::Open { session, dialled });
+        server.command(now, Command::Open { session, dialled, credentials: None });
         server
     }
 

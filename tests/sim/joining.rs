@@ -7,6 +7,8 @@ use std::time::Duration;
 use ringcast::drop::DropReason;
 use ringcast::ids::ShardId;
 use ringcast::net::tcp::FIRST_LISTENER;
+use ringcast::plan::LayerPreference;
+use ringcast::session::PATHS_MAX;
 use ringcast::shard::command::Event;
 use ringcast_bench::source::Media;
 
@@ -97,6 +99,104 @@ fn who_nominates_late_or_never_is_connected_as_soon_as_who_does_at_once() {
     }
 }
 
+/// Where the node offers, checks come before the answer: by this they are answered without it.
+fn view_answering(sim: &mut Sim, track: &Track, after: Duration, waits: bool) -> (PeerKey, Duration) {
+    let viewer = sim.join(0, Way::clean(DELAY_MS));
+    if waits {
+        sim.peer_mut(viewer).client.wait_for_dtls();
+    }
+    let begun = sim.now;
+    let (_, answer) = sim.offer_tracks(viewer, &[track], &LayerPreference::default());
+    sim.run_until(begun + after);
+    sim.take_answer(viewer, &answer);
+    times(sim, viewer, Some(track));
+    let connected =
+        sim.told(|event| matches!(event, Event::Connected(id) if *id == sim.peer(viewer).session));
+    (viewer, connected[0] - begun)
+}
+
+#[test]
+fn checks_are_not_lost_that_come_before_the_answer() {
+    let joined = |after, waits| {
+        let mut sim = Sim::new(1, 140);
+        let track = publish(&mut sim);
+        let took = view_answering(&mut sim, &track, after, waits).1;
+        assert_eq!(sim.dropped(DropReason::UnknownUfrag), 0);
+        took
+    };
+    let trip = Duration::from_millis(2 * DELAY_MS);
+    // Who begins DTLS does so when its check is answered, and its hello takes as long again.
+    let at_once = joined(Duration::ZERO, false);
+    assert_eq!(joined(trip / 2 + MS, false), at_once);
+    assert_eq!(joined(trip + trip / 2, false), at_once);
+    // From then on its hello waits for the answer, and what follows takes a round trip.
+    for late in [trip * 2, trip * 10] {
+        assert_eq!(joined(late, false), late + trip, "{late:?}");
+    }
+    // Who waits for us has our hello as soon as the answer is there, and finishes by a flight of its own.
+    for late in [trip / 2, trip, trip * 10] {
+        assert_eq!(joined(late, true), late + trip * 2, "{late:?}");
+    }
+}
+
+#[test]
+fn each_check_is_answered_once_also_before_the_answer() {
+    let mut sim = Sim::new(1, 141);
+    let track = publish(&mut sim);
+    sim.captured = Some(Vec::new());
+    let viewer = join(&mut sim, Nominates::Never);
+    let address = sim.peer(viewer).client.address();
+    sim.onlookers.insert(address, Vec::new());
+    let (_, answer) = sim.offer_tracks(viewer, &[&track], &LayerPreference::default());
+    sim.run_for(2 * SECOND);
+    assert!(sim.onlookers[&address].len() >= 2);
+    sim.take_answer(viewer, &answer);
+    sim.run_for(8 * SECOND);
+    assert_answered_once(&mut sim, address);
+}
+
+/// Checks of somebody else's password, and of this one's from a thousand addresses.
+#[test]
+fn before_the_answer_strangers_prove_nothing_and_copies_are_bounded() {
+    let mut sim = Sim::new(1, 142);
+    let track = publish(&mut sim);
+    sim.captured = Some(Vec::new());
+    let (viewer, paths) = (sim.join(0, Way::clean(DELAY_MS)), sim.sizes().paths);
+    let address = sim.peer(viewer).client.address();
+    let (_, answer) = sim.offer_tracks(viewer, &[&track], &LayerPreference::default());
+    sim.run_for(2 * MS);
+    let check = sim.captured.take().unwrap().into_iter().find(|(_, from, _)| *from == address).unwrap().2;
+    let elsewhere = |number: u16| SocketAddr::from(([203, 0, 113, 1 + (number >> 8) as u8], 1000 + number));
+    let mut wrong = check.clone();
+    wrong[10] ^= 1;
+    for number in 0..1000 {
+        sim.inject(ShardId(0), elsewhere(number), &wrong);
+        sim.inject(ShardId(0), elsewhere(number), &[22; 1000]);
+    }
+    assert_eq!(sim.sizes().paths, paths);
+    assert_eq!(sim.dropped(DropReason::UnknownSource), 1000);
+    // Half of the true check's way is over: who copies is faster.
+    for number in 0..1000 {
+        let copier = elsewhere(number);
+        sim.onlookers.insert(copier, Vec::new());
+        for _ in 0..3 {
+            sim.inject(ShardId(0), copier, &check);
+            sim.inject(ShardId(0), copier, &[22; 1000]);
+        }
+        let sent: usize = sim.onlookers[&copier].iter().map(Vec::len).sum();
+        assert!(0 < sent && sent <= 3 * check.len(), "an answer is no longer than its check");
+    }
+    assert_eq!(sim.sizes().paths, paths + PATHS_MAX);
+    sim.run_for(Duration::from_millis(DELAY_MS));
+    sim.take_answer(viewer, &answer);
+    times(&mut sim, viewer, Some(&track));
+    for number in 0..1000 {
+        let received: usize = sim.onlookers[&elsewhere(number)].iter().map(Vec::len).sum();
+        assert!(received <= 3 * (check.len() + 1000), "{received}");
+    }
+    assert_eq!(sim.counted(|counters| counters.session_failures), 0);
+}
+
 #[test]
 fn over_tcp_nobody_waits_for_a_nomination_either() {
     let mut sim = Sim::new(1, 131);
@@ -118,10 +218,15 @@ fn each_check_is_answered_once() {
     sim.subscribe(viewer, &[&track]);
     // Nothing comes back, so the client does nothing but check.
     sim.run_for(10 * SECOND);
+    assert_answered_once(&mut sim, address);
+}
+
+fn assert_answered_once(sim: &mut Sim, address: SocketAddr) {
     // Transaction ids (RFC 8489 5).
     let sent = sim.captured.take().unwrap().into_iter().filter(|(_, source, _)| *source == address);
     let checks: Vec<Vec<u8>> = sent.map(|(_, _, check)| check[8..20].to_vec()).collect();
-    let answers: Vec<Vec<u8>> = sim.onlookers[&address].iter().map(|answer| answer[8..20].to_vec()).collect();
+    let answers = sim.onlookers[&address].iter().filter(|datagram| datagram.starts_with(&[1, 1]));
+    let answers: Vec<Vec<u8>> = answers.map(|answer| answer[8..20].to_vec()).collect();
     assert!(checks.len() >= 4, "{}", checks.len());
     assert_eq!(answers, checks[..answers.len()]);
     assert!(answers.len() >= checks.len() - 2, "the last may be on their way");

@@ -39,6 +39,8 @@ impl Control {
         let label: String = id.to_string().chars().take(LABEL_CHARS).collect();
         let local = self.link(shard).map(|link| Arc::clone(&link.local));
         let credentials = self.keys.mint_ice(shard);
+        // They stand in an offer of ours, which the client checks by while its answer is on the way.
+        let expected = (caller == Caller::Client && offer.is_none()).then(|| credentials.clone());
         let (negotiation, sockets, permit) = match (local, call) {
             (Err(error), _) => {
                 self.placement.released(shard);
@@ -55,7 +57,8 @@ impl Control {
             self.placement.released(shard);
             return Err(ApiError::Overloaded);
         }
-        let opened = self.open(&session, sockets, offer).await;
+        let open = Command::Open { session: id, dialled: sockets, credentials: expected };
+        let opened = self.open(&session, open, offer).await;
         if opened.is_err() {
             self.end_session(id, Self::NOT_OPENED);
         }
@@ -79,10 +82,9 @@ impl Control {
     async fn open(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        dialled: Vec<DialledSocket>,
+        open: Command,
         offer: Option<&str>,
     ) -> Result<Option<SessionDescription>, ApiError> {
-        let open = Command::Open { session: session.id, dialled };
         let Some(sdp) = offer else {
             self.send(session.shard, open).await?;
             return Ok(None);

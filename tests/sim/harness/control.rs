@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ringcast::ids::{PublicationId, SessionId, ShardId};
+use ringcast::ids::{IceCredentials, PublicationId, SessionId, ShardId};
 use ringcast::negotiation::{Negotiation, NegotiationError, Place, RemoteSource};
 use ringcast::plan::{ChannelsPlan, LayerPreference, SessionPlan};
 use ringcast::shard::command::{Command, ConfigureError, Description, SessionStatistics};
@@ -25,9 +25,9 @@ impl Sim {
         let [_, high, middle, low] = number.to_be_bytes();
         let address = SocketAddr::from(([10, high, middle, low], 5000));
         let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials: None };
-        let session = self.open(shard);
         let local = Arc::clone(&self.local[usize::from(shard)]);
         let credentials = self.keys.mint_ice(ShardId(shard));
+        let session = self.open_expecting(shard, Some(credentials.clone()));
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(u64::from(number) * 2);
         self.peers.insert(
             key.0,
@@ -50,8 +50,12 @@ impl Sim {
 
     /// Opens a session that nobody ever connects to.
     pub(crate) fn open(&mut self, shard: u8) -> SessionId {
+        self.open_expecting(shard, None)
+    }
+
+    fn open_expecting(&mut self, shard: u8, credentials: Option<IceCredentials>) -> SessionId {
         let session = self.keys.mint_session(ShardId(shard));
-        self.command(ShardId(shard), Command::Open { session, dialled: Vec::new() });
+        self.command(ShardId(shard), Command::Open { session, dialled: Vec::new(), credentials });
         session
     }
 
@@ -161,6 +165,18 @@ impl Sim {
         tracks: &[&Track],
         preference: &LayerPreference,
     ) -> Vec<String> {
+        let (mids, answer) = self.offer_tracks(key, tracks, preference);
+        self.take_answer(key, &answer);
+        mids
+    }
+
+    /// Offers tracks to a client, which takes them. Returns the sections, and the answer that is on its way.
+    pub(crate) fn offer_tracks(
+        &mut self,
+        key: PeerKey,
+        tracks: &[&Track],
+        preference: &LayerPreference,
+    ) -> (Vec<String>, String) {
         let now = self.now;
         let peer = self.peer_mut(key);
         let bind = |track: &&Track| {
@@ -170,10 +186,14 @@ impl Sim {
         let offer = peer.negotiation.create_offer();
         let answer = peer.client.accept_offer(now, &offer).unwrap();
         peer.last_offer = Some(offer);
-        let summary = peer.negotiation.client_answer(&answer).unwrap();
+        (mids, answer)
+    }
+
+    /// The answer of a client arrives.
+    pub(crate) fn take_answer(&mut self, key: PeerKey, answer: &str) {
+        let summary = self.peer_mut(key).negotiation.client_answer(answer).unwrap();
         assert_eq!(summary.rejected, [""; 0]);
         self.configure(key).unwrap();
-        mids
     }
 
     /// Changes what a client receives in a section, without any description.
