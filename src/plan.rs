@@ -218,6 +218,9 @@ pub struct IngressPlan {
     pub layer_names: Vec<String>,
     /// Header extensions that are passed on, by their id on this transport.
     pub extensions: Vec<(u8, ExtensionKind)>,
+    /// Where nothing else tells the client's packets: its payload types, each with that of its retransmissions. They are
+    /// of no other section.
+    pub told_by: Vec<(u8, Option<u8>)>,
 }
 
 /// One payload type of an ingress section.

@@ -4,7 +4,7 @@ use super::error::NegotiationError;
 use super::media::AnswerSummary;
 use super::slots::Slot;
 use super::transport::RemoteTransport;
-use super::{Exchange, Negotiation, codecs};
+use super::{Exchange, Negotiation, codecs, unnamed};
 use crate::sdp::{Direction, Section, SessionDescription};
 
 impl Negotiation {
@@ -23,6 +23,12 @@ impl Negotiation {
         let mut summary = AnswerSummary::default();
         for (index, section) in answer.sections.iter().enumerate() {
             self.take_answer(index, section, &mut summary);
+        }
+        for index in unnamed::part(&mut self.slots) {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            slot.receives = false;
+            slot.give_up();
+            summary.rejected.push(slot.mid.clone());
         }
         if let Some(remote) = remote {
             let tag = self.tag(&answer.bundle);
@@ -104,9 +110,7 @@ impl Negotiation {
                 summary.unplayable.push(slot.mid.clone());
             }
             slot.egress = None;
-            slot.local = None;
-            slot.wants_local = false;
-            slot.bidirectional = false;
+            slot.give_up();
             summary.rejected.push(slot.mid.clone());
         }
         slot.settle();

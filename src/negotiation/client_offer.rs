@@ -8,7 +8,7 @@ use super::limits;
 use super::media::{EndedSlot, OfferSummary, SectionSummary};
 use super::slots::{self, Slot};
 use super::transport::{Caller, RemoteTransport};
-use super::{Exchange, Negotiation, media_kind};
+use super::{Exchange, Negotiation, media_kind, unnamed};
 use crate::ids::IceCredentials;
 use crate::plan::{DtlsPart, SrtpOffer};
 use crate::sdp::{Section, SectionKind, SessionDescription};
@@ -31,8 +31,17 @@ impl Negotiation {
         self.check_offer(&offer)?;
         self.ingress.begin();
         self.learn(&offer);
+        let mut are_new = Vec::with_capacity(offer.sections.len());
         for (index, section) in offer.sections.iter().enumerate() {
-            let is_new = self.take_section(index, section, &offer, &mut summary.ended);
+            are_new.push(self.take_section(index, section, &offer, &mut summary.ended));
+        }
+        for index in unnamed::part(&mut self.slots) {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            slot.refusal = Some(BindError::Unnamed);
+            summary.ended.extend(slot.stop());
+            self.ingress.stop(&slot.mid);
+        }
+        for (index, is_new) in are_new.into_iter().enumerate() {
             self.summarise(index, is_new, &mut summary);
         }
         if let Some(remote) = remote {

@@ -116,6 +116,12 @@ pub enum BindError {
     /// The section wants another port for RTCP.
     #[error("the section has no a=rtcp-mux: RTP and RTCP have to share the transport")]
     NoRtcpMux,
+    /// Nothing tells the section's packets from those of another one.
+    #[error(
+        "nothing would tell the packets of the section from those of another one: offer the header extension \
+         urn:ietf:params:rtp-hdrext:sdes:mid, announce the source by a=ssrc, or give it payload types of its own"
+    )]
+    Unnamed,
     /// The section carries the other kind of media.
     #[error("the section carries another kind of media")]
     KindMismatch,
@@ -142,6 +148,7 @@ impl BindError {
             Self::Protocol => "unsupported_protocol",
             Self::NotBundled => "not_bundled",
             Self::NoRtcpMux => "no_rtcp_mux",
+            Self::Unnamed => "unnamed_section",
             Self::Limit => "too_many_sections",
             Self::OfferPending => "invalid_modification_have_local_offer",
         }

@@ -35,6 +35,7 @@ mod planning;
 mod slots;
 mod ssrcs;
 mod transport;
+mod unnamed;
 
 #[cfg(test)]
 mod tests;

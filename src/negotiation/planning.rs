@@ -3,6 +3,7 @@
 use super::Negotiation;
 use super::limits;
 use super::slots::Slot;
+use super::unnamed;
 use crate::plan::{ChannelsPlan, DtlsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
 
 impl Negotiation {
@@ -39,6 +40,11 @@ impl Negotiation {
         DtlsPlan { part: self.transport.part, fingerprints: fingerprints.unwrap_or_default() }
     }
 
+    fn told_by(&self, slot: &Slot) -> Vec<(u8, Option<u8>)> {
+        let known = slot.payloads.iter().map(|payload| payload.pt).filter(|pt| self.ingress.knows(*pt));
+        known.map(|pt| (pt, self.ingress.rtx_of(pt))).collect()
+    }
+
     fn ingress_plan(&self, slot: &Slot) -> Option<IngressPlan> {
         let kind = slot.media_kind()?;
         if slot.stopped || !self.ingress.contains(&slot.mid) {
@@ -62,6 +68,7 @@ impl Negotiation {
             rids: slot.layers(),
             layer_names: slot.rids.iter().map(|rid| limits::layer_name(&rid.id)).collect(),
             extensions: slot.passed_extensions().collect(),
+            told_by: if unnamed::is_unnamed(slot) { self.told_by(slot) } else { Vec::new() },
         })
     }
 }

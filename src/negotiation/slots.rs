@@ -312,6 +312,13 @@ impl Slot {
         (self.live() && self.sends && !map.is_empty()).then_some((source, sender, map))
     }
 
+    /// Ends what the client was to send here.
+    pub(super) fn give_up(&mut self) {
+        self.local = None;
+        self.wants_local = false;
+        self.bidirectional = false;
+    }
+
     /// Burns sources whose flow has ended. A shard forgets where their packet indices stood, and the same index
     /// under the same key must never seal another packet (RFC 7714 8.4): what flows later has new sources.
     pub(super) fn settle(&mut self) {

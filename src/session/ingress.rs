@@ -3,10 +3,11 @@
 //! The engine authenticates, decrypts, unwraps retransmissions and filters duplicates. Header extensions are
 //! read from the datagram itself, where they stand in the clear under the packet's authentication.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use str0m::Rtc;
+use str0m::media::Mid;
 use str0m::rtp::RtpPacket;
 
 use super::SessionOutput;
@@ -19,6 +20,8 @@ use crate::rtp::{Codec, Packet, PassedExtensions};
 
 /// Streams that one client may send at a time.
 const STREAMS_MAX: usize = 1024;
+/// Sources that are told by their payload types, of one client. More push the oldest out of which nothing authentic came.
+const LATCHED_MAX: usize = 32;
 
 /// One section in which the client sends.
 #[derive(Debug)]
@@ -58,12 +61,58 @@ pub struct IngressPacket {
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     streams: HashMap<u32, (usize, Option<usize>), foldhash::fast::RandomState>,
+    /// Sources that were told by their payload types, the oldest first.
+    latched: VecDeque<u32>,
 }
 
 impl Collector {
     /// Forgets which stream belongs where: sections have changed.
     pub(super) fn forget_streams(&mut self) {
         self.streams.clear();
+        self.latched.clear();
+    }
+
+    /// Lets the engine know of a source that nothing but its payload type tells (RFC 9143 9.2).
+    ///
+    /// Like all by which it tells packets that is not authentic yet, so nothing has to go for it that is.
+    pub(super) fn latch(&mut self, rtc: &mut Rtc, sections: &[IngressSection], datagram: &[u8]) {
+        let Some(view) = RtpView::parse(datagram) else { return };
+        let (ssrc, payload_type) = (view.ssrc(), view.payload_type());
+        let fits = |(main, rtx): &&(u8, Option<u8>)| *main == payload_type || *rtx == Some(payload_type);
+        let mut told = sections.iter().enumerate().filter_map(|(index, section)| {
+            Some((index, &section.plan, *section.plan.told_by.iter().find(fits)?))
+        });
+        let Some((index, plan, (main, rtx))) = told.next() else { return };
+        let mid = Mid::from(plan.name.as_str());
+        // It cannot be asked about sections that it does not have.
+        if self.latched.contains(&ssrc) || rtc.media(mid).is_none() {
+            return;
+        }
+        let mut direct = rtc.direct_api();
+        if direct.stream_rx(&ssrc.into()).is_some() {
+            return;
+        }
+        if payload_type != main {
+            // Retransmissions are of what the section sends.
+            let of_section = self
+                .latched
+                .iter()
+                .rev()
+                .find(|known| self.streams.get(*known).is_some_and(|(section, _)| *section == index));
+            if let Some(main) = of_section {
+                direct.expect_stream_rx((*main).into(), Some(ssrc.into()), mid, None);
+            }
+            return;
+        }
+        if self.latched.len() >= LATCHED_MAX {
+            let silent = self.latched.iter().position(|known| !self.streams.contains_key(known));
+            if let Some(gone) = self.latched.remove(silent.unwrap_or_default()) {
+                direct.remove_stream_rx(gone.into());
+                self.streams.remove(&gone);
+            }
+        }
+        direct.expect_stream_rx(ssrc.into(), None, mid, None).suppress_nack(rtx.is_none());
+        self.latched.push_back(ssrc);
     }
 
     pub(super) fn drain<'a>(

@@ -85,6 +85,8 @@ pub struct Session {
     dialled: Box<[SocketAddr]>,
     paths: Vec<(Path, u32)>,
     ingress: Vec<IngressSection>,
+    /// Whether packets of some are told by their payload types.
+    has_unnamed: bool,
     collector: Collector,
     egress: Vec<Option<EgressStream>>,
     transport_number: u16,
@@ -113,6 +115,7 @@ impl Session {
             dialled,
             paths: Vec::new(),
             ingress: Vec::new(),
+            has_unnamed: false,
             collector: Collector::default(),
             egress: Vec::new(),
             transport_number: 0,
@@ -223,6 +226,7 @@ impl Session {
 
     /// Takes the sections in which the client sends.
     pub fn set_ingress(&mut self, plans: Vec<IngressPlan>) {
+        self.has_unnamed = plans.iter().any(|plan| !plan.told_by.is_empty());
         self.ingress = plans.into_iter().map(IngressSection::new).collect();
         self.collector.forget_streams();
     }
@@ -543,6 +547,9 @@ impl Session {
         };
         let Some(transport) = transport else { return Ok(()) };
         let datagram = if let Feed::Datagram(_, contents) = &feed { contents } else { &[][..] };
+        if self.has_unnamed {
+            transport.latch(&mut self.collector, &self.ingress, datagram);
+        }
         let mut drain = self.collector.drain(&self.ingress, datagram, now, out);
         let turn = transport.turn(feed, now, &mut drain)?;
         self.follow(which, turn, setup, now, out)?;

@@ -22,6 +22,7 @@ use super::description::Description;
 use super::dtls::{self, KeyExchange};
 use super::early::Check;
 use super::handshake::Ways;
+use super::ingress::{Collector, IngressSection};
 use super::route::Route;
 use super::wires::{WireEvent, Wires};
 use crate::drop::DropReason;
@@ -323,6 +324,11 @@ impl Transport {
             return None;
         }
         nominating(message, ours.pwd.as_bytes(), contents.len())
+    }
+
+    /// Has the engine know the source of a packet that its payload type alone tells.
+    pub(super) fn latch(&mut self, collector: &mut Collector, sections: &[IngressSection], datagram: &[u8]) {
+        collector.latch(&mut self.rtc, sections, datagram);
     }
 
     /// Feeds the engine one thing and drains it to rest.

@@ -57,6 +57,34 @@ async fn a_push_without_a_codec_of_ours_says_so() {
     assert!(text.contains("no codec that is carried here") && text.contains("VP8"), "{text}");
 }
 
+/// What a client sends that names neither its sections nor its sources.
+fn unnamed(offer: &str) -> String {
+    let kept = offer.split("\r\n").filter(|line| !line.starts_with("a=ssrc") && !line.contains("sdes:mid"));
+    kept.collect::<Vec<_>>().join("\r\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn packets_that_nothing_names_need_payload_types_of_one_section_alone() {
+    let api = Api::new();
+    let (session, mut browser) = (api.open().await, Browser::default());
+    let mids = ["audio", "video", "audio"].map(|kind| browser.add(kind, Direction::Send));
+    let tracks: Vec<Value> = mids.iter().map(|mid| local(mid, &format!("track {mid}"))).collect();
+    let offer = json!({"sdp": unnamed(&browser.offer()), "type": "offer"});
+    let body = api.tracks_new(&session, &json!({"sessionDescription": offer, "tracks": tracks})).await.ok();
+    for (mid, item) in mids.iter().zip(body["tracks"].as_array().unwrap()).take(2) {
+        assert_eq!(item, &json!({"mid": mid, "trackName": format!("track {mid}")}));
+    }
+    let item = &body["tracks"][2];
+    assert_eq!((&item["errorCode"], item.get("mid")), (&json!("transport_unavailable_error"), None));
+    let cause = text(&item["errorDescription"]);
+    assert!(cause.contains("rtp-hdrext:sdes:mid") && cause.contains("a=ssrc"), "{cause}");
+    let answer = text(&body["sessionDescription"]["sdp"]);
+    assert_eq!(direction_of(&answer, &mids[1]), Some("recvonly"));
+    assert_eq!(answer.matches("m=audio 0 ").count(), 1, "{answer}");
+    let plan = api.shard(&session).plan(&session);
+    assert!(plan.ingress.len() == 2 && plan.ingress.iter().all(|section| !section.told_by.is_empty()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_track_that_cannot_be_published_has_no_mid_and_the_others_are() {
     let api = Api::new();

@@ -29,3 +29,4 @@ mod resend;
 mod roaming;
 mod tcp;
 mod transports;
+mod unnamed;

@@ -138,6 +138,43 @@ fn payload_types_that_look_like_rtcp_are_left_out() {
     assert_eq!(&numbers(&answer.sections[1])[..2], [98, 99]);
 }
 
+/// Takes away all by which packets name their section.
+fn unnamed(text: String) -> String {
+    let kept = text.lines().filter(|line| !line.starts_with("a=ssrc") && !line.contains("sdes:mid"));
+    kept.map(|line| format!("{line}\r\n")).collect()
+}
+
+#[test]
+fn packets_that_name_no_section_are_told_by_payload_types_of_one_section_alone() {
+    let (session, answer) = accepted(unnamed);
+    assert!(answer.sections.iter().all(|section| !section.rejected));
+    let told: Vec<_> = session.plan().ingress.into_iter().map(|section| section.told_by).collect();
+    assert_eq!((told[0].contains(&(111, None)), told[1][0]), (true, (96, Some(97))));
+    // Whoever names its sections or sources is told by that.
+    for part in ["a=ssrc", "sdes:mid"] {
+        let without = |text: String| {
+            let kept = text.lines().filter(|line| !line.contains(part));
+            kept.map(|line| format!("{line}\r\n")).collect()
+        };
+        assert!(accepted(without).0.plan().ingress.iter().all(|section| section.told_by.is_empty()));
+    }
+}
+
+#[test]
+fn of_sections_that_nothing_tells_apart_the_later_is_refused_with_its_cause() {
+    let (mut session, mut client) = (session(), Client::new(Style::Chromium));
+    client.add(MediaKind::Audio, Direction::SendOnly);
+    client.add(MediaKind::Audio, Direction::SendOnly);
+    let summary = session.client_offer(&unnamed(client.offer()), &mut || credentials("x")).unwrap();
+    assert_eq!(summary.sections.len(), 1);
+    session.bind_local("0", PublicationId(1)).unwrap();
+    let refusal = session.bind_local("1", PublicationId(2)).unwrap_err();
+    assert_eq!((refusal, refusal.subcode()), (BindError::Unnamed, "unnamed_section"));
+    let answer = SessionDescription::parse(&session.answer()).unwrap();
+    assert_eq!(answer.sections.iter().map(|section| section.rejected).collect::<Vec<_>>(), [false, true]);
+    Engine::new().feed(&session);
+}
+
 #[test]
 fn sections_that_cannot_be_carried_are_refused_with_their_cause() {
     let video = |text: &str| text.find("m=video").unwrap();
