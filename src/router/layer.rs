@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::keyframe::KeyframeRequests;
 use super::numbering::{Numbering, Place};
+use super::publication::PushOutcome;
 use super::resend::{CachedPacket, ResendCache};
 use super::segment::Vp8Numbers;
 use super::timing::{ArrivalClock, ReportedTime};
@@ -45,16 +46,6 @@ pub struct LayerView<'a> {
     pub keyframes: u64,
     /// Keyframe requests sent to the publisher.
     pub keyframe_requests: u64,
-}
-
-/// What a layer did with a packet.
-pub(crate) enum Taken {
-    Stored(CachedPacket),
-    /// Padding that must go out as an empty packet.
-    Filler(CachedPacket),
-    Closed,
-    Duplicate,
-    TooOld,
 }
 
 #[derive(Debug)]
@@ -116,13 +107,19 @@ impl Layer {
         self.jitter = Jitter::default();
     }
 
-    pub(crate) fn take(&mut self, codec: Codec, mut packet: Packet, now: Instant) -> Taken {
+    /// Takes a packet; answers what is to be forwarded of it, for padding an empty packet, or why nothing is.
+    pub(crate) fn take(
+        &mut self,
+        codec: Codec,
+        mut packet: Packet,
+        now: Instant,
+    ) -> Result<CachedPacket, PushOutcome> {
         let padding = packet.payload.is_empty();
         let (number, newest) = match self.numbering.place(packet.seq, padding) {
             Place::Numbered { number, newest } => (number, newest),
-            Place::Closed => return Taken::Closed,
-            Place::Duplicate => return Taken::Duplicate,
-            Place::TooOld => return Taken::TooOld,
+            Place::Closed => return Err(PushOutcome::Padding),
+            Place::Duplicate => return Err(PushOutcome::Duplicate),
+            Place::TooOld => return Err(PushOutcome::TooOld),
         };
         packet.seq = number;
         let mut cached = CachedPacket {
@@ -134,15 +131,13 @@ impl Layer {
             frame_number: None,
             spatial: SpatialPlace::Unknown,
         };
-        if padding {
-            self.cache.insert(cached.clone());
-            return Taken::Filler(cached);
+        if !padding {
+            self.look_inside(codec, &mut cached, newest);
+            self.count(codec, &cached, newest, now);
+            self.requests.observe(cached.keyframe, now);
         }
-        self.look_inside(codec, &mut cached, newest);
-        self.count(codec, &cached, newest, now);
-        self.requests.observe(cached.keyframe, now);
         self.cache.insert(cached.clone());
-        Taken::Stored(cached)
+        Ok(cached)
     }
 
     fn look_inside(&mut self, codec: Codec, cached: &mut CachedPacket, newest: bool) {
@@ -196,7 +191,7 @@ impl Layer {
     }
 
     pub(crate) fn is_live(&self, now: Instant) -> bool {
-        self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) < LAYER_DEAD_AFTER)
+        came_within(LAYER_DEAD_AFTER, self.last_packet_at, now)
     }
 
     pub(crate) fn view(&self, now: Instant) -> LayerView<'_> {
@@ -220,6 +215,12 @@ impl Layer {
     pub(crate) fn rank_bps(&self) -> Option<u64> {
         self.rate.smooth_bps
     }
+}
+
+/// Whether the newest packet came less than so long ago.
+pub(crate) fn came_within(span: Duration, newest: Option<Instant>, now: Instant) -> bool {
+    // All packets of a tick share its moment, and the comparison is quicker than the difference.
+    newest.is_some_and(|at| at == now || now.saturating_duration_since(at) < span)
 }
 
 fn clock_rate(codec: Codec) -> u32 {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::keyframe::KeyframeDemand;
-use super::layer::{Layer, LayerView, Taken};
+use super::layer::{Layer, LayerView, came_within};
 use super::resend::CachedPacket;
 use super::timing::ReportedTime;
 use super::{LAYERS_MAX, LayerIndex, LayerSet};
@@ -103,21 +103,19 @@ impl Publication {
     /// Takes one packet; one without payload is padding.
     pub fn push(&mut self, layer: LayerIndex, codec: Codec, packet: Packet, now: Instant) -> PushOutcome {
         let Some(state) = self.layer_mut(layer) else { return PushOutcome::TooOld };
-        match state.take(codec, packet, now) {
-            Taken::Stored(cached) => {
-                let first = !self.is_live(now);
-                self.last_packet_at = Some(now);
-                self.batch.push(BatchEntry { layer, cached });
-                PushOutcome::Stored { first }
-            }
-            Taken::Filler(cached) => {
-                self.batch.push(BatchEntry { layer, cached });
-                PushOutcome::Padding
-            }
-            Taken::Closed => PushOutcome::Padding,
-            Taken::Duplicate => PushOutcome::Duplicate,
-            Taken::TooOld => PushOutcome::TooOld,
-        }
+        let cached = match state.take(codec, packet, now) {
+            Ok(cached) => cached,
+            Err(outcome) => return outcome,
+        };
+        let outcome = if cached.packet.payload.is_empty() {
+            PushOutcome::Padding
+        } else {
+            let first = !self.is_live(now);
+            self.last_packet_at = Some(now);
+            PushOutcome::Stored { first }
+        };
+        self.batch.push(BatchEntry { layer, cached });
+        outcome
     }
 
     /// Returns what was pushed since the batch was last cleared, in the order of arrival.
@@ -172,7 +170,7 @@ impl Publication {
 
     /// Returns whether media came within [`PUBLICATION_DEAD_AFTER`].
     pub fn is_live(&self, now: Instant) -> bool {
-        self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) < PUBLICATION_DEAD_AFTER)
+        came_within(PUBLICATION_DEAD_AFTER, self.last_packet_at, now)
     }
 
     /// Returns whether media of the layer came within [`LAYER_DEAD_AFTER`](super::layer::LAYER_DEAD_AFTER).

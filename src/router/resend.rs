@@ -69,14 +69,16 @@ impl ResendCache {
         }
         let Some(offset) = number.checked_sub(self.base) else { return };
         let offset = offset as usize; // Below the present length and `packets_max` together.
-        while self.slots.len() <= offset {
+        while self.slots.len() < offset {
             self.slots.push_back(None);
         }
-        let Some(slot) = self.slots.get_mut(offset) else { return };
-        if slot.is_none() {
-            self.bytes += cached.packet.payload.len();
-            *slot = Some(cached);
+        let bytes = cached.packet.payload.len();
+        match self.slots.get_mut(offset) {
+            None => self.slots.push_back(Some(cached)),
+            Some(late @ None) => *late = Some(cached),
+            Some(Some(_)) => return,
         }
+        self.bytes += bytes;
         self.expire(now);
     }
 
@@ -88,18 +90,16 @@ impl ResendCache {
 
     /// Lets go of what is beyond the bounds at `now`.
     pub fn expire(&mut self, now: Instant) {
+        let oldest = now.checked_sub(AGE_MAX);
         while let Some(front) = self.slots.front() {
             let keep = self.slots.len() <= self.packets_max
                 && self.bytes <= BYTES_MAX
-                && front.as_ref().is_some_and(|cached| {
-                    now.saturating_duration_since(cached.packet.received_at) <= AGE_MAX
-                });
+                && front.as_ref().is_some_and(|cached| Some(cached.packet.received_at) >= oldest);
             if keep {
                 break;
             }
-            if let Some(Some(gone)) = self.slots.pop_front() {
-                self.bytes -= gone.packet.payload.len();
-            }
+            self.bytes -= front.as_ref().map_or(0, |gone| gone.packet.payload.len());
+            self.slots.pop_front();
             self.base += 1;
         }
     }

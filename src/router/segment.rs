@@ -73,6 +73,11 @@ impl Segment {
         self.layer == layer && self.source == source
     }
 
+    /// Returns whether running numbers of payload or descriptor go out as others than they came.
+    pub fn renumbers(&self) -> bool {
+        self.picture_id_offset | self.frame_number_offset | u16::from(self.tl0_offset) != 0
+    }
+
     /// Returns what is to be written into the payload; `None` when it goes out as it is.
     pub fn patch(&self, numbers: Option<&Vp8Numbers>) -> Option<Vp8Patch> {
         if self.picture_id_offset == 0 && self.tl0_offset == 0 {
@@ -89,6 +94,11 @@ impl Segment {
     pub fn picture_id(&self, numbers: &Vp8Numbers) -> Option<u16> {
         let mask = if numbers.picture_id_wide { PICTURE_ID_MASK } else { PICTURE_ID_NARROW_MASK };
         numbers.picture_id.map(|id| id.wrapping_add(self.picture_id_offset) & mask)
+    }
+
+    /// Returns the frame number to be written into the dependency descriptor; `None` when it goes out as it is.
+    pub fn frame_number_patch(&self, number: Option<u16>) -> Option<u16> {
+        if self.frame_number_offset == 0 { None } else { self.frame_number(number) }
     }
 
     /// Returns the frame number of a dependency descriptor as sent.
@@ -137,10 +147,10 @@ impl History {
     }
 
     /// Returns the segment that an index belonged to.
-    pub fn by_index(&self, index: u64) -> Option<Segment> {
+    pub fn by_index(&self, index: u64) -> Option<&Segment> {
         self.past()
             .find(|past| (past.segment.index_start..past.index_end).contains(&index))
-            .map(|past| past.segment)
+            .map(|past| &past.segment)
     }
 
     fn past(&self) -> impl Iterator<Item = &Past> {

@@ -76,8 +76,6 @@ pub struct Subscription {
     next_index: u64,
     /// The newest frame sent; `None` before the first.
     seam: Option<Seam>,
-    packets: u64,
-    octets: u64,
     cold: Box<Cold>,
     first_timestamp: u32,
     /// As sent with the newest frame.
@@ -136,8 +134,6 @@ impl Subscription {
             current: None,
             next_index,
             seam: None,
-            packets: 0,
-            octets: 0,
             cold: Box::new(Cold {
                 preference,
                 payload_types,
@@ -226,6 +222,25 @@ impl Subscription {
     /// Decides what to do with one entry of the publication's batch. Each entry is to be given once.
     pub fn rewrite(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
         let cached = &entry.cached;
+        // Nearly all packets are the next ones of what is being forwarded, and take this short way.
+        if let Some(segment) = &self.current
+            && segment.is_of(entry.layer, cached.source)
+            && let Some(index) = segment.index_of(cached.packet.seq)
+            && (self.next_index..=self.next_index + GAP_MAX).contains(&index)
+            && !self.refresh
+            && let Some((known, written)) = self.payload_type
+            && known == cached.packet.payload_type
+        {
+            let segment = *segment;
+            return Forwarding::Forward(self.send(&segment, index, written, cached));
+        }
+        self.decide(publication, entry)
+    }
+
+    /// Decides with everything that may be.
+    #[inline(never)]
+    fn decide(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
+        let cached = &entry.cached;
         if let Some(segment) = self.current
             && segment.layer == entry.layer
         {
@@ -256,13 +271,11 @@ impl Subscription {
         let newest = self.next_index.checked_sub(1)?;
         let behind = (newest & 0xffff).wrapping_sub(u64::from(seq)) & 0xffff;
         let index = newest.checked_sub(behind).filter(|index| *index >= self.cold.index_floor)?;
-        let segment = self
-            .current
-            .filter(|segment| segment.index_start <= index)
-            .or_else(|| self.cold.history.by_index(index))?;
+        let present = self.current.as_ref().filter(|segment| segment.index_start <= index);
+        let segment = present.or_else(|| self.cold.history.by_index(index))?;
         let cached = publication.cached(segment.layer, segment.number_of(index)?)?;
-        let map = self.map(cached.packet.payload_type)?;
-        Some((rewritten(&segment, index, map.into(), cached), cached))
+        let written = self.written(cached.packet.payload_type)?;
+        Some((rewritten(segment, index, written, cached), cached))
     }
 
     /// Returns the sender information of our own report at `now`, in the timestamps of this subscription: the publisher's,
@@ -297,16 +310,6 @@ impl Subscription {
             Some(segment) if Some(segment.layer) != self.target => LayerReason::Switching,
             Some(_) => self.reason,
         }
-    }
-
-    /// Returns the packets forwarded, retransmissions not counted.
-    pub fn packets(&self) -> u64 {
-        self.packets
-    }
-
-    /// Returns the payload octets of these.
-    pub fn octets(&self) -> u64 {
-        self.octets
     }
 
     fn may_start(&self, publication: &Publication, entry: &BatchEntry) -> bool {
@@ -368,7 +371,7 @@ impl Subscription {
         self.seam = Some(Seam { timestamp, received_at: packet.received_at });
         self.refresh = false;
         self.current = Some(segment);
-        Forwarding::Forward(self.send(segment, self.next_index, written, cached))
+        Forwarding::Forward(self.send(&segment, self.next_index, written, cached))
     }
 
     /// Forwards one more packet of the layer and source being forwarded.
@@ -376,11 +379,13 @@ impl Subscription {
         let cached = &entry.cached;
         let number = cached.packet.seq;
         let written = self.written(cached.packet.payload_type);
+        self.payload_type =
+            written.map(|written| (cached.packet.payload_type, written)).or(self.payload_type);
         let Some(mut index) = segment.index_of(number) else {
             // Late, from before this segment: its index was kept in the segment it belonged to, if any.
             let past = self.cold.history.by_number(entry.layer, cached.source, number);
             return past
-                .map_or(Forwarding::Skip, |(past, index)| self.send_late(past, index, written, cached));
+                .map_or(Forwarding::Skip, |(past, index)| self.send_late(&past, index, written, cached));
         };
         if self.refresh {
             // Where keyframes cannot be seen, one request is all that can be done.
@@ -388,7 +393,7 @@ impl Subscription {
             self.refresh = !cached.keyframe && !opaque;
         }
         if index < self.next_index {
-            return self.send_late(segment, index, written, cached);
+            return self.send_late(&segment, index, written, cached);
         }
         let mut segment = segment;
         if index > self.next_index + GAP_MAX {
@@ -399,13 +404,13 @@ impl Subscription {
             self.leave_out(segment, index, number);
             return Forwarding::Drop(DropReason::PayloadType);
         };
-        Forwarding::Forward(self.send(segment, index, written, cached))
+        Forwarding::Forward(self.send(&segment, index, written, cached))
     }
 
     /// Forwards a packet whose index was kept back, unless that index is no longer ours to use.
     fn send_late(
-        &mut self,
-        segment: Segment,
+        &self,
+        segment: &Segment,
         index: u64,
         written: Option<Written>,
         cached: &CachedPacket,
@@ -414,25 +419,24 @@ impl Subscription {
         if index < self.cold.index_floor {
             return Forwarding::Skip;
         }
-        Forwarding::Forward(self.send(segment, index, written, cached))
+        Forwarding::Forward(rewritten(segment, index, written, cached))
     }
 
-    /// Writes the header and takes note of what has been sent.
-    fn send(&mut self, segment: Segment, index: u64, written: Written, cached: &CachedPacket) -> Rewritten {
-        let rewritten = rewritten(&segment, index, written, cached);
-        self.packets += 1;
-        self.octets += rewritten.edit.part(&cached.packet.payload).len() as u64;
-        if index >= self.next_index {
-            self.next_index = index + 1;
+    /// Writes the header of the newest packet so far, and takes note of what has been sent.
+    #[inline]
+    fn send(&mut self, segment: &Segment, index: u64, written: Written, cached: &CachedPacket) -> Rewritten {
+        let rewritten = rewritten(segment, index, written, cached);
+        self.next_index = index + 1;
+        if self.seam.is_none_or(|seam| is_later(rewritten.timestamp, seam.timestamp)) {
             let received_at = cached.packet.received_at;
-            if self.seam.is_none_or(|seam| is_later(rewritten.timestamp, seam.timestamp)) {
-                self.seam = Some(Seam { timestamp: rewritten.timestamp, received_at });
-            }
-            if let Some(vp8) = &cached.vp8 {
-                self.picture_id = segment.picture_id(vp8).or(self.picture_id);
-                self.tl0 = vp8.tl0.map(|tl0| tl0.wrapping_add(segment.tl0_offset)).or(self.tl0);
-            }
-            self.frame_number = segment.frame_number(cached.frame_number).or(self.frame_number);
+            self.seam = Some(Seam { timestamp: rewritten.timestamp, received_at });
+        }
+        if let Some(vp8) = &cached.vp8 {
+            self.picture_id = segment.picture_id(vp8).or(self.picture_id);
+            self.tl0 = vp8.tl0.map(|tl0| tl0.wrapping_add(segment.tl0_offset)).or(self.tl0);
+        }
+        if cached.frame_number.is_some() {
+            self.frame_number = segment.frame_number(cached.frame_number);
         }
         rewritten
     }
@@ -472,15 +476,11 @@ impl Subscription {
         })
     }
 
-    fn written(&mut self, from: u8) -> Option<Written> {
-        if let Some((known, written)) = self.payload_type
-            && known == from
-        {
-            return Some(written);
+    fn written(&self, from: u8) -> Option<Written> {
+        match self.payload_type {
+            Some((known, written)) if known == from => Some(written),
+            _ => self.map(from).map(Written::from),
         }
-        let written = Written::from(self.map(from)?);
-        self.payload_type = Some((from, written));
-        Some(written)
     }
 
     fn map(&self, from: u8) -> Option<&PayloadMap> {
@@ -490,31 +490,39 @@ impl Subscription {
 
 /// The header of a packet under an index of a segment: a function of nothing else but the payload types, so that
 /// sending it again gives the same.
+#[inline]
 fn rewritten(segment: &Segment, index: u64, written: Written, cached: &CachedPacket) -> Rewritten {
     let packet = &cached.packet;
-    let (marker, edit) = match written.form {
-        PayloadForm::Whole => (packet.marker, patched(segment, cached)),
-        PayloadForm::Renumbered { from, to } => (packet.marker, PayloadEdit::Red { from, to }),
-        PayloadForm::Unpacked => (packet.marker, unpacked(&packet.payload)),
-        PayloadForm::LowestLayer => match cached.spatial {
-            SpatialPlace::Unknown => (packet.marker, patched(segment, cached)),
-            SpatialPlace::Lowest { ends_frame } => (ends_frame, patched(segment, cached)),
-            // What lies above keeps its number and nothing else, so that nobody waits for it.
-            SpatialPlace::Upper => (false, PayloadEdit::Empty),
-        },
-    };
-    Rewritten {
+    let mut rewritten = Rewritten {
         index,
         timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
         payload_type: written.payload_type,
-        marker,
-        edit,
-        frame_number: segment.frame_number(cached.frame_number).filter(|_| segment.frame_number_offset != 0),
+        marker: packet.marker,
+        edit: PayloadEdit::Unchanged,
+        frame_number: None,
+    };
+    if segment.renumbers() {
+        rewritten.edit = segment.patch(cached.vp8.as_ref()).map_or(PayloadEdit::Unchanged, PayloadEdit::Vp8);
+        rewritten.frame_number = segment.frame_number_patch(cached.frame_number);
     }
+    if written.form != PayloadForm::Whole {
+        (rewritten.marker, rewritten.edit) = formed(written.form, cached, rewritten.edit);
+    }
+    rewritten
 }
 
-fn patched(segment: &Segment, cached: &CachedPacket) -> PayloadEdit {
-    segment.patch(cached.vp8.as_ref()).map_or(PayloadEdit::Unchanged, PayloadEdit::Vp8)
+/// Marker and payload in another form than the publisher's; `edit` is what is written of it otherwise.
+#[inline(never)]
+fn formed(form: PayloadForm, cached: &CachedPacket, edit: PayloadEdit) -> (bool, PayloadEdit) {
+    let packet = &cached.packet;
+    match (form, cached.spatial) {
+        (PayloadForm::Renumbered { from, to }, _) => (packet.marker, PayloadEdit::Red { from, to }),
+        (PayloadForm::Unpacked, _) => (packet.marker, unpacked(&packet.payload)),
+        (PayloadForm::LowestLayer, SpatialPlace::Lowest { ends_frame }) => (ends_frame, edit),
+        // What lies above keeps its number and nothing else, so that nobody waits for it.
+        (PayloadForm::LowestLayer, SpatialPlace::Upper) => (false, PayloadEdit::Empty),
+        (PayloadForm::LowestLayer, SpatialPlace::Unknown) | (PayloadForm::Whole, _) => (packet.marker, edit),
+    }
 }
 
 /// What redundancy is around. Of what only claims to be redundancy nothing can be played.

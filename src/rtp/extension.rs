@@ -73,71 +73,93 @@ impl ExtensionKind {
 }
 
 /// Bytes of extensions that lie in the packet itself.
-const ROOM: usize = 48;
+const ROOM: usize = 44;
 
-/// Bytes of extensions for which a place apart is made: the longest element of the two-byte form (RFC 8285 4.3), and as
-/// much again as lies in the packet.
-const ROOM_APART: usize = 2 + 255 + ROOM;
+/// Bytes of extensions for which a place apart is made: the longest element of the two-byte form (RFC 8285 4.3), and
+/// 96 bytes for all others.
+const ROOM_APART: usize = 2 + 255 + 96;
 
-/// Header extensions taken from a publisher's packet, those that were short of room last.
+/// Header extensions taken from a publisher's packet, in the order in which they came.
 ///
-/// Each element takes two bytes besides its data. The 48 bytes in the packet do for all but a dependency descriptor that
-/// holds the structure of its stream, as the first packet of a keyframe does: a hundred bytes and more. Such a packet gets
-/// a place apart, once, which its clones share. What does not fit even there is refused whole.
+/// Each element takes two bytes besides its data. The 44 bytes in the packet do for all but a dependency descriptor that
+/// holds the structure of its stream, as the first packet of a keyframe does: a hundred bytes and more. All extensions of
+/// such a packet lie in a place apart, which its clones share. What does not fit even there is refused whole.
 #[derive(Debug, Clone)]
-pub struct PassedExtensions {
-    len: u8,
-    /// Elements one after another: kind, length, data.
-    bytes: [u8; ROOM],
-    apart: Option<Arc<Apart>>,
-}
+pub struct PassedExtensions(Place);
 
 #[derive(Debug, Clone)]
-struct Apart {
-    len: u16,
-    bytes: [u8; ROOM_APART],
+enum Place {
+    Packet(Elements<ROOM>),
+    Apart(Arc<Elements<ROOM_APART>>),
 }
+
+/// Elements one after another: kind, length, data.
+#[derive(Debug, Clone)]
+struct Elements<const ROOM: usize> {
+    len: u16,
+    bytes: [u8; ROOM],
+}
+
+const _: () = assert!(size_of::<PassedExtensions>() <= 48, "every copy of a packet takes them along");
 
 impl PassedExtensions {
     /// No extensions.
-    pub const EMPTY: PassedExtensions = PassedExtensions { len: 0, bytes: [0; ROOM], apart: None };
+    pub const EMPTY: PassedExtensions = PassedExtensions(Place::Packet(Elements::EMPTY));
 
     /// Appends one element; answers false, and keeps nothing of it, when there is no room.
     pub fn push(&mut self, kind: ExtensionKind, data: &[u8]) -> bool {
-        let Ok(size) = u8::try_from(data.len()) else { return false };
-        if let Some(len) = append(&mut self.bytes, usize::from(self.len), kind, size, data) {
-            // Lossless: within ROOM, which is below 256.
-            self.len = len as u8;
-            return true;
+        match &mut self.0 {
+            Place::Packet(elements) => elements.push(kind, data) || self.push_apart(kind, data),
+            Place::Apart(elements) => Arc::make_mut(elements).push(kind, data),
         }
-        let empty = || Arc::new(Apart { len: 0, bytes: [0; ROOM_APART] });
-        let apart = Arc::make_mut(self.apart.get_or_insert_with(empty));
-        let len = append(&mut apart.bytes, usize::from(apart.len), kind, size, data);
-        // Lossless: within ROOM_APART.
-        len.map(|len| apart.len = len as u16).is_some()
     }
 
-    /// Walks over the elements, first those in the packet itself, each of the two in the order in which they were pushed.
-    pub fn iter(&self) -> PassedIter<'_> {
-        let apart = self.apart.as_deref().and_then(|apart| apart.bytes.get(..usize::from(apart.len)));
-        PassedIter {
-            rest: self.bytes.get(..usize::from(self.len)).unwrap_or_default(),
-            apart: apart.unwrap_or_default(),
+    /// Appends one element for which the packet has no room.
+    #[cold]
+    fn push_apart(&mut self, kind: ExtensionKind, data: &[u8]) -> bool {
+        let mut elements = Elements::EMPTY;
+        let moved = self.iter().all(|(kind, data)| elements.push(kind, data));
+        let pushed = moved && elements.push(kind, data);
+        if pushed {
+            self.0 = Place::Apart(Arc::new(elements));
         }
+        pushed
+    }
+
+    /// Walks over the elements in the order in which they were pushed.
+    pub fn iter(&self) -> PassedIter<'_> {
+        let rest = match &self.0 {
+            Place::Packet(elements) => elements.written(),
+            Place::Apart(elements) => elements.written(),
+        };
+        PassedIter { rest }
     }
 
     /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0 && self.apart.is_none()
+        self.iter().rest.is_empty()
     }
 }
 
-/// Appends one element to `len` bytes of others; answers the new length, or `None` when there is no room.
-fn append(bytes: &mut [u8], len: usize, kind: ExtensionKind, size: u8, data: &[u8]) -> Option<usize> {
-    let (head, rest) = bytes.get_mut(len..)?.split_first_chunk_mut::<2>()?;
-    rest.get_mut(..data.len())?.copy_from_slice(data);
-    *head = [kind as u8, size];
-    Some(len + 2 + data.len())
+impl<const ROOM: usize> Elements<ROOM> {
+    const EMPTY: Self = Self { len: 0, bytes: [0; ROOM] };
+
+    fn push(&mut self, kind: ExtensionKind, data: &[u8]) -> bool {
+        let start = usize::from(self.len);
+        let Ok(size) = u8::try_from(data.len()) else { return false };
+        let Some(room) = self.bytes.get_mut(start..) else { return false };
+        let Some((head, rest)) = room.split_first_chunk_mut::<2>() else { return false };
+        let Some(body) = rest.get_mut(..data.len()) else { return false };
+        body.copy_from_slice(data);
+        *head = [kind as u8, size];
+        // Lossless: within the room, which is below 65,536.
+        self.len = (start + 2 + data.len()) as u16;
+        true
+    }
+
+    fn written(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
 }
 
 impl Default for PassedExtensions {
@@ -167,16 +189,12 @@ impl<'a> IntoIterator for &'a PassedExtensions {
 #[derive(Debug, Clone)]
 pub struct PassedIter<'a> {
     rest: &'a [u8],
-    apart: &'a [u8],
 }
 
 impl<'a> Iterator for PassedIter<'a> {
     type Item = (ExtensionKind, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            self.rest = std::mem::take(&mut self.apart);
-        }
         let ([kind, len], rest) = self.rest.split_first_chunk::<2>()?;
         let kind = *ExtensionKind::ALL.get(usize::from(*kind))?;
         let (data, rest) = rest.split_at_checked(usize::from(*len))?;
@@ -236,8 +254,8 @@ mod tests {
             all,
             [
                 (ExtensionKind::ColorSpace, &[9; 28][..]),
-                (ExtensionKind::AbsCaptureTime, &[7; 16][..]),
                 (ExtensionKind::DependencyDescriptor, &structure[..]),
+                (ExtensionKind::AbsCaptureTime, &[7; 16][..]),
                 (ExtensionKind::PlayoutDelay, &[3; 3][..]),
             ]
         );
