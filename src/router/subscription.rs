@@ -234,10 +234,15 @@ impl Subscription {
             let segment = *segment;
             return Forwarding::Forward(self.send(&segment, index, written, cached));
         }
+        // So do those of a layer that is neither forwarded nor wanted.
+        if self.current_layer() != Some(entry.layer) && self.target.is_some_and(|layer| layer != entry.layer)
+        {
+            return Forwarding::Skip;
+        }
         self.decide(publication, entry)
     }
 
-    /// Decides with everything that may be.
+    /// Decides where more has to be looked at than the short way does.
     #[inline(never)]
     fn decide(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
         let cached = &entry.cached;
