@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import builds
 import capacity
 import compared
 import counted
@@ -33,7 +34,7 @@ QUICK_ROUNDS, QUICK_SECONDS = 2, 2
 INTERRUPTED = 130
 
 SERIES: list[Series] = [
-    *compared.SERIES, *peers.SERIES, *singles.SERIES, *join.SERIES, *capacity.SERIES, *counted.SERIES,
+    *compared.SERIES, *builds.SERIES, *peers.SERIES, *singles.SERIES, *join.SERIES, *capacity.SERIES, *counted.SERIES,
     *profiled.SERIES,
 ]
 NAMES = [series.name for series in SERIES]
@@ -52,7 +53,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke test: short, small, good for no figure")
     parser.add_argument("--base-port", type=int, default=BASE_PORT, help="first of twenty ports [%(default)s]")
     parser.add_argument("--results", type=Path, help="folder for results [bench/results/<date>-<commit>]")
-    parser.add_argument("--beside", type=Path, metavar="BINARY", help="another build of the server, for `join`")
+    parser.add_argument("--beside", type=Path, metavar="BINARY", help="another build of the server, for `builds` and `join`")
     parser.add_argument("--no-build", action="store_true", help="take the programs as they are")
     parser.add_argument("--install-peers", action="store_true", help="install what the other servers need, and end")
     chosen = parser.parse_args(words)

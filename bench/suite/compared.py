@@ -22,6 +22,7 @@ LINES = (10, 50)
 # Longer than two frames are apart.
 BETWEEN_FRAMES_US = 100_000
 LIMIT_MARKS = ((1.6, "must"), (1.25, "aim"))
+DRIVER_MARKS = ((1.05, "must"), (1.0, "aim"))
 GROWTH_MARKS = ((1.25, "must"), (1.1, "aim"))
 
 
@@ -81,13 +82,17 @@ def load_groups(options: Options) -> list[Group]:
     return [Group([Variant(workload.label, Ringcast(), workload)]) for workload in workloads]
 
 
-def two_ways(options: Options, kind: str, name: str, ways: tuple[tuple[str, Ringcast], ...]) -> list[Group]:
-    """Two settings of this server, at two sizes; the ratio is the first by the second."""
+Marks = tuple[tuple[float, str], ...]
+
+
+def two_ways(
+    options: Options, kind: str, name: str, ways: tuple[tuple[str, Ringcast], ...], marks: Marks = ()
+) -> list[Group]:
+    """Two settings or builds of this server, at two sizes; the ratio is the first by the second."""
     groups = []
     for count in sizes(options, (50, 200), (50,)):
         workload = fan_out(count)
         variants = [Variant(f"{workload.label}, {way}", server, workload) for way, server in ways]
-        marks = ((1.05, "must"), (1.0, "aim")) if kind == "drivers" else ()
         key = f"{kind} {workload.label}"
         groups.append(Group(variants, [Ratio(key, f"{workload.label}: {name}", *(v.name for v in variants), marks)]))
     return groups
@@ -95,7 +100,7 @@ def two_ways(options: Options, kind: str, name: str, ways: tuple[tuple[str, Ring
 
 def driver_groups(options: Options) -> list[Group]:
     ways = (("uring", Ringcast(io="uring")), ("mmsg", Ringcast(io="mmsg")))
-    return two_ways(options, "drivers", "uring / mmsg", ways)
+    return two_ways(options, "drivers", "uring / mmsg", ways, DRIVER_MARKS)
 
 
 def gso_groups(options: Options) -> list[Group]:

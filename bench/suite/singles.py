@@ -149,6 +149,10 @@ def connect_count(options: Options) -> int:
     return CONNECTS_QUICK if options.quick else CONNECTS
 
 
+def connect_flags(options: Options) -> list[str]:
+    return ["--connects", str(connect_count(options)), "--concurrency", str(CONCURRENCY)]
+
+
 def connects_expected(options: Options) -> float:
     return rounds_of(options) * (2.0 + SECONDS_PER_CONNECT * connect_count(options))
 
@@ -157,7 +161,7 @@ def connects(rig: Rig) -> Outcome:
     """Connections per second and core: ICE and DTLS up, one track pulled."""
     outcome = Outcome()
     wanted, count = connect_count(rig.options), rounds_of(rig.options)
-    flags = ["--connects", str(wanted), "--concurrency", str(CONCURRENCY)]
+    flags = connect_flags(rig.options)
     for number in range(1, count + 1):
         label = f"{wanted} connects, round {number} of {count}"
         run = outcome.add(rig.attempt(Ringcast(), flags, 0, label), "connects", number, number == 1 and count > 1)

@@ -14,6 +14,7 @@ import unittest
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from builds import carry_out_builds
 from compared import limit_groups
 from comparison import carry_out
 from machine import ROOT
@@ -55,7 +56,8 @@ result = {{"kind": "media", "expected": 100, "delivered": 100, "delivered_ratio"
           "server": {{"ns_per_packet": 500 if bare else 1000, "system_ns_per_packet": 100}}, "own": {{"busy": 0.1}},
           "latency_ms": {{"p50": 1, "p99": 2, "p999": 3}}, "parameters": {{"subscribers": value("--subscribers")}}}}
 if "--connects" in sys.argv:
-    result = {{"kind": "connects", "void": void, "connects_per_core_second": 2500.0 + number}}
+    result = {{"kind": "connects", "void": void, "connects_per_core_second": 2500.0 + number,
+              "server": {{"us_per_connect": 100.0 * number}}}}
 pathlib.Path(value("--json")).write_text(json.dumps(result))
 sys.exit(2 if void else 0)
 """
@@ -99,8 +101,8 @@ class WholeRuns(unittest.TestCase):
             (self.programs / name).write_text(text)
             (self.programs / name).chmod(0o755)
 
-    def carry_out(self, series, rounds=3):
-        options = Options(rounds, 1, True, Ports(free_base()), self.programs)
+    def carry_out(self, series, rounds=3, beside=None):
+        options = Options(rounds, 1, True, Ports(free_base()), self.programs, beside)
         with redirect_stderr(io.StringIO()), Children() as children:
             return series(Rig(options, children))
 
@@ -136,6 +138,25 @@ class WholeRuns(unittest.TestCase):
         self.pretend()
         outcome = self.carry_out(connects)
         self.assertEqual(outcome.measures["connects"].count, 2)
+
+    def test_two_builds_are_measured_in_turn(self):
+        self.pretend()
+        other = self.programs / "other"
+        other.write_text((self.programs / "ringcast").read_text())
+        other.chmod(0o755)
+        outcome = self.carry_out(carry_out_builds, beside=other)
+        self.assertEqual(outcome.errors, [])
+        begun = [str(other) in run.commands[0] for run in outcome.runs]
+        self.assertEqual(begun, [False, True] * 6)
+        self.assertEqual(outcome.measures["builds 1 → 50"].count, 2)
+        # The runs before were six of media; each connect costs 100 µs more than the one before.
+        self.assertAlmostEqual(outcome.measures["builds connects"].low, 900 / 1000)
+
+    def test_builds_alone_say_what_is_missing(self):
+        self.pretend()
+        outcome = self.carry_out(carry_out_builds)
+        self.assertEqual((outcome.runs, outcome.errors), ([], []))
+        self.assertIn("--beside", outcome.notes[0])
 
     def test_nothing_is_left_running_after_an_interrupt(self):
         self.pretend(hang=True)

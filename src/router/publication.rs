@@ -211,6 +211,11 @@ impl Publication {
     }
 }
 
+const _: () = assert!(
+    size_of::<BatchEntry>() <= 128,
+    "copies of more bytes are calls, and a packet is copied five times"
+);
+
 const _: () = assert!(LAYERS_MAX <= u8::MAX as usize, "layer indices are bytes");
 
 #[cfg(test)]
