@@ -48,7 +48,8 @@ def connects(rig: Rig, outcome: Outcome) -> None:
             label = f"{name}, round {number} of {count}"
             run = rig.attempt(target, connect_flags(rig.options), 0, label)
             outcome.add(run, name, number, number == 1 and count > 1)
-            progress(f"  {label}: {microseconds(run)} µs per connect" + run.why_void())
+            cost = microseconds(run)
+            progress(f"  {label}: " + (f"{cost:,.0f} µs" if cost is not None else "no figure") + run.why_void())
     table = Table(["CPU of one connect, whole server", "rounds used", "median (min–max)"])
     bars = []
     for name in names:
