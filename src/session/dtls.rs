@@ -9,6 +9,7 @@
 mod crypto;
 mod disguise;
 mod fingerprint;
+mod signature;
 mod wire;
 
 #[cfg(test)]

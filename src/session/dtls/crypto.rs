@@ -1,16 +1,14 @@
 //! The cryptography of the DTLS implementation: its own, on aws-lc, with three things done otherwise.
 //!
 //! What a handshake hashes, signs and verifies is what was on the wire, whatever the implementation takes it for
-//! (`disguise`). Signatures of RSA are verified as well. And our private key, which is the same for all, is read once.
+//! (`disguise`). Signatures of peers are verified by `signature`, which knows more kinds of them. And our private key,
+//! which is the same for all, is read once.
 
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-    RSA_PSS_2048_8192_SHA256, RsaParameters, UnparsedPublicKey,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use dimpl::crypto::{
     Aad, Buf, Cipher, CryptoProvider, Dtls13CipherSuite, HashAlgorithm, HashContext, HashProvider,
     KeyProvider, Nonce, SignatureAlgorithm, SignatureVerifier, SigningKey, SupportedDtls13CipherSuite,
@@ -18,7 +16,8 @@ use dimpl::crypto::{
 };
 use dimpl::{CryptoError, CryptoOperation};
 
-use super::disguise::{Disguise, RSA_PSS};
+use super::disguise::Disguise;
+use super::signature;
 
 thread_local! {
     /// The disguise of the handshake that is at work on this thread.
@@ -179,65 +178,9 @@ impl SignatureVerifier for Verifier {
         let restored = current(|disguise| disguise.certificate(certificate)).flatten();
         let certificate = restored.as_deref().unwrap_or(certificate);
         let changed = current(|disguise| disguise.scheme()).flatten();
-        let parameters = match changed {
-            Some(RSA_PSS) => &RSA_PSS_2048_8192_SHA256,
-            Some(_) => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-            None if algorithm == SignatureAlgorithm::RSA && hash == HashAlgorithm::SHA256 => {
-                &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
-            }
-            None => {
-                let stock = stock().signature_verification;
-                return stock.verify_signature(certificate, data, signature, hash, algorithm);
-            }
-        };
-        verify_rsa(certificate, data, signature, parameters)
+        let scheme = changed.unwrap_or([hash.as_u8(), algorithm.as_u8()]);
+        signature::verify(certificate, data, signature, scheme)
     }
-}
-
-fn verify_rsa(
-    certificate: &[u8],
-    data: &[u8],
-    signature: &[u8],
-    parameters: &'static RsaParameters,
-) -> Result<(), CryptoError> {
-    let key = public_key(certificate).ok_or(CryptoError::CertificateParseFailed)?;
-    UnparsedPublicKey::new(parameters, key)
-        .verify(data, signature)
-        .map_err(|_| CryptoError::OperationFailed(CryptoOperation::VerifySignature))
-}
-
-/// The SubjectPublicKeyInfo of a certificate (RFC 5280 4.1), as it stands there.
-fn public_key(certificate: &[u8]) -> Option<&[u8]> {
-    /// Context-specific 0: the version, which the first version of certificates leaves out.
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut fields, _) = element(certificate)?;
-    if fields.first() == Some(&VERSION) {
-        fields = element(fields)?.2;
-    }
-    // Serial number, algorithm of the signature, issuer, validity, subject.
-    for _ in 0..5 {
-        fields = element(fields)?.2;
-    }
-    let (whole, ..) = element(fields)?;
-    Some(whole)
-}
-
-/// An element of DER at the start of some bytes: the whole of it, its content, what follows (X.690 8.1).
-fn element(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (_, rest) = bytes.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        0x81..=0x83 => {
-            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (super::wire::number(length), rest)
-        }
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    let whole = bytes.get(..bytes.len() - after.len())?;
-    Some((whole, content, after))
 }
 
 /// A cipher suite of 1.3 that tells the disguise what it has decrypted.
@@ -286,22 +229,5 @@ impl Cipher for Telling {
         self.0.decrypt(ciphertext, aad, nonce)?;
         current(|disguise| disguise.decrypted(ciphertext.as_mut()));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_bytes_are_too_odd_for_a_certificate() {
-        for length in 0..200_usize {
-            for seed in 0..50_usize {
-                let bytes: Vec<u8> = (0..length).map(|at| ((at * 37 + seed * 101) >> 1) as u8).collect();
-                let _ = public_key(&bytes);
-            }
-        }
-        assert_eq!(public_key(&[0x30, 0x80, 0, 0]), None);
-        assert_eq!(public_key(&[0x30, 0x83, 0xff, 0xff, 0xff]), None);
     }
 }

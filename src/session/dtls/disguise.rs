@@ -1,17 +1,18 @@
 //! What is different on the wire from what the DTLS implementation takes it for.
 //!
-//! It knows certificates of ECDSA alone, offers the SRTP profiles in an order of its own and fills its hello with zeros.
+//! It knows certificates of ECDSA on P-256 and P-384 alone, offers the SRTP profiles in an order of its own and fills its
+//! hello with zeros.
 //! All three are decided here instead, between it and the wire, and it never learns of that:
 //!
 //! | message | on the wire | as it knows it |
 //! |---|---|---|
-//! | our ClientHello | the profiles of the plan; RSA signatures and cipher suites as well; no padding | its own |
-//! | our CertificateRequest (1.2) | RSA certificates as well | ECDSA alone |
-//! | ServerHello, ServerKeyExchange (1.2) | a cipher suite and a signature of RSA | the same of ECDSA |
-//! | Certificate, CertificateVerify (1.3) | a key and a signature of RSA | the same of P-256 |
+//! | our ClientHello | the profiles of the plan; signatures of RSA and P-521, cipher suites of RSA as well; no padding | its own |
+//! | our CertificateRequest (1.2) | RSA certificates and SHA-512 as well | ECDSA with SHA-256 and SHA-384 |
+//! | ServerHello, ServerKeyExchange (1.2) | a cipher suite and a signature of RSA, or a signature with SHA-512 | the same of ECDSA with SHA-256 |
+//! | Certificate, CertificateVerify (1.3) | a key and a signature of RSA or P-521 | the same of P-256 |
 //!
 //! A handshake is proven by hashes of all its messages, and those are taken of what was on the wire: whatever is
-//! hashed, signed or verified goes by [`Disguise::undone`] first. Signatures of RSA are verified by `crypto`. So a peer
+//! hashed, signed or verified goes by [`Disguise::undone`] first. Signatures are verified by `signature`. So a peer
 //! that sends what only a disguise looks like has its own handshake fail, and no other.
 //!
 //! Bounded by two hellos and one request; it is gone when the keys are there.
@@ -31,16 +32,33 @@ pub(super) const RSA_PSS: [u8; 2] = [0x08, 0x04];
 pub(super) const RSA_PKCS1: [u8; 2] = [0x04, 0x01];
 /// ecdsa_secp256r1_sha256.
 const ECDSA: [u8; 2] = [0x04, 0x03];
-/// Shortest signature by RSA that is taken, bytes; those of ECDSA are well below.
-const RSA_SIGNATURE_MIN: usize = 128;
+/// ecdsa_secp521r1_sha512; in 1.2, SHA-512 with any curve.
+const ECDSA_SHA512: [u8; 2] = [0x06, 0x03];
+/// Shortest signature by RSA or on P-521 that is taken, bytes; ours are well below.
+const LONG_SIGNATURE: usize = 128;
 /// rsa_sign (RFC 5246 7.4.4).
 const RSA_SIGN: u8 = 1;
-/// The algorithm of a public key of RSA in a certificate (RFC 3279 2.3.1).
-const RSA_KEY: [u8; 15] =
-    [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-/// As many bytes that name the curve P-256 where the algorithm of an elliptic key names its curve (RFC 5480 2.1.1).
-const CURVE_KEY: [u8; 15] =
-    [0x30, 0x0d, 0x06, 0x01, 0x2a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+/// Keys of certificates that are shown as others of P-256, in 1.3.
+static KEYS: [Key; 2] = [
+    // RFC 3279 2.3.1.
+    Key {
+        sent: &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00],
+        shown: &[0x30, 0x0d, 0x06, 0x01, 0x2a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
+        scheme: RSA_PSS,
+    },
+    // P-521 (RFC 5480 2.1.1.1).
+    Key {
+        sent: &[
+            0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
+            0x00, 0x23,
+        ],
+        shown: &[
+            0x30, 0x10, 0x06, 0x04, 0x2a, 0x03, 0x04, 0x05, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
+            0x01, 0x07,
+        ],
+        scheme: ECDSA_SHA512,
+    },
+];
 /// Extensions of a hello (RFC 8446 4.2, RFC 5764 4.1.1, RFC 7685).
 const SIGNATURE_ALGORITHMS: usize = 13;
 const USE_SRTP: usize = 14;
@@ -49,6 +67,17 @@ const SUPPORTED_VERSIONS: usize = 43;
 const DTLS_1_3: [u8; 2] = [0xfe, 0xfc];
 /// Version and random, at the start of both hellos.
 const HELLO_START: usize = 34;
+
+/// A kind of key.
+#[derive(Debug)]
+struct Key {
+    /// Its algorithm in a certificate.
+    sent: &'static [u8],
+    /// As many bytes that name the curve P-256 where the algorithm of an elliptic key names its curve (RFC 5480 2.1.1).
+    shown: &'static [u8],
+    /// What 1.3 signs with it (RFC 8446 4.2.3).
+    scheme: [u8; 2],
+}
 
 /// The differences of one handshake.
 #[derive(Debug)]
@@ -61,16 +90,16 @@ pub(super) struct Disguise {
     is_1_3: bool,
     /// The cipher suite of RSA that the server has chosen.
     suite: Option<[u8; 2]>,
-    /// The signature algorithm of RSA that the peer has used.
+    /// The signature algorithm that the peer has used and that was made look like another.
     scheme: Option<[u8; 2]>,
-    /// Whether the peer's certificate was made look like one of P-256.
-    has_certificate: bool,
+    /// What the peer's certificate holds that was made look like one of P-256.
+    key: Option<&'static Key>,
 }
 
 impl Disguise {
     /// For a handshake that we begin with an offer, or wait for.
     pub(super) fn new(offer: Option<SrtpOffer>) -> Self {
-        Self { offer, ours: Vec::new(), is_1_3: false, suite: None, scheme: None, has_certificate: false }
+        Self { offer, ours: Vec::new(), is_1_3: false, suite: None, scheme: None, key: None }
     }
 
     /// Whether we have begun it.
@@ -83,7 +112,7 @@ impl Disguise {
         self.is_1_3
     }
 
-    /// The signature algorithm of RSA that the peer has used in a message that we changed.
+    /// The signature algorithm that the peer has used in a message that we changed.
     pub(super) fn scheme(&self) -> Option<[u8; 2]> {
         self.scheme
     }
@@ -133,10 +162,14 @@ impl Disguise {
     }
 
     fn take_key_exchange(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        self.suite?;
         let at = scheme_at(body)?;
         let scheme = *body.get(at..)?.first_chunk()?;
-        if scheme != RSA_PSS && scheme != RSA_PKCS1 {
+        let is_changed = match scheme {
+            RSA_PSS | RSA_PKCS1 => self.suite.is_some(),
+            ECDSA_SHA512 => self.suite.is_none(),
+            _ => false,
+        };
+        if !is_changed {
             return None;
         }
         self.scheme = Some(scheme);
@@ -154,12 +187,15 @@ impl Disguise {
             let (start, end) = (at + MESSAGE_HEADER, at + MESSAGE_HEADER + body.len());
             let Some(body) = content.get_mut(start..end) else { return };
             match kind {
-                kind::CERTIFICATE if !self.has_certificate => {
-                    self.has_certificate = replace(body, &RSA_KEY, CURVE_KEY);
+                kind::CERTIFICATE if self.key.is_none() => {
+                    self.key = KEYS.iter().find(|key| replace(body, key.sent, key.shown));
                 }
-                kind::CERTIFICATE_VERIFY if offset == 0 && body.starts_with(&RSA_PSS) => {
-                    self.scheme = Some(RSA_PSS);
-                    wire::set(body, ECDSA);
+                kind::CERTIFICATE_VERIFY if offset == 0 => {
+                    let scheme = self.key.map(|key| key.scheme).filter(|scheme| body.starts_with(scheme));
+                    if scheme.is_some() {
+                        self.scheme = scheme;
+                        wire::set(body, ECDSA);
+                    }
                 }
                 _ => {}
             }
@@ -169,16 +205,14 @@ impl Disguise {
 
     /// Gives a certificate of the peer as it was sent; `None` when it is.
     pub(super) fn certificate(&self, certificate: &[u8]) -> Option<Vec<u8>> {
-        if !self.has_certificate {
-            return None;
-        }
+        let key = self.key?;
         let mut restored = certificate.to_vec();
-        replace(&mut restored, &CURVE_KEY, RSA_KEY).then_some(restored)
+        replace(&mut restored, key.shown, key.sent).then_some(restored)
     }
 
     /// Gives the messages of a handshake as they were on the wire; `None` when they are, or are no such messages.
     pub(super) fn undone(&self, transcript: &[u8]) -> Option<Vec<u8>> {
-        if self.ours.is_empty() && self.suite.is_none() && self.scheme.is_none() && !self.has_certificate {
+        if self.ours.is_empty() && self.suite.is_none() && self.scheme.is_none() && self.key.is_none() {
             return None;
         }
         // Type and length; in 1.2 the number, and the offset and length of a fragment that is the whole.
@@ -215,10 +249,10 @@ impl Disguise {
             kind::SERVER_HELLO => Some(with(body, server_suite(body)?.0, self.suite?)),
             kind::SERVER_KEY_EXCHANGE => Some(with(body, scheme_at(body)?, self.scheme?)),
             kind::CERTIFICATE => self.certificate(body),
-            // Ours has the same algorithm, and by its length no signature of RSA.
+            // Ours has the same algorithm, and a shorter signature.
             kind::CERTIFICATE_VERIFY if self.is_1_3 => {
                 let (signature, _) = counted::<2>(body.get(2..)?)?;
-                let is_theirs = body.starts_with(&ECDSA) && signature.len() >= RSA_SIGNATURE_MIN;
+                let is_theirs = body.starts_with(&ECDSA) && signature.len() >= LONG_SIGNATURE;
                 Some(with(body, 0, self.scheme.filter(|_| is_theirs)?))
             }
             _ => None,
@@ -247,7 +281,7 @@ fn hello(body: &[u8], offer: SrtpOffer) -> Option<Vec<u8>> {
             SIGNATURE_ALGORITHMS => {
                 let (algorithms, _) = counted::<2>(content)?;
                 let mut new = Vec::new();
-                wire::count::<2>(&mut new, &[algorithms, &RSA_PSS, &RSA_PKCS1].concat());
+                wire::count::<2>(&mut new, &[algorithms, &ECDSA_SHA512, &RSA_PSS, &RSA_PKCS1].concat());
                 new
             }
             _ => content.to_vec(),
@@ -272,13 +306,13 @@ fn srtp_profiles(offer: SrtpOffer) -> &'static [u8] {
     }
 }
 
-/// Our request as we want it: RSA as well (RFC 5246 7.4.4).
+/// Our request as we want it: RSA and SHA-512 as well (RFC 5246 7.4.4).
 fn request(body: &[u8]) -> Option<Vec<u8>> {
     let (types, rest) = counted::<1>(body)?;
     let (algorithms, authorities) = counted::<2>(rest)?;
-    let mut out = Vec::with_capacity(body.len() + 3);
+    let mut out = Vec::with_capacity(body.len() + 5);
     wire::count::<1>(&mut out, &[types, &[RSA_SIGN]].concat());
-    wire::count::<2>(&mut out, &[algorithms, &RSA_PKCS1].concat());
+    wire::count::<2>(&mut out, &[algorithms, &ECDSA_SHA512, &RSA_PKCS1].concat());
     out.extend_from_slice(authorities);
     Some(out)
 }
@@ -314,8 +348,10 @@ fn with(body: &[u8], at: usize, new: [u8; 2]) -> Vec<u8> {
 }
 
 /// Replaces the first occurrence of some bytes by as many others; false when there is none.
-fn replace<const N: usize>(bytes: &mut [u8], old: &[u8; N], new: [u8; N]) -> bool {
-    let Some(at) = bytes.windows(N).position(|window| window == old) else { return false };
-    wire::set(bytes.get_mut(at..).unwrap_or_default(), new);
+fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) -> bool {
+    let Some(at) = bytes.windows(old.len()).position(|window| window == old) else { return false };
+    for (byte, new) in bytes.iter_mut().skip(at).zip(new) {
+        *byte = *new;
+    }
     true
 }

@@ -1,39 +1,58 @@
 //! Handshakes with peers of every kind: either role, ECDSA and RSA, 1.2 and 1.3, with and without a second hello.
 //!
-//! The peer is the same implementation, with a provider that makes it one with a key of RSA: what `disguise` does, the
-//! other way round.
+//! The peer is the same implementation, with a provider that makes it one with a key of RSA or P-521: what `disguise` does,
+//! the other way round.
 
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
+use aws_lc_rs::signature::{
+    ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
+};
 use dimpl::crypto::{
     Aad, Buf, Cipher, CryptoProvider, Dtls13CipherSuite, HashAlgorithm, HashContext, HashProvider,
     KeyProvider, Nonce, SignatureAlgorithm, SignatureVerifier, SigningKey, SupportedDtls13CipherSuite,
     TmpBuf,
 };
 use dimpl::{CryptoError, Output};
-use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, RsaKeySize,
+};
 
 use super::wire::{self, kind};
 use super::*;
 use crate::plan::{Fingerprint, Hash, SrtpOffer};
 
-/// What a peer with a key of RSA is.
+/// What a peer is whose key is of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Peer {
+enum Part {
     Client12,
     Server12,
     Server13,
 }
 
+/// Such a peer, with a key of RSA or P-521.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    part: Part,
+    is_rsa: bool,
+}
+
 impl Peer {
-    /// A message of its own as one of RSA.
-    fn as_rsa(self, kind: u8, body: &[u8]) -> Option<Vec<u8>> {
-        let at = match (self, kind) {
-            (Self::Client12 | Self::Server13, kind::CERTIFICATE_VERIFY) => 0,
-            (Self::Server12, kind::SERVER_KEY_EXCHANGE) => 4 + usize::from(body[3]),
-            (Self::Server12, kind::SERVER_HELLO) => {
+    const fn rsa(part: Part) -> Self {
+        Self { part, is_rsa: true }
+    }
+
+    const fn p521(part: Part) -> Self {
+        Self { part, is_rsa: false }
+    }
+
+    /// A message of its own as one of that key.
+    fn as_other(self, kind: u8, body: &[u8]) -> Option<Vec<u8>> {
+        let at = match (self.part, kind) {
+            (Part::Client12 | Part::Server13, kind::CERTIFICATE_VERIFY) => 0,
+            (Part::Server12, kind::SERVER_KEY_EXCHANGE) => 4 + usize::from(body[3]),
+            (Part::Server12, kind::SERVER_HELLO) if self.is_rsa => {
                 let at = 35 + usize::from(body[34]);
                 let new = match body[at..at + 2] {
                     [0xc0, 0x2b] => [0xc0, 0x2f],
@@ -46,18 +65,22 @@ impl Peer {
         };
         // Ours are short.
         let length = wire::number(body.get(at + 2..at + 4)?);
-        let scheme = if self == Self::Server13 { [8, 4] } else { [4, 1] };
+        let scheme = match self {
+            Self { is_rsa: false, .. } => [6, 3],
+            Self { part: Part::Server13, .. } => [8, 4],
+            _ => [4, 1],
+        };
         (length >= 128).then(|| [&body[..at], &scheme, &body[at + 2..]].concat())
     }
 
     fn transcript(self, mut messages: &[u8]) -> Vec<u8> {
-        let header = if self == Self::Server13 { 4 } else { 12 };
+        let header = if self.part == Part::Server13 { 4 } else { 12 };
         let mut out = Vec::new();
         while messages.len() > header {
             let length = wire::number(&messages[1..4]);
             let Some((message, rest)) = messages.split_at_checked(header + length) else { break };
             out.extend_from_slice(&message[..header]);
-            let new = self.as_rsa(message[0], &message[header..]);
+            let new = self.as_other(message[0], &message[header..]);
             out.extend_from_slice(new.as_deref().unwrap_or_else(|| &message[header..]));
             messages = rest;
         }
@@ -124,7 +147,7 @@ impl SignatureVerifier for Other {
         hash: HashAlgorithm,
         algorithm: SignatureAlgorithm,
     ) -> Result<(), CryptoError> {
-        let messages = (self.0 == Peer::Server12).then(|| self.0.transcript(data));
+        let messages = (self.0.part == Part::Server12).then(|| self.0.transcript(data));
         let data = messages.as_deref().unwrap_or(data);
         stock().signature_verification.verify_signature(certificate, data, signature, hash, algorithm)
     }
@@ -132,14 +155,22 @@ impl SignatureVerifier for Other {
 
 impl KeyProvider for Other {
     fn load_private_key(&self, key: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
-        match RsaKeyPair::from_pkcs8(key) {
-            Ok(pair) => Ok(Box::new(OtherKey(pair, self.0))),
+        if let Ok(pair) = RsaKeyPair::from_pkcs8(key) {
+            return Ok(Box::new(OtherKey(Pair::Rsa(pair), self.0.part)));
+        }
+        match EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_ASN1_SIGNING, key) {
+            Ok(pair) => Ok(Box::new(OtherKey(Pair::P521(pair), self.0.part))),
             Err(_) => stock().key_provider.load_private_key(key),
         }
     }
 }
 
-struct OtherKey(RsaKeyPair, Peer);
+enum Pair {
+    Rsa(RsaKeyPair),
+    P521(EcdsaKeyPair),
+}
+
+struct OtherKey(Pair, Part);
 
 impl std::fmt::Debug for OtherKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -150,9 +181,16 @@ impl std::fmt::Debug for OtherKey {
 impl SigningKey for OtherKey {
     fn sign(&mut self, data: &[u8], _: HashAlgorithm, out: &mut Buf) -> Result<(), CryptoError> {
         let padding: &'static dyn RsaEncoding =
-            if self.1 == Peer::Server13 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
-        let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0.sign(padding, &aws_lc_rs::rand::SystemRandom::new(), data, &mut signature).unwrap();
+            if self.1 == Part::Server13 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let signature = match &self.0 {
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(padding, &random, data, &mut signature).unwrap();
+                signature
+            }
+            Pair::P521(pair) => pair.sign(&random, data).unwrap().as_ref().to_vec(),
+        };
         out.clear();
         out.extend_from_slice(&signature);
         Ok(())
@@ -211,7 +249,7 @@ impl Cipher for OtherCipher {
     fn encrypt(&mut self, plaintext: &mut Buf, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
         let new = wire::fragment(plaintext)
             .filter(|(_, part, _)| part.offset == 0)
-            .and_then(|(_, part, _)| self.1.as_rsa(part.kind, part.body));
+            .and_then(|(_, part, _)| self.1.as_other(part.kind, part.body));
         if let Some(new) = new {
             plaintext[12..12 + new.len()].copy_from_slice(&new);
         }
@@ -230,6 +268,12 @@ fn rsa_certificate(size: RsaKeySize) -> DtlsCert {
     DtlsCert { certificate: certificate.der().to_vec(), private_key: key.serialize_der() }
 }
 
+fn curve_certificate(algorithm: &'static rcgen::SignatureAlgorithm) -> DtlsCert {
+    let key = KeyPair::generate_for(algorithm).unwrap();
+    let certificate = CertificateParams::new(vec!["peer".to_owned()]).unwrap().self_signed(&key).unwrap();
+    DtlsCert { certificate: certificate.der().to_vec(), private_key: key.serialize_der() }
+}
+
 fn ecdsa_certificate() -> DtlsCert {
     dimpl::certificate::generate_self_signed_certificate().unwrap()
 }
@@ -238,7 +282,7 @@ struct Handshake {
     ours: Box<dyn DtlsInstance>,
     exchange: Arc<KeyExchange>,
     theirs: dimpl::Dtls,
-    rsa: Option<Peer>,
+    other: Option<Peer>,
     now: Instant,
     their_keys: Option<(Vec<u8>, SrtpProfile)>,
     failed: bool,
@@ -248,19 +292,19 @@ struct Handshake {
 /// How the peer differs from the usual.
 #[derive(Clone, Copy)]
 struct Peculiar {
-    rsa: Option<Peer>,
+    other: Option<Peer>,
     is_new: bool,
     has_cookie: bool,
     mtu: usize,
 }
 
-const USUAL: Peculiar = Peculiar { rsa: None, is_new: false, has_cookie: false, mtu: 1150 };
+const USUAL: Peculiar = Peculiar { other: None, is_new: false, has_cookie: false, mtu: 1150 };
 
 impl Handshake {
     #[expect(clippy::disallowed_methods, reason = "an instant has no other beginning")]
     fn new(part: DtlsPart, certificate: DtlsCert, peculiar: Peculiar) -> Self {
         let now = Instant::now();
-        let provider = peculiar.rsa.map_or_else(stock, Other::provider);
+        let provider = peculiar.other.map_or_else(stock, Other::provider);
         let config = dimpl::Config::builder()
             .with_crypto_provider(provider)
             .use_server_cookie(peculiar.has_cookie)
@@ -284,9 +328,9 @@ impl Handshake {
         };
         theirs.set_active(!begins);
         theirs.handle_timeout(now).unwrap();
-        let rsa = peculiar.rsa;
+        let other = peculiar.other;
         let connected = (false, false);
-        Self { ours, exchange, theirs, rsa, now, their_keys: None, failed: false, connected }
+        Self { ours, exchange, theirs, other, now, their_keys: None, failed: false, connected }
     }
 
     fn step(&mut self) {
@@ -310,9 +354,11 @@ impl Handshake {
         loop {
             match self.theirs.poll_output(&mut buf) {
                 Output::Packet(packet) => {
-                    let rsa = self.rsa.filter(|peer| *peer != Peer::Server13);
+                    let other = self.other.filter(|peer| peer.part != Part::Server13);
                     let is_changed = wire::rewrite(packet, &mut rewritten, |part| {
-                        rsa.filter(|_| part.offset == 0).and_then(|peer| peer.as_rsa(part.kind, part.body))
+                        other
+                            .filter(|_| part.offset == 0)
+                            .and_then(|peer| peer.as_other(part.kind, part.body))
                     });
                     packets.push(if is_changed { rewritten.clone() } else { packet.to_vec() });
                 }
@@ -368,7 +414,7 @@ fn ecdsa_connects_in_either_role_and_version_with_gcm() {
 #[test]
 fn clients_with_rsa_connect() {
     for (size, mtu) in [(RsaKeySize::_2048, 1150), (RsaKeySize::_4096, 1150), (RsaKeySize::_2048, 700)] {
-        let peculiar = Peculiar { rsa: Some(Peer::Client12), mtu, ..USUAL };
+        let peculiar = Peculiar { other: Some(Peer::rsa(Part::Client12)), mtu, ..USUAL };
         Handshake::new(DtlsPart::Waits, rsa_certificate(size), peculiar)
             .succeed(ProtocolVersion::DTLS1_2, BEST);
     }
@@ -379,10 +425,26 @@ fn servers_with_rsa_connect_by_1_2_and_by_1_3() {
     for size in [RsaKeySize::_2048, RsaKeySize::_4096] {
         let certificate = rsa_certificate(size);
         for has_cookie in [false, true] {
-            let old = Peculiar { rsa: Some(Peer::Server12), has_cookie, ..USUAL };
+            let old = Peculiar { other: Some(Peer::rsa(Part::Server12)), has_cookie, ..USUAL };
             Handshake::new(ALL, certificate.clone(), old).succeed(ProtocolVersion::DTLS1_2, BEST);
-            let new = Peculiar { rsa: Some(Peer::Server13), is_new: true, has_cookie, ..USUAL };
+            let new = Peculiar { other: Some(Peer::rsa(Part::Server13)), is_new: true, has_cookie, ..USUAL };
             Handshake::new(GCM, certificate.clone(), new).succeed(ProtocolVersion::DTLS1_3, BEST);
+        }
+    }
+}
+
+#[test]
+fn keys_on_other_curves_connect_in_either_role_and_version() {
+    let [p384, p521] = [&PKCS_ECDSA_P384_SHA384, &PKCS_ECDSA_P521_SHA512].map(curve_certificate);
+    let others = [Part::Client12, Part::Server12, Part::Server13].map(|part| Some(Peer::p521(part)));
+    for (part, other, is_new) in
+        [(DtlsPart::Waits, others[0], false), (ALL, others[1], false), (GCM, others[2], true)]
+    {
+        let version = if is_new { ProtocolVersion::DTLS1_3 } else { ProtocolVersion::DTLS1_2 };
+        for has_cookie in [false, true] {
+            let peculiar = Peculiar { is_new, has_cookie, ..USUAL };
+            Handshake::new(part, p384.clone(), peculiar).succeed(version, BEST);
+            Handshake::new(part, p521.clone(), Peculiar { other, ..peculiar }).succeed(version, BEST);
         }
     }
 }
@@ -391,10 +453,11 @@ fn servers_with_rsa_connect_by_1_2_and_by_1_3() {
 fn a_certificate_of_rsa_whose_key_the_peer_does_not_have_is_refused() {
     let (one, other) = (rsa_certificate(RsaKeySize::_2048), rsa_certificate(RsaKeySize::_2048));
     let stolen = || DtlsCert { certificate: one.certificate.clone(), private_key: other.private_key.clone() };
-    for (part, rsa, is_new) in
-        [(DtlsPart::Waits, Peer::Client12, false), (ALL, Peer::Server12, false), (ALL, Peer::Server13, true)]
+    for (part, peer, is_new) in
+        [(DtlsPart::Waits, Part::Client12, false), (ALL, Part::Server12, false), (ALL, Part::Server13, true)]
     {
-        let mut handshake = Handshake::new(part, stolen(), Peculiar { rsa: Some(rsa), is_new, ..USUAL });
+        let other = Some(Peer::rsa(peer));
+        let mut handshake = Handshake::new(part, stolen(), Peculiar { other, is_new, ..USUAL });
         handshake.run();
         assert!(handshake.failed && !handshake.connected.0 && handshake.exchange.exported().is_none());
     }

@@ -28,11 +28,23 @@ fn record(kind: u8, length: usize, offset: usize, body: &[u8]) -> Vec<u8> {
     [record, message].concat()
 }
 
-fn disguises() -> [Disguise; 3] {
-    let mut deep = Disguise::new(Some(SrtpOffer::Gcm));
-    (deep.is_1_3, deep.has_certificate) = (true, true);
-    (deep.suite, deep.scheme) = (Some([0xc0, 0x2f]), Some(RSA_PSS));
-    [Disguise::new(None), Disguise::new(Some(SrtpOffer::All)), deep]
+fn disguises() -> [Disguise; 4] {
+    let [rsa, long] = KEYS.each_ref().map(|key| {
+        let mut deep = Disguise::new(Some(SrtpOffer::Gcm));
+        (deep.is_1_3, deep.key, deep.scheme) = (true, Some(key), Some(key.scheme));
+        deep.suite = Some([0xc0, 0x2f]);
+        deep
+    });
+    [Disguise::new(None), Disguise::new(Some(SrtpOffer::All)), rsa, long]
+}
+
+#[test]
+fn keys_are_shown_as_what_is_as_long() {
+    for key in &KEYS {
+        assert_eq!(key.sent.len(), key.shown.len());
+        assert_eq!(usize::from(key.sent[1]) + 2, key.sent.len());
+        assert_eq!(key.sent[..2], key.shown[..2]);
+    }
 }
 
 #[test]
@@ -93,14 +105,14 @@ fn fragments_of_our_messages_pass_as_they_are() {
 }
 
 #[test]
-fn a_request_asks_for_rsa_as_well_and_is_hashed_as_it_went() {
+fn a_request_asks_for_rsa_and_sha_512_as_well_and_is_hashed_as_it_went() {
     let body = [1, 64, 0, 4, 4, 3, 5, 3, 0, 0];
     let (before, after) = (record(2, 40, 0, &[7; 40]), record(14, 0, 0, &[]));
     let flight = [before.clone(), record(kind::CERTIFICATE_REQUEST, 10, 0, &body), after.clone()].concat();
     let (mut disguise, mut out) = (Disguise::new(None), Vec::new());
     assert!(disguise.outgoing(&flight, &mut out));
-    let wanted = [2, 64, 1, 0, 6, 4, 3, 5, 3, 4, 1, 0, 0];
-    assert_eq!(out, [before, record(kind::CERTIFICATE_REQUEST, 13, 0, &wanted), after].concat());
+    let wanted = [2, 64, 1, 0, 8, 4, 3, 5, 3, 6, 3, 4, 1, 0, 0];
+    assert_eq!(out, [before, record(kind::CERTIFICATE_REQUEST, 15, 0, &wanted), after].concat());
     let message = |body: &[u8]| record(kind::CERTIFICATE_REQUEST, body.len(), 0, body)[13..].to_vec();
     assert_eq!(disguise.undone(&message(&body)), Some(message(&wanted)));
     // Sent again, it is the same again.
