@@ -8,13 +8,14 @@ use crate::report;
 use crate::source::{files_below, read, root};
 
 /// Commands that people and machines start by name.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     ".ci/run",
     "bench/counts",
     "bench/run",
     "kernel-tuning/check",
     "start",
     "tests/browser/run",
+    "tests/browser/webrtc-rs/run",
     "tests/fresh",
     "tests/run",
     "tests/schemathesis/run",
