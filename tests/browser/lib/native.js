@@ -6,8 +6,11 @@ import { DataPeer } from "./datapeer.js";
 import { encoded } from "./frames.js";
 import { picture, tone } from "./rig.js";
 
-/** Registers the tests of the client that `start(role, ...args)` starts; `pion/main.go` says what its roles are. */
-export function expectations(name, rig, start) {
+/**
+ * Registers the tests of the client that `start(role, ...args)` starts; `pion/main.go` says what its roles are. `keys` are
+ * the kinds that its certificates may have besides the usual.
+ */
+export function expectations(name, rig, start, keys = []) {
   const onApi = (role, ...args) => start(role, rig().server.base, rig().server.secret, ...args);
   const receives = async (client) => {
     const seen = await client.line("see 20 frames", (line) => line.kind === "video" && line.frames >= 20, 30_000);
@@ -17,14 +20,16 @@ export function expectations(name, rig, start) {
   };
   const send = async (client) => client.say(await encoded((await rig().tab()).page, 700));
 
-  test(`${name} as a viewer answers passive, and sees and hears Chromium`, async () => {
-    const alice = await rig().peer("alice", { raw: true });
-    const camera = await alice.push("camera", picture(8));
-    await alice.push("microphone", tone(900));
-    const viewer = onApi("view", camera.metadata.sessionId, "camera", "microphone");
-    await receives(viewer);
-    assert.deepEqual(viewer.lines.filter((line) => line.setup), [{ setup: "passive" }, { setup: "passive" }]);
-  });
+  for (const [how, role] of [["", "view"], ...keys.map((key) => [` with a key of ${key}`, `view:${key}`])]) {
+    test(`${name} as a viewer${how} answers passive, and sees and hears Chromium`, async () => {
+      const alice = await rig().peer("alice", { raw: true });
+      const camera = await alice.push("camera", picture(8));
+      await alice.push("microphone", tone(900));
+      const viewer = onApi(role, camera.metadata.sessionId, "camera", "microphone");
+      await receives(viewer);
+      assert.deepEqual(viewer.lines.filter((line) => line.setup), [{ setup: "passive" }, { setup: "passive" }]);
+    });
+  }
 
   test(`${name} as a publisher is seen and heard by Chromium`, async () => {
     const publisher = onApi("publish");

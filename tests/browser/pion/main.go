@@ -7,6 +7,8 @@
 //	pion view BASE SECRET SESSION NAME...
 //	pion channels BASE SECRET SESSION NAME THEIRS
 //
+// A role may have the kind of the certificate's key behind it: view:RSA, view:P-384, view:P-521.
+//
 // By WHIP and WHEP:
 //
 //	pion whip URL SECRET
@@ -20,6 +22,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -85,13 +92,35 @@ type client struct {
 	base, secret, session string
 }
 
-func newClient(base, secret string) *client {
+// A certificate with a key of that kind; Pion's own, on P-256, where none is named.
+func certificates(kind string) []webrtc.Certificate {
+	var key crypto.PrivateKey
+	var err error
+	switch kind {
+	case "":
+		return nil
+	case "RSA":
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	case "P-384":
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "P-521":
+		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	default:
+		err = fmt.Errorf("no such key: %s", kind)
+	}
+	check(err)
+	certificate, err := webrtc.GenerateCertificate(key)
+	check(err)
+	return []webrtc.Certificate{*certificate}
+}
+
+func newClient(base, secret, key string) *client {
 	settings := webrtc.SettingEngine{}
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	engine := &webrtc.MediaEngine{}
 	check(engine.RegisterDefaultCodecs())
 	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(engine))
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	pc, err := api.NewPeerConnection(webrtc.Configuration{Certificates: certificates(key)})
 	check(err)
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) { say(fields{"state": state.String()}) })
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { watch(track) })
@@ -261,7 +290,8 @@ func main() {
 	role, address, secret, rest := os.Args[1], os.Args[2], os.Args[3], os.Args[4:]
 	input := bufio.NewScanner(os.Stdin)
 	input.Buffer(nil, 16<<20)
-	c := newClient(address, secret)
+	role, key, _ := strings.Cut(role, ":")
+	c := newClient(address, secret, key)
 	var mine *webrtc.DataChannel
 	resource := ""
 	switch role {
