@@ -4,7 +4,7 @@
 //! server from the same port of ours would be one to both sides, so each of them has its own ports. Such sessions are few
 //! (other servers, not viewers): their sockets are read and written by plain system calls beside the driver.
 //!
-//! Must not know who a session is. Bounds: [`DIALLED_MAX`] sockets for one shard. Next: as for any
+//! Must not know who a session is. Bounds: [`super::DIALLED_MAX`] sockets for one shard. Next: as for any
 //! [`Datagram`](super::Datagram); what an [`Outbox`] holds for them leaves by [`Dialled::send`].
 
 use std::collections::VecDeque;
@@ -17,15 +17,8 @@ use slab::Slab;
 
 use super::outbox::Transmit;
 use super::sys::{self, Outgoing, Slot};
-use super::tcp::FIRST_LISTENER;
 use super::watch::{self, Watch};
-use super::{Datagram, NetError, Outbox, SendReport, SocketIndex, udp};
-
-/// The first number that names a dialled socket where a [`SocketIndex`] is asked for; those of the driver stand below.
-pub const FIRST_DIALLED: SocketIndex = 1 << 14;
-
-/// Sockets for one shard at most.
-pub const DIALLED_MAX: usize = (FIRST_LISTENER - FIRST_DIALLED) as usize;
+use super::{Datagram, NetError, Outbox, SendReport, SocketIndex, SocketKind, udp};
 
 /// Bytes of a receive buffer: one more than the largest datagram that anybody takes, so that a larger one is seen.
 const DATAGRAM_BYTES: usize = 2048;
@@ -68,7 +61,7 @@ struct Entry {
 pub struct Dialled {
     watch: Watch,
     all: Slab<Entry>,
-    /// Where a socket stands in `all`, by its number from [`FIRST_DIALLED`] on.
+    /// Where a socket stands in `all`, by its position.
     keys: Vec<Option<usize>>,
     /// Sockets that may have more to read.
     readable: VecDeque<usize>,
@@ -101,7 +94,7 @@ impl Dialled {
         let key = entry.key();
         self.watch.add(&mut socket, key, Interest::READABLE)?;
         entry.insert(Entry { index, socket, queued: false });
-        let slot = slot_of(index);
+        let slot = index.position();
         if self.keys.len() <= slot {
             self.keys.resize(slot + 1, None);
         }
@@ -120,7 +113,7 @@ impl Dialled {
 
     /// Closes a socket.
     pub fn remove(&mut self, index: SocketIndex) {
-        let key = self.keys.get_mut(slot_of(index)).and_then(Option::take);
+        let key = self.keys.get_mut(index.position()).and_then(Option::take);
         let Some(key) = key else { return };
         if let Some(mut entry) = self.all.try_remove(key) {
             self.dropped += udp::kernel_drops(entry.socket.as_fd());
@@ -177,9 +170,9 @@ impl Dialled {
     /// Sends what `outbox` holds for them. A datagram that the kernel does not take is lost.
     pub fn send(&mut self, outbox: &Outbox) -> SendReport {
         let mut report = SendReport::default();
-        let ours = FIRST_DIALLED..FIRST_LISTENER;
-        for transmit in outbox.transmits().iter().filter(|transmit| ours.contains(&transmit.socket)) {
-            let key = self.keys.get(slot_of(transmit.socket)).copied().flatten();
+        let is_ours = |transmit: &&Transmit| transmit.socket.kind() == SocketKind::Dialled;
+        for transmit in outbox.transmits().iter().filter(is_ours) {
+            let key = self.keys.get(transmit.socket.position()).copied().flatten();
             let Some(entry) = key.and_then(|key| self.all.get(key)) else {
                 report.failed += transmit.datagrams as u64;
                 continue;
@@ -222,16 +215,16 @@ fn datagram_in(slot: &Slot, socket: SocketIndex) -> Option<Datagram<'_>> {
     Some(Datagram { socket, source: slot.source()?, payload, ecn: slot.notes().ecn })
 }
 
-fn slot_of(index: SocketIndex) -> usize {
-    usize::from(index.saturating_sub(FIRST_DIALLED))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::{IoKind, host};
     use super::*;
+
+    fn number(position: usize) -> SocketIndex {
+        SocketIndex::dialled(position).unwrap()
+    }
 
     fn socket() -> DialledSocket {
         DialledSocket::bind([127, 0, 0, 1].into()).unwrap()
@@ -272,9 +265,9 @@ mod tests {
             far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let to = far.local_addr().unwrap();
             let (one, two) = (first.address, second.address);
-            dialled.add(FIRST_DIALLED, first.socket).unwrap();
-            dialled.add(FIRST_DIALLED + 1, second.socket).unwrap();
-            let outbox = outbox(FIRST_DIALLED + 1, to, &[b"ab", b"cd", b"e"]);
+            dialled.add(number(0), first.socket).unwrap();
+            dialled.add(number(1), second.socket).unwrap();
+            let outbox = outbox(number(1), to, &[b"ab", b"cd", b"e"]);
             assert!(outbox.has_aside());
             let report = dialled.send(&outbox);
             assert_eq!((report.datagrams, report.failed, report.bytes), (3, 0, 5));
@@ -284,7 +277,7 @@ mod tests {
                 assert_eq!((&got[..len], from), (expected, two));
             }
             far.send_to(b"x", one).unwrap();
-            assert_eq!(receive(&mut dialled).await, [(FIRST_DIALLED, to, b"x".to_vec())]);
+            assert_eq!(receive(&mut dialled).await, [(number(0), to, b"x".to_vec())]);
         });
     }
 
@@ -295,13 +288,13 @@ mod tests {
             let sockets = [socket(), socket()];
             let addresses = sockets.each_ref().map(|socket| socket.address);
             for (end, socket) in ends.iter_mut().zip(sockets) {
-                end.add(FIRST_DIALLED, socket.socket).unwrap();
+                end.add(number(0), socket.socket).unwrap();
             }
             let [near, far] = &mut ends;
             for ecn in [1, 2, 3, 0] {
                 let mut outbox = Outbox::new(100);
                 outbox.space(1).unwrap().fill(ecn);
-                outbox.commit_marked(FIRST_DIALLED, addresses[1], 1, ecn);
+                outbox.commit_marked(number(0), addresses[1], 1, ecn);
                 assert_eq!(near.send(&outbox).datagrams, 1);
                 let mut came = Vec::new();
                 while came.is_empty() {
@@ -322,7 +315,7 @@ mod tests {
             for number in 0..u16::try_from(READS_OF_ONE * 3).unwrap() {
                 far.send_to(&number.to_be_bytes(), near.address).unwrap();
             }
-            dialled.add(FIRST_DIALLED, near.socket).unwrap();
+            dialled.add(number(0), near.socket).unwrap();
             let mut got = Vec::new();
             while got.len() < READS_OF_ONE * 3 {
                 got.extend(receive(&mut dialled).await);
@@ -339,11 +332,11 @@ mod tests {
             let mut dialled = Dialled::new().unwrap();
             let near = socket();
             let address = near.address;
-            dialled.add(FIRST_DIALLED, near.socket).unwrap();
-            dialled.remove(FIRST_DIALLED);
-            dialled.remove(FIRST_DIALLED);
+            dialled.add(number(0), near.socket).unwrap();
+            dialled.remove(number(0));
+            dialled.remove(number(0));
             assert!(dialled.is_empty() && !dialled.poll());
-            let report = dialled.send(&outbox(FIRST_DIALLED, address, &[b"a"]));
+            let report = dialled.send(&outbox(number(0), address, &[b"a"]));
             assert_eq!((report.datagrams, report.failed), (0, 1));
             udp::bind(address).unwrap();
         });
@@ -355,10 +348,10 @@ mod tests {
             let mut dialled = Dialled::new().unwrap();
             let near = socket();
             let address = near.address;
-            dialled.add(FIRST_DIALLED, near.socket).unwrap();
+            dialled.add(number(0), near.socket).unwrap();
             let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             for _ in 0..3 {
-                dialled.send(&outbox(FIRST_DIALLED, gone, &[b"a"]));
+                dialled.send(&outbox(number(0), gone, &[b"a"]));
                 dialled.receive(&mut |_| panic!("nothing comes"));
             }
             let far = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -70,7 +70,7 @@ impl MmsgDriver {
             slots: (0..SLOTS).map(|_| Slot::new(SLOT_BYTES)).collect(),
             filled: 0,
             next: 0,
-            socket: 0,
+            socket: SocketIndex::bound(0),
             joined: None,
             turn: 0,
             scratch: (0..BATCH_MAX).map(|_| OutgoingMessage::new()).collect(),
@@ -129,7 +129,7 @@ impl MmsgDriver {
                 && received > 0
             {
                 (self.filled, self.next) = (received, 0);
-                self.socket = SocketIndex::try_from(index).unwrap_or_default();
+                self.socket = SocketIndex::bound(u8::try_from(index).unwrap_or_default());
                 return true;
             }
         }
@@ -220,7 +220,7 @@ impl MmsgDriver {
             }
             if received > 0 {
                 (self.filled, self.next) = (received, 0);
-                self.socket = SocketIndex::try_from(index).unwrap_or_default();
+                self.socket = SocketIndex::bound(u8::try_from(index).unwrap_or_default());
                 return true;
             }
         }
@@ -245,7 +245,7 @@ impl MmsgDriver {
             }
             self.send_pieces(outbox, &mut report);
             self.segmentation.settle(&self.pieces, &self.refused);
-            let socket_of = |socket: SocketIndex| self.sockets.get(usize::from(socket)).map(AsyncFd::get_ref);
+            let socket_of = |socket: SocketIndex| self.sockets.get(socket.position()).map(AsyncFd::get_ref);
             send_singly(socket_of, outbox, &self.pieces, &self.refused, &mut report, &mut self.faults);
         }
     }
@@ -257,7 +257,7 @@ impl MmsgDriver {
             let rest = self.pieces.get(at..).unwrap_or_default();
             let row = rest.iter().take_while(|piece| piece.socket == first.socket);
             let batch = row.clone().map(|piece| outbox.message_of(piece));
-            let outcome = match self.sockets.get(usize::from(first.socket)) {
+            let outcome = match self.sockets.get(first.socket.position()) {
                 Some(socket) => sys::send_batch(socket.get_ref(), batch, &mut self.scratch),
                 None => Err(io::ErrorKind::NotFound.into()),
             };

@@ -2,18 +2,20 @@
 //!
 //! Owns the UDP sockets of one shard and the two ways to drive them, [`uring`] (a ring of its own) and [`mmsg`] (readiness
 //! with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests; beside them the TCP connections ([`tcp`])
-//! and the sockets of sessions that call out ([`dialled`]). Must not know what a datagram means, who a session is, or that
+//! and the sockets of sessions that call out ([`dialled`]). A shard sees all of them as one [`Door`]. Must not know what a datagram means, who a session is, or that
 //! there are shards at all. Bounds: a fixed number of receive buffers per driver, a fixed arena per [`Outbox`]. A received
 //! [`Datagram`] goes on to the shard's demultiplexer; what comes back in an [`Outbox`] leaves here.
 
 mod ancillary;
 pub mod dialled;
+mod door;
 pub mod host;
 pub mod local;
 pub mod mmsg;
 mod offload;
 pub mod outbox;
 pub mod probe;
+mod socket;
 pub mod steering;
 pub mod sys;
 pub mod tcp;
@@ -26,13 +28,11 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
+pub use door::Door;
 pub use outbox::Outbox;
 pub use probe::IoKind;
+pub use socket::{DIALLED_MAX, SocketIndex, SocketKind};
 pub use wake::Waker;
-
-/// Position of a socket in the list that the driver was made from; from [`dialled::FIRST_DIALLED`] on, a socket of one
-/// session, and from [`tcp::FIRST_LISTENER`] on, a TCP listener.
-pub type SocketIndex = u16;
 
 /// Sockets that one driver takes at most: one for each local address of the machine.
 pub const SOCKETS_MAX: usize = 64;
@@ -317,7 +317,7 @@ mod tests {
                 let space = outbox.space(100).unwrap();
                 space.fill(index);
                 space[0] = burst;
-                outbox.commit(0, to.local_addr().unwrap(), 100);
+                outbox.commit(SocketIndex::bound(0), to.local_addr().unwrap(), 100);
             }
             let report = driver.send(&mut outbox);
             assert!(outbox.is_empty());

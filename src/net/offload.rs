@@ -87,8 +87,7 @@ impl Segmentation {
 
     /// Tells whether `socket` sends segmented.
     pub(super) fn allowed(&self, socket: SocketIndex) -> bool {
-        self.wanted
-            && self.sockets.get(usize::from(socket)).is_some_and(|state| state.supported && !state.off)
+        self.wanted && self.sockets.get(socket.position()).is_some_and(|state| state.supported && !state.off)
     }
 
     /// Tells whether any socket sends segmented.
@@ -119,7 +118,7 @@ impl Segmentation {
         };
         self.doubtful = false;
         for (index, state) in self.sockets.iter_mut().enumerate() {
-            let Ok(socket) = SocketIndex::try_from(index) else { continue };
+            let Ok(socket) = u8::try_from(index).map(SocketIndex::bound) else { continue };
             let tried =
                 pieces.iter().filter(|piece| piece.socket == socket && piece.segment.is_some()).count();
             if tried == 0 || state.off {
@@ -136,7 +135,7 @@ impl Segmentation {
                 state.off = true;
                 state.refusals = 0;
                 tracing::info!(
-                    socket,
+                    ?socket,
                     "segmentation offload switched off: the kernel refuses it on this socket"
                 );
             }
@@ -200,7 +199,7 @@ mod tests {
 
     /// Returns start and length of each datagram in a payload that begins at 10.
     fn cut(len: usize, segment: Option<usize>) -> Vec<(usize, usize)> {
-        let mut joined = Joined::new(0, address(), 0, 10..10 + len, segment);
+        let mut joined = Joined::new(SocketIndex::bound(0), address(), 0, 10..10 + len, segment);
         let mut found = Vec::new();
         while let Some(range) = joined.next_range() {
             found.push((range.start, range.len()));
@@ -225,8 +224,16 @@ mod tests {
         assert_eq!(cut(0, Some(5)), [(10, 0)]);
     }
 
-    fn piece(socket: SocketIndex, segment: Option<u16>) -> Piece {
-        Piece { socket, destination: address(), start: 0, len: 20, segment, datagrams: 2, ecn: 0 }
+    fn piece(socket: u8, segment: Option<u16>) -> Piece {
+        Piece {
+            socket: SocketIndex::bound(socket),
+            destination: address(),
+            start: 0,
+            len: 20,
+            segment,
+            datagrams: 2,
+            ecn: 0,
+        }
     }
 
     fn refusal(piece: usize, error: i32) -> Refusal {
@@ -238,11 +245,11 @@ mod tests {
         let mut segmentation = Segmentation::new([true, true].into_iter());
         let pieces = [piece(0, Some(10)), piece(1, Some(10))];
         for round in 0..REFUSALS_MAX {
-            assert!(segmentation.allowed(0), "{round}");
+            assert!(segmentation.allowed(SocketIndex::bound(0)), "{round}");
             segmentation.settle(&pieces, &[refusal(0, libc::EIO)]);
         }
-        assert!(!segmentation.allowed(0));
-        assert!(segmentation.allowed(1));
+        assert!(!segmentation.allowed(SocketIndex::bound(0)));
+        assert!(segmentation.allowed(SocketIndex::bound(1)));
         assert!(segmentation.in_use());
     }
 
@@ -254,7 +261,7 @@ mod tests {
             segmentation.settle(&pieces, &[refusal(1, libc::EINVAL)]);
             segmentation.settle(&pieces[..1], &[refusal(0, libc::EMSGSIZE)]);
         }
-        assert!(segmentation.allowed(0));
+        assert!(segmentation.allowed(SocketIndex::bound(0)));
     }
 
     #[test]
@@ -267,7 +274,7 @@ mod tests {
             }
             segmentation.settle(&pieces, &[]);
         }
-        assert!(segmentation.allowed(0));
+        assert!(segmentation.allowed(SocketIndex::bound(0)));
     }
 
     #[test]
@@ -277,7 +284,7 @@ mod tests {
             segmentation.settle(&[piece(0, Some(10))], &[refusal(0, libc::EINVAL)]);
             segmentation.settle(&[piece(0, None)], &[]);
         }
-        assert!(!segmentation.allowed(0));
+        assert!(!segmentation.allowed(SocketIndex::bound(0)));
     }
 
     #[test]
@@ -288,8 +295,8 @@ mod tests {
         }
         assert!(!segmentation.in_use());
         segmentation.set(true);
-        assert!(segmentation.allowed(0));
-        assert!(!segmentation.allowed(1));
+        assert!(segmentation.allowed(SocketIndex::bound(0)));
+        assert!(!segmentation.allowed(SocketIndex::bound(1)));
         segmentation.set(false);
         assert!(!segmentation.in_use());
     }

@@ -11,7 +11,6 @@
 
 use std::net::SocketAddr;
 
-use super::dialled::FIRST_DIALLED;
 use super::sys::Outgoing;
 use super::{NOT_ECT, SocketIndex};
 
@@ -112,7 +111,7 @@ impl Outbox {
                 last.datagrams += 1;
             }
             _ => {
-                self.aside |= socket >= FIRST_DIALLED;
+                self.aside |= !socket.is_bound();
                 self.transmits.push(Transmit {
                     socket,
                     destination,
@@ -218,7 +217,7 @@ impl Pieces {
         transmits: &[Transmit],
         segments: impl Fn(SocketIndex) -> bool,
     ) -> Option<Piece> {
-        while transmits.get(self.transmit).is_some_and(|transmit| transmit.socket >= FIRST_DIALLED) {
+        while transmits.get(self.transmit).is_some_and(|transmit| !transmit.socket.is_bound()) {
             self.transmit += 1;
         }
         let transmit = transmits.get(self.transmit)?;
@@ -252,13 +251,13 @@ mod tests {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
 
-    fn write(outbox: &mut Outbox, socket: SocketIndex, port: u16, len: usize) {
+    fn write(outbox: &mut Outbox, socket: u8, port: u16, len: usize) {
         let fill = outbox.len() as u8;
         outbox.space(len).unwrap().fill(fill);
-        outbox.commit(socket, address(port), len);
+        outbox.commit(SocketIndex::bound(socket), address(port), len);
     }
 
-    fn outbox_of(datagrams: &[(SocketIndex, u16, usize)]) -> Outbox {
+    fn outbox_of(datagrams: &[(u8, u16, usize)]) -> Outbox {
         let mut outbox = Outbox::new(1 << 20);
         for &(socket, port, len) in datagrams {
             write(&mut outbox, socket, port, len);
@@ -300,7 +299,7 @@ mod tests {
         let mut outbox = Outbox::new(100);
         for ecn in [0, 1, 1, 3, 1, 0, 0] {
             outbox.space(9).unwrap().fill(ecn);
-            outbox.commit_marked(0, address(1), 9, ecn);
+            outbox.commit_marked(SocketIndex::bound(0), address(1), 9, ecn);
         }
         let mut cursor = Pieces::default();
         let pieces = std::iter::from_fn(|| cursor.next(outbox.transmits(), |_| true));
@@ -338,9 +337,9 @@ mod tests {
     fn bytes_are_those_written_and_a_shorter_commit_leaves_no_gap() {
         let mut outbox = Outbox::new(100);
         outbox.space(50).unwrap()[..3].copy_from_slice(b"abc");
-        outbox.commit(0, address(1), 3);
+        outbox.commit(SocketIndex::bound(0), address(1), 3);
         outbox.space(50).unwrap()[..3].copy_from_slice(b"def");
-        outbox.commit(0, address(1), 3);
+        outbox.commit(SocketIndex::bound(0), address(1), 3);
         let [transmit] = outbox.transmits() else { panic!("one transmit expected") };
         assert_eq!(outbox.bytes_of(transmit), b"abcdef");
     }

@@ -59,7 +59,7 @@ impl Steering {
     /// # Errors
     /// When the kernel does not take the entry.
     pub fn steer(&self, local: SocketIndex, source: SocketAddr, owner: u32) -> io::Result<()> {
-        let Some(flows) = self.flows.get(usize::from(local)) else { return Ok(()) };
+        let Some(flows) = self.flows.get(local.position()) else { return Ok(()) };
         let (key, len) = key(source);
         flows.set(key.get(..len).unwrap_or_default(), &owner.to_ne_bytes())
     }
@@ -69,7 +69,7 @@ impl Steering {
     /// # Errors
     /// When there is no such entry any more.
     pub fn forget(&self, local: SocketIndex, source: SocketAddr) -> io::Result<()> {
-        let Some(flows) = self.flows.get(usize::from(local)) else { return Ok(()) };
+        let Some(flows) = self.flows.get(local.position()) else { return Ok(()) };
         let (key, len) = key(source);
         flows.remove(key.get(..len).unwrap_or_default())
     }
@@ -253,12 +253,12 @@ mod tests {
             let by_hash: Vec<_> = clients.iter().map(|client| lands_in(&sockets, client)).collect();
             for owner in 0..4 {
                 for client in &clients {
-                    steering.steer(0, client.local_addr().unwrap(), owner).unwrap();
+                    steering.steer(SocketIndex::bound(0), client.local_addr().unwrap(), owner).unwrap();
                     assert_eq!(lands_in(&sockets, client), owner as usize, "{address}");
                 }
             }
             for (client, place) in clients.iter().zip(by_hash) {
-                steering.forget(0, client.local_addr().unwrap()).unwrap();
+                steering.forget(SocketIndex::bound(0), client.local_addr().unwrap()).unwrap();
                 assert_eq!(lands_in(&sockets, client), place);
             }
         }
@@ -271,9 +271,9 @@ mod tests {
         let place = u32::try_from(lands_in(&sockets, &client)).unwrap();
         let other = (place + 1) % 4;
         for port in 1..1000 {
-            steering.steer(0, SocketAddr::from(([192, 0, 2, 1], port)), 0).unwrap();
+            steering.steer(SocketIndex::bound(0), SocketAddr::from(([192, 0, 2, 1], port)), 0).unwrap();
         }
-        steering.steer(0, client.local_addr().unwrap(), other).unwrap();
+        steering.steer(SocketIndex::bound(0), client.local_addr().unwrap(), other).unwrap();
         assert_eq!(lands_in(&sockets, &client), other as usize);
     }
 
@@ -282,8 +282,8 @@ mod tests {
         let Some((sockets, steering)) = group("127.0.0.1:0") else { return };
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let by_hash = lands_in(&sockets, &client);
-        steering.steer(0, client.local_addr().unwrap(), 77).unwrap();
-        steering.steer(5, client.local_addr().unwrap(), 1).unwrap();
+        steering.steer(SocketIndex::bound(0), client.local_addr().unwrap(), 77).unwrap();
+        steering.steer(SocketIndex::bound(5), client.local_addr().unwrap(), 1).unwrap();
         assert_eq!(lands_in(&sockets, &client), by_hash);
     }
 }

@@ -397,7 +397,7 @@ impl UringDriver {
             let more = cqueue::more(completion.flags());
             match Token::unpack(completion.user_data()) {
                 Some(Token::Receive(socket)) => {
-                    if let Some(receiver) = self.sockets.get_mut(usize::from(socket)) {
+                    if let Some(receiver) = self.sockets.get_mut(socket.position()) {
                         receiver.note(completion.result(), more, &mut self.faults);
                     }
                     match cqueue::buffer_select(completion.flags()) {
@@ -423,14 +423,16 @@ impl UringDriver {
 
     /// Puts ended receives and the ended poll of the eventfd into the submission queue.
     fn arm(&mut self) {
-        for index in 0..self.sockets.len() {
+        // There are [`SOCKETS_MAX`] at most.
+        for position in 0..u8::try_from(self.sockets.len()).unwrap_or(u8::MAX) {
+            let index = usize::from(position);
             let Some(receiver) =
                 self.sockets.get(index).filter(|receiver| receiver.state == Receiving::Ended)
             else {
                 continue;
             };
             let socket = Fd(receiver.socket.as_raw_fd());
-            let token = Token::Receive(SocketIndex::try_from(index).unwrap_or(SocketIndex::MAX));
+            let token = Token::Receive(SocketIndex::bound(position));
             let entry = opcode::RecvMsgMulti::new(socket, &raw const *self.head, GROUP).build();
             let pushed = self.push(entry.user_data(token.pack()));
             if let Some(receiver) = self.sockets.get_mut(index).filter(|_| pushed) {
@@ -531,7 +533,7 @@ impl UringDriver {
             let index = self.pieces.len();
             let header = message.fill(&outbox.message_of(&piece));
             let socket =
-                self.sockets.get(usize::from(piece.socket)).map(|receiver| receiver.socket.as_raw_fd());
+                self.sockets.get(piece.socket.position()).map(|receiver| receiver.socket.as_raw_fd());
             self.pieces.push(piece);
             let pushed = socket.is_some_and(|socket| {
                 let token = Token::Send { chunk: self.chunk, piece: index as u16 };
@@ -573,7 +575,7 @@ impl UringDriver {
         }
         self.segmentation.settle(&self.pieces, &self.refused);
         let socket_of =
-            |socket: SocketIndex| self.sockets.get(usize::from(socket)).map(|receiver| &receiver.socket);
+            |socket: SocketIndex| self.sockets.get(socket.position()).map(|receiver| &receiver.socket);
         send_singly(socket_of, outbox, &self.pieces, &self.refused, report, &mut self.faults);
     }
 

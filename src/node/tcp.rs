@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use super::ports::{known_as, public};
 use crate::config::{Config, TcpPort};
 use crate::ids::{NodeKeys, ShardId};
 use crate::log::say;
 use crate::net::SocketIndex;
 use crate::net::tcp::accept::{self, Bounds, Route};
-use crate::net::tcp::{Admission, Arrival, FIRST_LISTENER, Refusal};
+use crate::net::tcp::{Admission, Arrival, Refusal};
 use crate::shard::shard_of_check;
 use crate::shard::worker::ShardHandle;
 
@@ -51,7 +53,9 @@ pub(super) fn open(config: &Config, addresses: &[IpAddr]) -> anyhow::Result<Door
         if known.is_none() {
             doors.candidates.push(candidate);
         }
-        doors.listeners.push((listener, FIRST_LISTENER.saturating_add(SocketIndex::try_from(index)?)));
+        let index =
+            SocketIndex::listener(index).context("too many TCP listeners: name fewer local addresses")?;
+        doors.listeners.push((listener, index));
     }
     Ok(doors)
 }

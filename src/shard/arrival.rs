@@ -14,7 +14,6 @@ use super::sessions::SessionKey;
 use super::{DATAGRAM_BYTES_MAX, Shard, path_of, socket_of};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
-use crate::net::dialled::FIRST_DIALLED;
 use crate::net::{CONGESTION_EXPERIENCED, Datagram, Outbox, SocketIndex};
 use crate::session::{Binding, Path, SessionOutput, binding_request};
 
@@ -202,7 +201,7 @@ impl Shard {
 
     /// Whether all shards receive on this socket's port. A connection belongs to one shard for good.
     fn is_shared(&mut self, socket: SocketIndex) -> bool {
-        socket < FIRST_DIALLED && self.mailbox.handover().is_in_use()
+        socket.is_bound() && self.mailbox.handover().is_in_use()
     }
 
     /// Gives up an address of a session, unless another session has proven it since.

@@ -14,9 +14,8 @@ use super::arrival::Arrival;
 use super::demux::Source;
 use super::sessions::SessionKey;
 use crate::drop::DropReason;
-use crate::net::dialled::{DIALLED_MAX, DialledSocket, FIRST_DIALLED};
-use crate::net::tcp::FIRST_LISTENER;
-use crate::net::{Outbox, SocketIndex};
+use crate::net::dialled::DialledSocket;
+use crate::net::{DIALLED_MAX, Outbox, SocketIndex, SocketKind};
 use crate::session::{Carrier, Path};
 
 /// What the worker does for sessions that call out.
@@ -47,9 +46,7 @@ impl DialledTable {
     pub(super) fn open(&mut self, session: SessionKey, sockets: Vec<DialledSocket>) {
         for DialledSocket { address, socket } in sockets {
             let slot = self.all.insert((address, session));
-            let Some(index) =
-                SocketIndex::try_from(slot).ok().and_then(|slot| slot.checked_add(FIRST_DIALLED))
-            else {
+            let Some(index) = SocketIndex::dialled(slot) else {
                 self.all.remove(slot);
                 continue;
             };
@@ -62,7 +59,7 @@ impl DialledTable {
     pub(super) fn close(&mut self, addresses: &[SocketAddr]) {
         for address in addresses {
             let Some(index) = self.by_address.remove(address) else { continue };
-            self.all.try_remove(usize::from(index - FIRST_DIALLED));
+            self.all.try_remove(index.position());
             self.dials.push_back(Dial::Close(index));
         }
     }
@@ -73,7 +70,7 @@ impl DialledTable {
     }
 
     fn get(&self, index: SocketIndex) -> Option<(SocketAddr, SessionKey)> {
-        self.all.get(usize::from(index.checked_sub(FIRST_DIALLED)?)).copied()
+        self.all.get(index.position()).copied()
     }
 
     /// Sockets at present.
@@ -82,9 +79,9 @@ impl DialledTable {
     }
 }
 
-/// Whether a number names a dialled socket.
+/// Whether a socket is that of one session.
 pub(super) fn is_dialled(socket: SocketIndex) -> bool {
-    (FIRST_DIALLED..FIRST_LISTENER).contains(&socket)
+    socket.kind() == SocketKind::Dialled
 }
 
 impl Shard {

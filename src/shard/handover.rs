@@ -130,8 +130,13 @@ mod tests {
         (all.pop().unwrap(), second)
     }
 
-    fn datagram(socket: SocketIndex, payload: &[u8]) -> Datagram<'_> {
-        Datagram { socket, source: "192.0.2.9:1234".parse().unwrap(), payload, ecn: 1 }
+    fn datagram(socket: u8, payload: &[u8]) -> Datagram<'_> {
+        Datagram {
+            socket: SocketIndex::bound(socket),
+            source: "192.0.2.9:1234".parse().unwrap(),
+            payload,
+            ecn: 1,
+        }
     }
 
     #[test]
@@ -146,7 +151,10 @@ mod tests {
             for number in 0..PARCELS_MAX {
                 let (from, parcel) = second.receive().unwrap();
                 let Datagram { socket, source, payload, ecn } = parcel.datagram();
-                assert_eq!((from, socket, source, ecn), (ShardId(0), 3, datagram(3, b"").source, 1));
+                assert_eq!(
+                    (from, socket, source, ecn),
+                    (ShardId(0), SocketIndex::bound(3), datagram(3, b"").source, 1)
+                );
                 assert_eq!(payload, vec![round; number % DATAGRAM_BYTES_MAX + 1]);
                 second.give_back(from, parcel);
             }

@@ -47,8 +47,7 @@ use self::timers::{Grid, TimerOf, Timers};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, NodeKeys, PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
-use crate::net::tcp::FIRST_LISTENER;
-use crate::net::{Outbox, SocketIndex};
+use crate::net::{Outbox, SocketIndex, SocketKind};
 use crate::router::LayerIndex;
 use crate::router::channel::{Hub, HubId};
 pub use crate::rtp::time::WallClock;
@@ -500,23 +499,25 @@ fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> Instant {
 
 /// The path by which something came.
 fn path_of(setup: &SessionSetup, Source { socket, address }: Source) -> Option<Path> {
-    let (carrier, candidates, index) = match socket.checked_sub(FIRST_LISTENER) {
-        None => (Carrier::Udp, &setup.candidates, socket),
-        Some(listener) => (Carrier::Tcp, &setup.tcp_candidates, listener),
+    let (carrier, candidates) = match socket.kind() {
+        SocketKind::Bound => (Carrier::Udp, &setup.candidates),
+        SocketKind::Listener => (Carrier::Tcp, &setup.tcp_candidates),
+        SocketKind::Dialled => return None,
     };
-    Some(Path { carrier, local: *candidates.get(usize::from(index))?, remote: address })
+    Some(Path { carrier, local: *candidates.get(socket.position())?, remote: address })
 }
 
 /// The socket or the listener behind our end of a path.
 fn socket_of(setup: &SessionSetup, dialled: &DialledTable, path: Path) -> Option<SocketIndex> {
-    let (candidates, first) = match path.carrier {
-        Carrier::Udp => (&setup.candidates, 0),
-        Carrier::Tcp => (&setup.tcp_candidates, FIRST_LISTENER),
+    let position =
+        |candidates: &[SocketAddr]| candidates.iter().position(|candidate| *candidate == path.local);
+    let found = match path.carrier {
+        Carrier::Udp => {
+            position(&setup.candidates).and_then(|at| Some(SocketIndex::bound(u8::try_from(at).ok()?)))
+        }
+        Carrier::Tcp => position(&setup.tcp_candidates).and_then(SocketIndex::listener),
     };
-    let Some(index) = candidates.iter().position(|candidate| *candidate == path.local) else {
-        return dialled.socket_at(&path.local);
-    };
-    SocketIndex::try_from(index).ok()?.checked_add(first)
+    found.or_else(|| dialled.socket_at(&path.local))
 }
 
 impl From<SessionError> for ConfigureError {

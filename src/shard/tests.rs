@@ -74,7 +74,11 @@ fn what_belongs_to_nobody_is_dropped_with_its_reason() {
     let now = start();
     let mut outbox = Outbox::new(1 << 16);
     let mut give = |shard: &mut Shard, payload: &[u8]| {
-        shard.handle_datagram(now, Datagram { socket: 0, source: source(), payload, ecn: 0 }, &mut outbox);
+        shard.handle_datagram(
+            now,
+            Datagram { socket: SocketIndex::bound(0), source: source(), payload, ecn: 0 },
+            &mut outbox,
+        );
     };
     give(&mut shard, &[]);
     give(&mut shard, &[0x80; DATAGRAM_BYTES_MAX + 1]);

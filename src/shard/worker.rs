@@ -19,10 +19,9 @@ use super::mailbox::Mailbox;
 use super::timers::Grid;
 use super::{Certificate, Dial, Shard, ShardSetup, Steer, WallClock};
 use crate::ids::{NodeKeys, ShardId};
-use crate::net::dialled::Dialled;
 use crate::net::steering::Steering;
-use crate::net::tcp::{Arrival, Connections};
-use crate::net::{Datagram, Driver, IoKind, Outbox, SendReport, Waker, host, sys};
+use crate::net::tcp::Arrival;
+use crate::net::{Datagram, Door, IoKind, Outbox, SendReport, Waker, host, sys};
 
 /// Commands that wait for one shard at most.
 const COMMANDS_MAX: usize = 16_384;
@@ -239,8 +238,8 @@ impl Worker {
     async fn run(self, started: std::sync::mpsc::Sender<()>) -> anyhow::Result<()> {
         let sockets: Vec<UdpSocket> = self.config.sockets.into_iter().map(|bound| bound.socket).collect();
         let candidates = sockets.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?;
-        let mut driver = Driver::new(self.config.io, sockets, &self.waker)?;
-        driver.set_gso(self.config.gso);
+        let mut door = Door::new(self.config.io, sockets, &self.waker)?;
+        door.driver().set_gso(self.config.gso);
         let setup = ShardSetup {
             id: self.config.shard,
             candidates,
@@ -252,9 +251,7 @@ impl Worker {
         };
         let mut turn = Turn {
             shard: Shard::new(setup, self.mailbox),
-            driver,
-            connections: Connections::new()?,
-            dialled: Dialled::new()?,
+            door,
             outbox: Outbox::new(ARENA_BYTES).full_at(SEND_BYTES),
             commands: self.commands,
             arrivals: self.arrivals,
@@ -275,9 +272,7 @@ impl Worker {
 
 struct Turn {
     shard: Shard,
-    driver: Driver,
-    connections: Connections,
-    dialled: Dialled,
+    door: Door,
     outbox: Outbox,
     commands: Arc<ArrayQueue<Command>>,
     arrivals: Arc<ArrayQueue<Arrival>>,
@@ -303,23 +298,16 @@ impl Turn {
             deadline
         };
         self.look_for_work(deadline);
-        self.wait(deadline).await;
+        self.door.wait(deadline).await;
         let begun = now();
         self.take_in(begun);
         self.dial();
-        let (driver, shard) = (&mut self.driver, &mut self.shard);
-        let (connections, dialled) = (&mut self.connections, &mut self.dialled);
+        let door = &mut self.door;
         let mut sent = SendReport::default();
-        let mut send = |outbox: &mut Outbox| {
-            if outbox.has_aside() {
-                sent.add(&connections.send(outbox, begun));
-                sent.add(&dialled.send(outbox));
-            }
-            sent.add(&driver.send(outbox));
-        };
-        shard.flush(begun, &mut self.outbox, &mut send);
+        let mut send = |outbox: &mut Outbox| sent.add(&door.send(outbox, begun));
+        self.shard.flush(begun, &mut self.outbox, &mut send);
         send(&mut self.outbox);
-        for to in shard.mailbox().take_touched() {
+        for to in self.shard.mailbox().take_touched() {
             if let Some(waker) = self.wakers.get(usize::from(to.0)) {
                 waker.wake();
             }
@@ -353,37 +341,22 @@ impl Turn {
         while let Some(dial) = self.shard.poll_dial() {
             match dial {
                 Dial::Open(index, socket) => {
-                    if let Err(error) = self.dialled.add(index, socket) {
+                    if let Err(error) = self.door.open(index, socket) {
                         tracing::warn!(%error, "a socket of a session that calls out is not served");
                     }
                 }
-                Dial::Close(index) => self.dialled.remove(index),
+                Dial::Close(index) => self.door.close(index),
             }
-        }
-    }
-
-    /// Sleeps until something comes, by a socket, a connection or the waker, or the deadline has passed.
-    async fn wait(&mut self, deadline: Instant) {
-        let (connected, dialled) = (!self.connections.is_empty(), !self.dialled.is_empty());
-        if !connected && !dialled {
-            return self.driver.wait_alone(Some(deadline)).await;
-        }
-        // Each may be dropped half-way: none loses anything by it.
-        tokio::select! {
-            biased;
-            () = self.connections.ready(), if connected => {}
-            () = self.dialled.ready(), if dialled => {}
-            () = self.driver.wait(Some(deadline)) => {}
         }
     }
 
     /// Ends the connections whose time is over, once a second, and tells the shard of all that have ended.
     fn end_connections(&mut self, now: Instant) {
-        let (connections, shard) = (&mut self.connections, &mut self.shard);
-        if now >= self.next_report && !connections.is_empty() {
-            connections.sweep(now, &mut |listener, peer| shard.holds_address(listener, peer));
+        let shard = &mut self.shard;
+        if now >= self.next_report {
+            self.door.sweep(now, &mut |listener, peer| shard.holds_address(listener, peer));
         }
-        while let Some((listener, peer)) = connections.poll_ended() {
+        while let Some((listener, peer)) = self.door.poll_ended() {
             shard.handle_disconnect(listener, peer);
         }
     }
@@ -394,26 +367,20 @@ impl Turn {
             return;
         }
         let until = deadline.min(now() + self.busy_poll);
-        while !self.driver.poll() && !self.connections.poll() && !self.dialled.poll() && now() < until {
+        while !self.door.poll() && now() < until {
             std::hint::spin_loop();
         }
     }
 
     fn take_in(&mut self, now: Instant) {
         let (shard, outbox) = (&mut self.shard, &mut self.outbox);
-        self.driver.receive(DATAGRAM_BUDGET, &mut |datagram| shard.handle_datagram(now, datagram, outbox));
-        shard.handle_handed_over(now, DATAGRAM_BUDGET, outbox);
         let mut take = |datagram: Datagram<'_>| shard.handle_datagram(now, datagram, outbox);
         for _ in 0..ARRIVAL_BUDGET {
             let Some(arrival) = self.arrivals.pop() else { break };
-            self.connections.add(arrival, now, &mut take);
+            self.door.admit(arrival, now, &mut take);
         }
-        if !self.connections.is_empty() {
-            self.connections.receive(&mut take);
-        }
-        if !self.dialled.is_empty() {
-            self.dialled.receive(&mut take);
-        }
+        self.door.receive(DATAGRAM_BUDGET, &mut take);
+        shard.handle_handed_over(now, DATAGRAM_BUDGET, outbox);
         for _ in 0..COMMAND_BUDGET {
             let Some(command) = self.commands.pop() else { break };
             shard.handle_command(now, command, outbox);
@@ -423,7 +390,7 @@ impl Turn {
     }
 
     fn count(&mut self, begun: Instant, sent: &SendReport) {
-        let gso = self.driver.gso();
+        let gso = self.door.driver().gso();
         let ended = now();
         let shard = self.shard.id();
         let counters = self.shard.counters();
@@ -435,7 +402,7 @@ impl Turn {
         if let Some(failed) = counters.dropped.get_mut(crate::drop::DropReason::SendFailed as usize) {
             *failed += sent.failed;
         }
-        let tcp = self.connections.figures();
+        let tcp = self.door.connections();
         (counters.tcp_connections, counters.tcp_bytes, counters.tcp_closed) =
             (tcp.open, tcp.bytes, tcp.closed);
         if let Some(dropped) = counters.dropped.get_mut(crate::drop::DropReason::SlowReader as usize) {
@@ -446,7 +413,7 @@ impl Turn {
         counters.steering = matches!(self.shared_port, Some(SharedPort::Steered(_)));
         if ended >= self.next_report {
             self.next_report = ended + REPORT_INTERVAL;
-            counters.kernel_drops = self.driver.kernel_drops() + self.dialled.kernel_drops();
+            counters.kernel_drops = self.door.kernel_drops();
             let report = Event::Report(shard, Box::new(counters.clone()));
             let _gone = self.events.send(report);
         }

@@ -53,7 +53,7 @@ async fn play(io: IoKind, ip: IpAddr, seed: u64) -> Outcome {
             for index in 0..script.next(20) {
                 let size = if script.next(9) == 0 { script.size() } else { size };
                 let to = peers[peer].local_addr().unwrap();
-                write(&mut outbox, socket as u16, to, &payload(run + index, size));
+                write(&mut outbox, socket as u8, to, &payload(run + index, size));
                 expected[peer] += 1;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringcast::net::{IoKind, Outbox, udp};
+use ringcast::net::{IoKind, Outbox, SocketIndex, udp};
 
 use crate::rig::{BUDGET, Rig, payload, write};
 
@@ -33,7 +33,7 @@ pub(crate) async fn every_socket_has_its_index_and_every_source_its_address(rig:
         for peer in &peers {
             let bytes = payload(expected.len(), 50);
             peer.send_to(&bytes, address).unwrap();
-            expected.push((socket as u16, peer.local_addr().unwrap(), bytes));
+            expected.push((socket as u8, peer.local_addr().unwrap(), bytes));
         }
     }
     let received = rig.collect(expected.len()).await;
@@ -136,7 +136,7 @@ pub(crate) async fn congestion_bits_leave_as_they_were_written(mut rig: Rig) {
         let written = [0, 1, 1, 1, 3, 2, 2, 0, 0];
         for (seed, ecn) in written.into_iter().enumerate() {
             outbox.space(700).unwrap().copy_from_slice(&payload(seed, 700));
-            outbox.commit_marked(0, to, 700, ecn);
+            outbox.commit_marked(SocketIndex::bound(0), to, 700, ecn);
         }
         let report = rig.driver.send(&mut outbox);
         assert_eq!((report.datagrams, report.calls, report.failed), (9, calls, 0));

@@ -14,7 +14,8 @@ pub(crate) const BUDGET: usize = 100;
 /// A received datagram, copied out of its buffer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Received {
-    pub(crate) socket: SocketIndex,
+    /// The position of the socket that it came in by.
+    pub(crate) socket: u8,
     pub(crate) source: SocketAddr,
     pub(crate) ecn: u8,
     pub(crate) payload: Vec<u8>,
@@ -86,7 +87,7 @@ impl Rig {
     pub(crate) fn round(&mut self, budget: usize, received: &mut Vec<Received>) -> usize {
         self.driver.receive(budget, &mut |datagram| {
             received.push(Received {
-                socket: datagram.socket,
+                socket: u8::try_from(datagram.socket.position()).unwrap(),
                 source: datagram.source,
                 ecn: datagram.ecn,
                 payload: datagram.payload.to_vec(),
@@ -123,9 +124,9 @@ pub(crate) fn payload(seed: usize, len: usize) -> Vec<u8> {
 }
 
 /// Writes one datagram.
-pub(crate) fn write(outbox: &mut Outbox, socket: SocketIndex, destination: SocketAddr, payload: &[u8]) {
+pub(crate) fn write(outbox: &mut Outbox, socket: u8, destination: SocketAddr, payload: &[u8]) {
     outbox.space(payload.len()).unwrap().copy_from_slice(payload);
-    outbox.commit(socket, destination, payload.len());
+    outbox.commit(SocketIndex::bound(socket), destination, payload.len());
 }
 
 /// Receives `count` datagrams at a plain socket.

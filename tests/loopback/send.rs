@@ -94,7 +94,7 @@ pub(crate) async fn datagrams_leave_by_the_socket_that_was_named(rig: Rig) {
     let mut rig = rig.another(3);
     let peer = rig.peer();
     let mut outbox = Outbox::new(1 << 16);
-    let order = [2u16, 0, 0, 1, 2, 2, 1];
+    let order = [2u8, 0, 0, 1, 2, 2, 1];
     for (seed, socket) in order.into_iter().enumerate() {
         write(&mut outbox, socket, peer.local_addr().unwrap(), &payload(seed, 20));
     }

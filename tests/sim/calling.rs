@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation};
-use ringcast::net::dialled::{DialledSocket, FIRST_DIALLED};
+use ringcast::net::dialled::DialledSocket;
 use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::shard::command::{Command, EndReason, Event, ShardLimits};
 use ringcast::shard::mailbox::Mailbox;
@@ -15,6 +15,11 @@ use ringcast::shard::{Certificate, Dial, Shard, ShardSetup, WallClock};
 use tokio::sync::oneshot;
 
 use crate::harness::{LIMITS, WALL_CLOCK};
+
+/// The first socket of a session that calls out.
+fn number() -> SocketIndex {
+    SocketIndex::dialled(0).unwrap()
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,7 +65,7 @@ impl Server {
             negotiation: if calls { negotiation.calling() } else { negotiation },
             session,
             address,
-            socket: if calls { FIRST_DIALLED } else { 0 },
+            socket: if calls { number() } else { SocketIndex::bound(0) },
             events: Vec::new(),
         };
         server.command(now, Command::Open { session, dialled, credentials: None });
@@ -189,7 +194,7 @@ impl Call {
 #[test]
 fn a_server_that_waits_is_reached_and_stays_reached_without_media() {
     let mut call = Call::new();
-    assert!(matches!(call.near.dials().as_slice(), [Dial::Open(FIRST_DIALLED, _)]));
+    assert!(matches!(call.near.dials().as_slice(), [Dial::Open(index, _)] if *index == number()));
     call.run_for(5 * SECOND);
     assert!(call.near.is_connected() && call.far.is_connected());
     // Nothing but checks crosses for longer than a silent session may live.
@@ -198,7 +203,7 @@ fn a_server_that_waits_is_reached_and_stays_reached_without_media() {
     assert_eq!(call.near.shard.sizes().dialled, 1);
     let session = call.near.session;
     call.near.command(call.now, Command::Close { session });
-    assert!(matches!(call.near.dials().as_slice(), [Dial::Close(FIRST_DIALLED)]));
+    assert!(matches!(call.near.dials().as_slice(), [Dial::Close(index)] if *index == number()));
     assert_eq!(call.near.shard.sizes().dialled, 0);
 }
 
@@ -210,7 +215,7 @@ fn a_server_that_is_gone_ends_the_call_and_its_sockets() {
     call.is_up = false;
     call.run_for(LIMITS.disconnected + 30 * SECOND);
     assert_eq!(call.near.ended(), Some(EndReason::TimedOut));
-    assert!(matches!(call.near.dials().as_slice(), [Dial::Close(FIRST_DIALLED)]));
+    assert!(matches!(call.near.dials().as_slice(), [Dial::Close(index)] if *index == number()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringcast::drop::DropReason;
 use ringcast::ids::ShardId;
-use ringcast::net::tcp::FIRST_LISTENER;
+use ringcast::net::SocketIndex;
 use ringcast::plan::LayerPreference;
 use ringcast::session::PATHS_MAX;
 use ringcast::shard::command::Event;
@@ -200,7 +200,7 @@ fn before_the_answer_strangers_prove_nothing_and_copies_are_bounded() {
 #[test]
 fn over_tcp_nobody_waits_for_a_nomination_either() {
     let mut sim = Sim::new(1, 131);
-    sim.socket = FIRST_LISTENER;
+    sim.socket = SocketIndex::listener(0).unwrap();
     let track = publish(&mut sim);
     let viewer = join(&mut sim, Nominates::Never);
     sim.subscribe(viewer, &[&track]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringcast::ids::ShardId;
-use ringcast::net::tcp::FIRST_LISTENER;
+use ringcast::net::SocketIndex;
 use ringcast_bench::source::Media;
 
 use crate::harness::{Sim, Way};
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_call_over_tcp_loses_nothing_and_ends_with_its_connection_for_one_client_only() {
     let mut sim = Sim::new(1, 71);
-    sim.socket = FIRST_LISTENER;
+    sim.socket = SocketIndex::listener(0).unwrap();
     let publisher = sim.join(0, Way::clean(10));
     let tracks = sim.publish(publisher, &[Media::video(30, 150, 900)]);
     let [leaver, stayer] = [0, 1].map(|_| {
@@ -45,6 +45,6 @@ fn the_same_addresses_over_udp_are_another_path() {
     sim.run_for(SECOND);
     let address = sim.peer(client).client.address();
     assert!(sim.holds_address(ShardId(0), address));
-    sim.socket = FIRST_LISTENER;
+    sim.socket = SocketIndex::listener(0).unwrap();
     assert!(!sim.holds_address(ShardId(0), address), "a check over UDP proves nothing for TCP");
 }

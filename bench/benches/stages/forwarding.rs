@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringcast::ids::PublicationId;
-use ringcast::net::Outbox;
+use ringcast::net::{Outbox, SocketIndex};
 use ringcast::plan::{LayerPreference, PayloadForm, PayloadMap};
 use ringcast::router::publication::{BatchEntry, Publication};
 use ringcast::router::resend::{CachedPacket, ResendCache};
@@ -208,7 +208,7 @@ fn outbox(destinations: u16) -> Run {
             let destination = SocketAddr::from(([192, 0, 2, 1], 5000 + number % destinations));
             let space = black_box(&mut outbox).space(1500).unwrap();
             space[0] = 0x80;
-            outbox.commit(0, destination, 1200);
+            outbox.commit(SocketIndex::bound(0), destination, 1200);
         }
         assert_eq!(outbox.transmits().len(), usize::from(destinations));
         outbox.clear();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, SessionId, ShardId};
-use ringcast::net::{Datagram, Outbox};
+use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::shard::command::ShardLimits;
 use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Shard, ShardSetup, WallClock};
@@ -21,7 +21,12 @@ fn keys() -> NodeKeys {
 }
 
 fn from_remote(payload: &[u8]) -> Datagram<'_> {
-    Datagram { socket: 0, source: SocketAddr::from(([192, 0, 2, 2], 5000)), payload, ecn: 0 }
+    Datagram {
+        socket: SocketIndex::bound(0),
+        source: SocketAddr::from(([192, 0, 2, 2], 5000)),
+        payload,
+        ecn: 0,
+    }
 }
 
 /// A shard without sessions, fed one datagram again and again.

@@ -64,7 +64,7 @@ pub type Refused = Arc<[AtomicU64; 6]>;
 
 /// A connection, and its first frame, on the way to its shard.
 pub struct Arrival {
-    /// The listener that it came by, counted from [`super::FIRST_LISTENER`].
+    /// The listener that it came by.
     pub listener: SocketIndex,
     /// The client's address.
     pub peer: SocketAddr,

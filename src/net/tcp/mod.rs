@@ -25,11 +25,9 @@ pub use self::accept::{Admission, Arrival, Refusal};
 pub use self::connection::{CloseReason, UNSENT_BYTES_MAX};
 use self::connection::{Connection, Progress};
 pub use self::framing::FRAME_BYTES_MAX;
+use super::outbox::Transmit;
 use super::watch::{self, Watch};
-use super::{Datagram, NOT_ECT, NetError, Outbox, SendReport, SocketIndex};
-
-/// The first number that names a TCP listener where a [`SocketIndex`] is asked for; UDP sockets stand below.
-pub const FIRST_LISTENER: SocketIndex = 1 << 15;
+use super::{Datagram, NOT_ECT, NetError, Outbox, SendReport, SocketIndex, SocketKind};
 
 /// Bytes that one connection may bring before it is the turn of the next.
 const READ_BYTES: usize = 16 << 10;
@@ -152,7 +150,8 @@ impl Connections {
     /// Writes what `outbox` holds for connections. A datagram for one that is gone or does not keep up is lost.
     pub fn send(&mut self, outbox: &Outbox, now: Instant) -> SendReport {
         let mut report = SendReport::default();
-        for transmit in outbox.transmits().iter().filter(|transmit| transmit.socket >= FIRST_LISTENER) {
+        let is_ours = |transmit: &&Transmit| transmit.socket.kind() == SocketKind::Listener;
+        for transmit in outbox.transmits().iter().filter(is_ours) {
             let key = self.by_peer.get(&(transmit.socket, transmit.destination)).copied();
             let Some((key, connection)) = key.and_then(|key| Some((key, self.all.get_mut(key)?))) else {
                 report.failed += transmit.datagrams as u64;

@@ -40,7 +40,12 @@ fn run(bounds: Bounds, property: impl AsyncFn(&mut Rig)) {
                     Err(Refusal::Foreign)
                 }
             });
-            tokio::spawn(accept::serve(listener, FIRST_LISTENER, Arc::clone(&admission), route));
+            tokio::spawn(accept::serve(
+                listener,
+                SocketIndex::listener(0).unwrap(),
+                Arc::clone(&admission),
+                route,
+            ));
             let connections = Connections::new().unwrap();
             let base = Instant::now();
             property(&mut Rig { connections, address, admission, arrivals, taken: Vec::new(), base }).await;
@@ -103,7 +108,7 @@ impl Rig {
                 let space = outbox.space(len).unwrap();
                 space.fill(7);
                 space[..4].copy_from_slice(&number.to_be_bytes());
-                outbox.commit(FIRST_LISTENER, *client, len);
+                outbox.commit(SocketIndex::listener(0).unwrap(), *client, len);
             }
         }
         assert!(outbox.has_aside());
@@ -163,7 +168,7 @@ fn datagrams_pass_both_ways_however_they_are_cut() {
         drop(client);
         rig.until("the end", |rig| rig.connections.is_empty()).await;
         assert_eq!(rig.closed(CloseReason::ByClient), 1);
-        assert_eq!(rig.connections.poll_ended(), Some((FIRST_LISTENER, name)));
+        assert_eq!(rig.connections.poll_ended(), Some((SocketIndex::listener(0).unwrap(), name)));
         assert_eq!(rig.send(&[name], 0, 3, 10).failed, 3);
     });
 }
@@ -256,7 +261,7 @@ fn a_slow_reader_loses_whole_datagrams_disturbs_nobody_and_is_ended_when_it_stan
         assert_eq!(rig.connections.figures().open, 2, "it has time");
         rig.connections.sweep(later + Duration::from_secs(2), &mut |_, _| true);
         assert_eq!((rig.closed(CloseReason::SlowReader), rig.connections.figures().open), (1, 1));
-        assert_eq!(rig.connections.poll_ended(), Some((FIRST_LISTENER, slow_name)));
+        assert_eq!(rig.connections.poll_ended(), Some((SocketIndex::listener(0).unwrap(), slow_name)));
         while read_frame(&mut slow).is_some_and(|frame| frame.len() == 1100) {}
         rig.send(&[quick_name], number, 1, 1100);
         assert_eq!(read_frame(&mut quick).unwrap()[..4], number.to_be_bytes());

@@ -68,7 +68,7 @@ pub(super) enum Token {
 impl Token {
     pub(super) fn pack(self) -> u64 {
         match self {
-            Self::Receive(socket) => 1 << 56 | u64::from(socket),
+            Self::Receive(socket) => 1 << 56 | u64::from(socket.number()),
             Self::Wake => 2 << 56,
             Self::Alarm => 4 << 56,
             Self::Send { chunk, piece } => 3 << 56 | u64::from(chunk) << 16 | u64::from(piece),
@@ -78,7 +78,7 @@ impl Token {
     pub(super) fn unpack(number: u64) -> Option<Self> {
         let low = number as u16;
         match number >> 56 {
-            1 => Some(Self::Receive(low)),
+            1 => Some(Self::Receive(SocketIndex::from_number(low))),
             2 => Some(Self::Wake),
             4 => Some(Self::Alarm),
             3 => Some(Self::Send { chunk: (number >> 16) as u32, piece: low }),
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn tokens_survive_the_way_through_the_kernel() {
         for token in [
-            Token::Receive(0),
-            Token::Receive(SocketIndex::MAX),
+            Token::Receive(SocketIndex::bound(0)),
+            Token::Receive(SocketIndex::bound(u8::MAX)),
             Token::Wake,
             Token::Alarm,
             Token::Send { chunk: 0, piece: 0 },

@@ -5,7 +5,7 @@ use crate::net::{IoKind, host};
 
 fn write(outbox: &mut Outbox, destination: std::net::SocketAddr, payload: &[u8]) {
     outbox.space(payload.len()).unwrap().copy_from_slice(payload);
-    outbox.commit(0, destination, payload.len());
+    outbox.commit(SocketIndex::bound(0), destination, payload.len());
 }
 
 #[test]

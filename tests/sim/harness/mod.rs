@@ -181,7 +181,7 @@ impl Sim {
             by_address: HashMap::new(),
             events: Vec::new(),
             captured: None,
-            socket: 0,
+            socket: SocketIndex::bound(0),
             ecn: 0,
             left: Left::default(),
             meter: Box::new(Unmetered),
