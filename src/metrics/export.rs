@@ -230,6 +230,9 @@ fn each(
 /// The ways of what comes from clients and what goes to them.
 const WAYS: [&str; 2] = ["ingress", "egress"];
 
+/// The kinds of [`ShardCounters::io_faults`].
+const IO_FAULTS: [&str; 4] = ["unreadable", "no_receive_buffer", "receive_error", "unsegmented"];
+
 fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     let sum = |of: &dyn Fn(&ShardCounters) -> u64| total(shards, of);
     let one = |label: &str, value: f64| (vec![label.to_owned()], value);
@@ -249,6 +252,7 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
         family(&names::CONGESTION_MARKS, vec![(vec![], sum(&|counters| counters.congestion_marks))]),
         family(&names::RTP_PACKETS, rtp),
+        family(&names::IO_FAULTS, each(shards, &IO_FAULTS, |c| &c.io_faults)),
         family(&names::DROPPED, each(shards, &DropReason::ALL.map(DropReason::label), |c| &c.dropped)),
         family(&names::RETRANSMISSIONS, each(shards, &["hit", "miss"], |c| &c.retransmissions)),
         family(&names::KEYFRAME_REQUESTS, each(shards, &["sent", "merged"], |c| &c.keyframe_requests)),

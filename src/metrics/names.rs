@@ -56,6 +56,8 @@ catalogue! {
     DATAGRAMS_TOGETHER = Histogram "ringcast_datagrams_sent_together" [];
     /// Datagrams that the kernel dropped because the receive buffer of a media socket was full; joined ones count as one.
     KERNEL_DROPS = Counter "ringcast_kernel_receive_drops_total" ["shard"];
+    /// What went wrong between the media sockets and the kernel, by kind.
+    IO_FAULTS = Counter "ringcast_io_faults_total" ["kind"];
     /// Time from the server to a subscriber and back, by the subscriber's reports on what it receives.
     ROUND_TRIP_SECONDS = Histogram "ringcast_subscriber_round_trip_seconds" [];
     /// Share of packets lost on the way to a subscriber, by its reports: 0 for none, 1 for all since the report before.

@@ -29,6 +29,9 @@ pub struct ShardCounters {
     pub together_sum: u64,
     /// Datagrams that the kernel dropped for want of room in a receive buffer.
     pub kernel_drops: u64,
+    /// What went wrong between the driver and the kernel: datagrams that could not be read, times without a free receive
+    /// buffer, receives that ended with another error, segmented sends that the kernel refused.
+    pub io_faults: [u64; 4],
     /// Round trips that subscribers reported, seconds.
     pub round_trips: Spread<10>,
     /// Share of packets lost that they reported.

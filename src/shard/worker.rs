@@ -21,7 +21,7 @@ use super::{Certificate, Dial, Shard, ShardSetup, Steer, WallClock};
 use crate::ids::{NodeKeys, ShardId};
 use crate::net::steering::Steering;
 use crate::net::tcp::Arrival;
-use crate::net::{Datagram, Door, IoKind, Outbox, SendReport, Waker, host, sys};
+use crate::net::{Datagram, Door, Faults, IoKind, Outbox, SendReport, Waker, host, sys};
 
 /// Commands that wait for one shard at most.
 const COMMANDS_MAX: usize = 16_384;
@@ -414,6 +414,8 @@ impl Turn {
         if ended >= self.next_report {
             self.next_report = ended + REPORT_INTERVAL;
             counters.kernel_drops = self.door.kernel_drops();
+            let Faults { unreadable, starved, receive_errors, unsegmented } = self.door.driver().faults();
+            counters.io_faults = [unreadable, starved, receive_errors, unsegmented];
             let report = Event::Report(shard, Box::new(counters.clone()));
             let _gone = self.events.send(report);
         }
