@@ -7,7 +7,8 @@
 //! A proven path is one from which somebody sent what the client has made. Whoever copies a check, and sends it on under
 //! the address of a third party, proves that address too. So a path is sent at most [`FACTOR`] times what came from it
 //! (RFC 9000 8.1 has the same bound), answers to checks included, until there are keys; by then the handshake has shown
-//! which path the client is on. What is held back is lost, and repeated by the timer of whoever waits for it. By TCP an
+//! which path the client is on. Yet a copy may have been faster than what the client sent, so the end of a handshake that a
+//! timer repeats behind the keys still goes by all of them, until the client sends something that takes keys. What is held back is lost, and repeated by the timer of whoever waits for it. By TCP an
 //! address cannot be made up.
 //!
 //! Two hellos of ours may go to any proven path behind an answer ([`FLOOR`]), and one with a cookie to who has answered.
@@ -38,7 +39,7 @@ struct Way {
     floor: usize,
 }
 
-/// The paths of a transport that has no keys yet, the oldest first.
+/// The paths of a transport by which its handshake may go, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Ways(Vec<Way>);
 
@@ -88,6 +89,15 @@ impl Ways {
             }
             (way.path, may)
         })
+    }
+
+    /// The client has sent what takes keys, so that nothing of the handshake is missed any more.
+    pub(super) fn close(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Gives up a path that can no longer be reached.

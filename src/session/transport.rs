@@ -150,7 +150,7 @@ pub(super) struct Transport {
     generation: u32,
     agent: IceAgent,
     route: Route,
-    /// Where the handshake goes, until there are keys.
+    /// Where the handshake goes, until it is over for the client too.
     ways: Ways,
     /// By which path that came which the engine is at, unless it is nothing that a handshake answers.
     cause: Option<Path>,
@@ -275,6 +275,7 @@ impl Transport {
 
     /// Takes note of a packet whose authenticity and order were checked, from a proven path.
     pub(super) fn received(&mut self, path: Path, now: Instant) {
+        self.ways.close();
         // A full agent settles that by itself.
         if self.agent == IceAgent::Lite {
             self.route.received(path, now);
@@ -348,7 +349,11 @@ impl Transport {
             Feed::Datagram(path, contents) => {
                 if !is_check(contents) {
                     self.ways.received(path, contents.len());
-                    self.cause = Some(path);
+                    let may_answer = !self.is_keyed() || is_handshake(contents);
+                    self.cause = may_answer.then_some(path);
+                    if !may_answer {
+                        self.ways.close();
+                    }
                 }
                 self.receive(path, contents, now)?;
             }
@@ -462,11 +467,12 @@ impl Transport {
             self.route.settle(Some(asked), now);
             return drain.transmit(asked, contents);
         }
-        if self.is_keyed() {
-            // Who repeats the end of a handshake has not seen ours, and may be elsewhere than who brought the first copy. All
-            // else would go to the pair that a lite engine once saw nominated, also when the client has long moved on.
-            let repeated = self.cause.filter(|_| is_plain_handshake(contents));
-            return drain.transmit(repeated.or_else(|| self.route.path()).unwrap_or(asked), contents);
+        // Who repeats the end of a handshake has not seen ours, and may be elsewhere than who brought the first copy. So may be
+        // who waits for the end that a timer repeats, as ours of 1.3 does.
+        let is_repeated = self.cause.is_none() && is_handshake(contents) && !self.ways.is_closed();
+        if self.is_keyed() && !is_repeated {
+            // The engine would send to the pair that it once saw nominated, also when the client has long moved on.
+            return drain.transmit(self.cause.or_else(|| self.route.path()).unwrap_or(asked), contents);
         }
         for (path, may) in self.ways.take(self.cause, contents.len()) {
             if may {
@@ -543,7 +549,6 @@ impl Transport {
             rtcp: derived.rtcp_sender,
             client_rtcp: derived.rtcp_receiver,
         }));
-        self.ways = Ways::default();
         if let Some(path) = self.cause.filter(|_| self.agent == IceAgent::Lite) {
             self.route.keyed(path, now);
         }
@@ -621,10 +626,10 @@ fn stun_message(contents: &[u8]) -> Option<StunMessage<'_>> {
     std::panic::catch_unwind(|| StunMessage::parse(contents).ok()).ok()?
 }
 
-/// Whether a DTLS datagram belongs to a handshake, where that can be seen (RFC 6347 4.1): it begins with a message of it,
-/// or with the change of ciphers.
-fn is_plain_handshake(contents: &[u8]) -> bool {
-    contents.first().is_some_and(|first| [20, 22].contains(first))
+/// Whether a DTLS datagram belongs to a handshake: it begins with a message of it in the clear or with the change of ciphers
+/// (RFC 6347 4.1), or with a record of 1.3 under the keys of the handshake, which are those of epoch 2 (RFC 9147 4, 6.1).
+fn is_handshake(contents: &[u8]) -> bool {
+    contents.first().is_some_and(|first| [20, 22].contains(first) || first & 0b1110_0011 == 0b0010_0010)
 }
 
 /// Whether a datagram is STUN rather than DTLS, RTP or RTCP (RFC 7983 7).
