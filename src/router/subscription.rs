@@ -43,8 +43,8 @@ pub struct Rewritten {
     pub payload_type: u8,
     /// Marker bit.
     pub marker: bool,
-    /// What is written of the payload.
-    pub edit: PayloadEdit,
+    /// What is written of the payload; `None` when it goes out as it came.
+    pub edit: Option<PayloadEdit>,
     /// What is written as frame number into the dependency descriptor; `None` when it goes out as it is.
     pub frame_number: Option<u16>,
 }
@@ -503,11 +503,11 @@ fn rewritten(segment: &Segment, index: u64, written: Written, cached: &CachedPac
         timestamp: packet.timestamp.wrapping_add(segment.timestamp_offset),
         payload_type: written.payload_type,
         marker: packet.marker,
-        edit: PayloadEdit::Unchanged,
+        edit: None,
         frame_number: None,
     };
     if segment.renumbers() {
-        rewritten.edit = segment.patch(cached.vp8.as_ref()).map_or(PayloadEdit::Unchanged, PayloadEdit::Vp8);
+        rewritten.edit = segment.patch(cached.vp8.as_ref()).map(PayloadEdit::Vp8);
         rewritten.frame_number = segment.frame_number_patch(cached.frame_number);
     }
     if written.form != PayloadForm::Whole {
@@ -518,14 +518,18 @@ fn rewritten(segment: &Segment, index: u64, written: Written, cached: &CachedPac
 
 /// Marker and payload in another form than the publisher's; `edit` is what is written of it otherwise.
 #[inline(never)]
-fn formed(form: PayloadForm, cached: &CachedPacket, edit: PayloadEdit) -> (bool, PayloadEdit) {
+fn formed(
+    form: PayloadForm,
+    cached: &CachedPacket,
+    edit: Option<PayloadEdit>,
+) -> (bool, Option<PayloadEdit>) {
     let packet = &cached.packet;
     match (form, cached.spatial) {
-        (PayloadForm::Renumbered { from, to }, _) => (packet.marker, PayloadEdit::Red { from, to }),
-        (PayloadForm::Unpacked, _) => (packet.marker, unpacked(&packet.payload)),
+        (PayloadForm::Renumbered { from, to }, _) => (packet.marker, Some(PayloadEdit::Red { from, to })),
+        (PayloadForm::Unpacked, _) => (packet.marker, Some(unpacked(&packet.payload))),
         (PayloadForm::LowestLayer, SpatialPlace::Lowest { ends_frame }) => (ends_frame, edit),
         // What lies above keeps its number and nothing else, so that nobody waits for it.
-        (PayloadForm::LowestLayer, SpatialPlace::Upper) => (false, PayloadEdit::Empty),
+        (PayloadForm::LowestLayer, SpatialPlace::Upper) => (false, Some(PayloadEdit::Empty)),
         (PayloadForm::LowestLayer, SpatialPlace::Unknown) | (PayloadForm::Whole, _) => (packet.marker, edit),
     }
 }

@@ -4,11 +4,8 @@ use super::codec::vp8::Vp8Patch;
 use super::red;
 
 /// How a payload is written. A function of packet and subscription, so that writing it again gives the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadEdit {
-    /// As it came.
-    #[default]
-    Unchanged,
     /// With other numbers in the VP8 payload descriptor.
     Vp8(Vp8Patch),
     /// From this byte on: what redundancy (RFC 2198) is around.
@@ -25,21 +22,33 @@ pub enum PayloadEdit {
 }
 
 impl PayloadEdit {
+    /// Writes a payload, as it came without an edit, to the front of `space`; returns its length, or `None` without room.
+    #[inline]
+    pub fn write(edit: Option<&Self>, payload: &[u8], space: &mut [u8]) -> Option<usize> {
+        let part = edit.map_or(payload, |edit| edit.part(payload));
+        let copy = space.get_mut(..part.len())?;
+        copy.copy_from_slice(part);
+        if let Some(edit) = edit {
+            edit.apply(copy);
+        }
+        Some(part.len())
+    }
+
     /// The bytes that are written, before [`PayloadEdit::apply`].
-    pub fn part<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+    fn part<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
         match self {
             Self::From(start) => payload.get(usize::from(*start)..).unwrap_or_default(),
             Self::Empty => &[],
-            Self::Unchanged | Self::Vp8(_) | Self::Red { .. } => payload,
+            Self::Vp8(_) | Self::Red { .. } => payload,
         }
     }
 
     /// Changes the copy of those bytes, in place.
-    pub fn apply(&self, copy: &mut [u8]) {
+    fn apply(&self, copy: &mut [u8]) {
         match self {
             Self::Vp8(patch) => patch.apply(copy),
             Self::Red { from, to } => red::renumber(copy, *from, *to),
-            Self::Unchanged | Self::From(_) | Self::Empty => {}
+            Self::From(_) | Self::Empty => {}
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct Outgoing {
     pub payload_type: u8,
     /// Marker bit.
     pub marker: bool,
-    /// What is written of the payload.
-    pub edit: PayloadEdit,
+    /// What is written of the payload; `None` when it goes out as it came.
+    pub edit: Option<PayloadEdit>,
     /// What is written as frame number into the dependency descriptor; `None` when it goes out as it is.
     pub frame_number: Option<u16>,
 }
@@ -200,14 +200,10 @@ impl EgressStream {
             ssrc: self.ssrc,
         };
         let header_len = self.write_header(&header, transport_number, out, packet, space)?;
-        let part = out.edit.part(&packet.payload);
-        let len = header_len + part.len();
-        let payload = space.get_mut(header_len..len)?;
-        payload.copy_from_slice(part);
-        out.edit.apply(payload);
+        let written = PayloadEdit::write(out.edit.as_ref(), &packet.payload, space.get_mut(header_len..)?)?;
         self.figures.packets += 1;
-        self.figures.bytes += part.len() as u64;
-        keys.rtp.seal(space, header_len, len, out.index, self.ssrc).ok()
+        self.figures.bytes += written as u64;
+        keys.rtp.seal(space, header_len, header_len + written, out.index, self.ssrc).ok()
     }
 
     /// Writes and seals a packet that was sent before: on the retransmission stream (RFC 4588 4) when the client
@@ -238,13 +234,10 @@ impl EgressStream {
         let header =
             HeaderOut { marker: out.marker, payload_type, seq: low16(index), timestamp: out.timestamp, ssrc };
         let header_len = self.write_header(&header, transport_number, out, packet, space)?;
-        let part = out.edit.part(&packet.payload);
-        let len = header_len + 2 + part.len();
-        let (original, payload) = space.get_mut(header_len..len)?.split_at_mut_checked(2)?;
+        let (original, payload) = space.get_mut(header_len..)?.split_at_mut_checked(2)?;
         rtx::write_original_sequence(original, low16(out.index));
-        payload.copy_from_slice(part);
-        out.edit.apply(payload);
-        keys.rtp.seal(space, header_len, len, index, ssrc).ok()
+        let written = PayloadEdit::write(out.edit.as_ref(), &packet.payload, payload)?;
+        keys.rtp.seal(space, header_len, header_len + 2 + written, index, ssrc).ok()
     }
 
     /// Writes and seals a sender report with the CNAME into `space`; returns the length of the datagram.
