@@ -7,7 +7,7 @@
 mod flags;
 mod layers;
 mod log;
-mod nearest;
+pub(crate) mod nearest;
 mod places;
 mod secret;
 mod spelling;

@@ -1,8 +1,8 @@
-//! The name that somebody probably meant.
+//! The name that somebody probably meant, of settings and of members of a request alike.
 
 /// The nearest of the known names, if a slip of the fingers lies between the two: a letter too many, too few, wrong or
 /// swapped, and one in three at most.
-pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_ascii_lowercase();
     let slips = |name: &str| strsim::osa_distance(&text, &name.to_ascii_lowercase());
     let (slips, name) = known.into_iter().map(|name| (slips(name), name)).min()?;

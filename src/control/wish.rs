@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use super::access::{NAME_BYTES_MAX, PATTERNS_MAX, Pattern};
 use super::error::ApiError;
 use super::token::{Claims, Scope};
-
-/// How much alike two names have to be for one to be taken for a slip of the other, from 0 to 1.
-const ALIKE: f64 = 0.7;
+use crate::config::nearest::nearest;
 
 /// A token that somebody wants.
 #[derive(Debug, Clone, Default)]
@@ -100,12 +98,12 @@ pub fn refuse_unknown<'a>(
     let Some(unknown) = members.into_iter().find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
-    let likeness = |name: &str| strsim::jaro(&unknown.to_lowercase(), &name.to_lowercase());
-    let nearest =
-        known.iter().map(|name| (likeness(name), *name)).max_by(|one, other| one.0.total_cmp(&other.0));
-    let remedy = match nearest {
-        Some((likeness, name)) if likeness >= ALIKE => format!("did you mean {name:?}?"),
-        _ => format!("there are {}", listed(known)),
+    // Some write a word out that is short here.
+    let short =
+        || known.iter().copied().filter(|name| unknown.starts_with(name)).max_by_key(|name| name.len());
+    let remedy = match nearest(unknown, known.iter().copied()).or_else(short) {
+        Some(name) => format!("did you mean {name:?}?"),
+        None => format!("there are {}", listed(known)),
     };
     Err(ApiError::Decoding(format!("{unknown:?} is not known here: {remedy}")))
 }
