@@ -8,6 +8,7 @@
 
 mod crypto;
 mod disguise;
+mod provider;
 mod fingerprint;
 mod signature;
 mod wire;

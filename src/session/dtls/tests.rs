@@ -5,20 +5,18 @@
 
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
     ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
 };
-use dimpl::crypto::{
-    Aad, Buf, Cipher, CryptoProvider, Dtls13CipherSuite, HashAlgorithm, HashContext, HashProvider,
-    KeyProvider, Nonce, SignatureAlgorithm, SignatureVerifier, SigningKey, SupportedDtls13CipherSuite,
-    TmpBuf,
-};
+use dimpl::crypto::{Buf, SigningKey};
 use dimpl::{CryptoError, Output};
 use rcgen::{
     CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, RsaKeySize,
 };
 
+use super::provider::{self, Change, Signed};
 use super::wire::{self, kind};
 use super::*;
 use crate::plan::{Fingerprint, Hash, SrtpOffer};
@@ -89,176 +87,50 @@ impl Peer {
     }
 }
 
-fn stock() -> CryptoProvider {
-    dimpl::crypto::aws_lc_rs::default_provider()
-}
-
-#[derive(Debug)]
-struct Other(Peer);
-
-impl Other {
-    fn provider(peer: Peer) -> CryptoProvider {
-        let other: &'static Self = Box::leak(Box::new(Self(peer)));
-        let suites: Vec<&'static dyn SupportedDtls13CipherSuite> = stock()
-            .dtls13_cipher_suites
-            .iter()
-            .map(|suite| {
-                let wrapped: &'static dyn SupportedDtls13CipherSuite =
-                    Box::leak(Box::new(OtherSuite(*suite, peer)));
-                wrapped
-            })
-            .collect();
-        CryptoProvider {
-            signature_verification: other,
-            key_provider: other,
-            hash_provider: other,
-            dtls13_cipher_suites: suites.leak(),
-            ..stock()
-        }
+impl Change for Peer {
+    fn changes_hashes(self) -> bool {
+        true
     }
-}
 
-#[derive(Debug)]
-struct OtherHash(Box<dyn HashContext>, Peer);
-
-impl HashContext for OtherHash {
-    fn update(&mut self, data: &[u8]) {
+    fn hashed(self, data: &[u8]) -> Option<Vec<u8>> {
         let is_messages = data.len() > 12 && matches!(data[0], 1 | 0xfe) && data[1] == 0;
-        if is_messages { self.0.update(&self.1.transcript(data)) } else { self.0.update(data) }
+        is_messages.then(|| self.transcript(data))
     }
 
-    fn clone_and_finalize(&self, out: &mut Buf) {
-        self.0.clone_and_finalize(out);
-    }
-}
-
-impl HashProvider for Other {
-    fn create_hash(&self, algorithm: HashAlgorithm) -> Box<dyn HashContext> {
-        Box::new(OtherHash(stock().hash_provider.create_hash(algorithm), self.0))
-    }
-}
-
-impl SignatureVerifier for Other {
-    fn verify_signature(
-        &self,
-        certificate: &[u8],
-        data: &[u8],
-        signature: &[u8],
-        hash: HashAlgorithm,
-        algorithm: SignatureAlgorithm,
-    ) -> Result<(), CryptoError> {
-        let messages = (self.0.part == Part::Server12).then(|| self.0.transcript(data));
-        let data = messages.as_deref().unwrap_or(data);
-        stock().signature_verification.verify_signature(certificate, data, signature, hash, algorithm)
-    }
-}
-
-impl KeyProvider for Other {
-    fn load_private_key(&self, key: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
+    fn signer(self, key: &[u8]) -> Option<Box<dyn SigningKey>> {
         if let Ok(pair) = RsaKeyPair::from_pkcs8(key) {
-            return Ok(Box::new(OtherKey(Pair::Rsa(pair), self.0.part)));
-        }
-        match EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_ASN1_SIGNING, key) {
-            Ok(pair) => Ok(Box::new(OtherKey(Pair::P521(pair), self.0.part))),
-            Err(_) => stock().key_provider.load_private_key(key),
-        }
-    }
-}
-
-enum Pair {
-    Rsa(RsaKeyPair),
-    P521(EcdsaKeyPair),
-}
-
-struct OtherKey(Pair, Part);
-
-impl std::fmt::Debug for OtherKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OtherKey")
-    }
-}
-
-impl SigningKey for OtherKey {
-    fn sign(&mut self, data: &[u8], _: HashAlgorithm, out: &mut Buf) -> Result<(), CryptoError> {
-        let padding: &'static dyn RsaEncoding =
-            if self.1 == Part::Server13 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        let signature = match &self.0 {
-            Pair::Rsa(pair) => {
+            return Some(provider::signing_key(move |data| {
+                let padding: &'static dyn RsaEncoding =
+                    if self.part == Part::Server13 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(padding, &random, data, &mut signature).unwrap();
-                signature
-            }
-            Pair::P521(pair) => pair.sign(&random, data).unwrap().as_ref().to_vec(),
-        };
-        out.clear();
-        out.extend_from_slice(&signature);
-        Ok(())
+                pair.sign(padding, &SystemRandom::new(), data, &mut signature).ok()?;
+                Some(signature)
+            }));
+        }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_ASN1_SIGNING, key).ok()?;
+        Some(provider::signing_key(move |data| {
+            Some(pair.sign(&SystemRandom::new(), data).ok()?.as_ref().to_vec())
+        }))
     }
 
-    fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::ECDSA
+    fn verify(self, signed: Signed<'_>) -> Result<(), CryptoError> {
+        let messages = (self.part == Part::Server12).then(|| self.transcript(signed.data));
+        let Signed { certificate, signature, hash, algorithm, .. } = signed;
+        let data = messages.as_deref().unwrap_or(signed.data);
+        let stock = provider::stock().signature_verification;
+        stock.verify_signature(certificate, data, signature, hash, algorithm)
     }
 
-    fn hash_algorithm(&self) -> HashAlgorithm {
-        HashAlgorithm::SHA256
-    }
-
-    fn supported_hash_algorithms(&self) -> &[HashAlgorithm] {
-        &[HashAlgorithm::SHA256]
-    }
-}
-
-#[derive(Debug)]
-struct OtherSuite(&'static dyn SupportedDtls13CipherSuite, Peer);
-
-impl SupportedDtls13CipherSuite for OtherSuite {
-    fn suite(&self) -> Dtls13CipherSuite {
-        self.0.suite()
-    }
-
-    fn hash_algorithm(&self) -> HashAlgorithm {
-        self.0.hash_algorithm()
-    }
-
-    fn key_len(&self) -> usize {
-        self.0.key_len()
-    }
-
-    fn iv_len(&self) -> usize {
-        self.0.iv_len()
-    }
-
-    fn tag_len(&self) -> usize {
-        self.0.tag_len()
-    }
-
-    fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        Ok(Box::new(OtherCipher(self.0.create_cipher(key)?, self.1)))
-    }
-
-    fn encrypt_sn(&self, key: &[u8], sample: &[u8; 16]) -> [u8; 16] {
-        self.0.encrypt_sn(key, sample)
-    }
-}
-
-#[derive(Debug)]
-struct OtherCipher(Box<dyn Cipher>, Peer);
-
-impl Cipher for OtherCipher {
-    fn encrypt(&mut self, plaintext: &mut Buf, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
+    fn encrypting(self, plaintext: &mut Buf) {
         let new = wire::fragment(plaintext)
             .filter(|(_, part, _)| part.offset == 0)
-            .and_then(|(_, part, _)| self.1.as_other(part.kind, part.body));
+            .and_then(|(_, part, _)| self.as_other(part.kind, part.body));
         if let Some(new) = new {
             plaintext[12..12 + new.len()].copy_from_slice(&new);
         }
-        self.0.encrypt(plaintext, aad, nonce)
     }
 
-    fn decrypt(&mut self, ciphertext: &mut TmpBuf<'_>, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
-        self.0.decrypt(ciphertext, aad, nonce)
-    }
+    fn decrypted(self, _: &mut [u8]) {}
 }
 
 /// A certificate with a key of RSA.
@@ -304,7 +176,7 @@ impl Handshake {
     #[expect(clippy::disallowed_methods, reason = "an instant has no other beginning")]
     fn new(part: DtlsPart, certificate: DtlsCert, peculiar: Peculiar) -> Self {
         let now = Instant::now();
-        let provider = peculiar.other.map_or_else(stock, Other::provider);
+        let provider = peculiar.other.map_or_else(|| provider::stock().clone(), provider::changed);
         let config = dimpl::Config::builder()
             .with_crypto_provider(provider)
             .use_server_cookie(peculiar.has_cookie)
