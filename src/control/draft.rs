@@ -290,6 +290,7 @@ impl Draft {
     pub(super) fn force_close(&mut self, mid: &str) -> bool {
         let local = self.close_local(mid);
         let remote = self.state.tracks.close_remote(mid);
+        self.state.unplayable.remove(mid);
         if remote {
             self.state.negotiation.unbind_remote(mid);
         }
@@ -354,8 +355,13 @@ impl Draft {
 
 /// Notes the sections that carry nothing though something is bound to them, and forgets those that play or are gone.
 fn note_unplayable(state: &mut State, plan: &SessionPlan) {
-    let State { unplayable, negotiation, .. } = state;
-    let plays = |mid: &str| plan.egress.iter().any(|egress| egress.mid == mid);
+    let State { unplayable, negotiation, tracks, .. } = state;
+    // What is bound may be sent in other codecs by now than those that it was bound for.
+    let is_current = |mid: &str| {
+        let media = tracks.remote(mid).and_then(|present| present.source.media());
+        media.is_none_or(|media| negotiation.can_carry(mid, &media))
+    };
+    let plays = |mid: &str| plan.egress.iter().any(|egress| egress.mid == mid) && is_current(mid);
     let bound = || {
         negotiation
             .sections()

@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) channels: Channels,
     /// Sections that carry nothing, since client and publisher have no codec in common.
     pub(super) unplayable: BTreeSet<String>,
+    /// Sections of a viewer that takes none of the codecs that its stream is sent in at present.
+    pub(super) unshown: BTreeSet<String>,
     /// Our offer that waits for the client's answer.
     pub(super) pending: Option<Arc<PendingOffer>>,
     /// The plan that the shard has put into force.
@@ -109,6 +111,7 @@ impl Session {
             tracks: Tracks::default(),
             channels: Channels::default(),
             unplayable: BTreeSet::new(),
+            unshown: BTreeSet::new(),
             pending: None,
             configured: None,
             described: false,
@@ -243,11 +246,11 @@ impl Session {
     }
 
     /// The sections in which the client receives nothing for want of a codec in common with what they would carry.
-    pub(super) fn unplayable(&self) -> Vec<String> {
-        locked(&self.state)
-            .as_ref()
-            .map(|state| state.unplayable.iter().cloned().collect())
-            .unwrap_or_default()
+    pub(super) fn unplayable(&self) -> Vec<(String, Option<MediaKind>)> {
+        let state = locked(&self.state);
+        let Some(state) = state.as_ref() else { return Vec::new() };
+        let kind = |mid: &String| state.negotiation.section_state(mid).and_then(|section| section.kind);
+        state.unplayable.union(&state.unshown).map(|mid| (mid.clone(), kind(mid))).collect()
     }
 
     /// The first section in which the client is sent video.

@@ -1,20 +1,36 @@
 //! Sections for viewers of a stream whose publisher may come, go and be another one: we say at once that we send in
 //! them, and what is bound later needs no further exchange. And what such clients do outside of descriptions.
 
+use std::collections::BTreeSet;
+
 use super::Negotiation;
 use super::binding::wished;
 use super::error::BindError;
-use super::media::PublishedMedia;
+use super::media::{PublishedMedia, SectionState};
+use super::slots::Slot;
 use crate::ids::IceCredentials;
 use crate::rtp::MediaKind;
 use crate::sdp::{Ice, IceFragment};
 
 impl Negotiation {
-    /// Has the answer to the client's offer say that we send in every section in which the client receives.
-    pub fn announce(&mut self, stream: &str) {
+    /// Has the answer to the client's offer say that we send in every section in which the client receives, but for some.
+    pub fn announce(&mut self, stream: &str, but: &BTreeSet<String>) {
         for slot in self.slots.iter_mut().filter(|slot| slot.live() && slot.client.receives()) {
-            slot.announced = Some(stream.to_owned());
+            slot.announced = (!but.contains(&slot.mid)).then(|| stream.to_owned());
         }
+    }
+
+    /// Gives the section of a viewer for one kind of media, also one that was refused for its codecs alone.
+    #[must_use]
+    pub fn viewed(&self, kind: MediaKind) -> Option<SectionState> {
+        let of_kind = |slot: &&Slot| slot.media_kind() == Some(kind);
+        let asked = |slot: &&Slot| slot.live() || slot.refusal == Some(BindError::UnknownCodecs);
+        self.slots.iter().filter(of_kind).find(asked).map(Slot::state)
+    }
+
+    /// Gives the sections of the client's last offer that cannot be answered, and why.
+    pub fn refusals(&self) -> impl Iterator<Item = (&str, BindError)> {
+        self.slots.iter().filter_map(|slot| Some((slot.mid.as_str(), slot.refusal?)))
     }
 
     /// Prepares a section of our next offer in which we say that we send: with the codecs of the given publication,

@@ -71,7 +71,7 @@ impl Negotiation {
                 summary.rejected.push(slot.mid.clone());
             }
             // Browsers refuse the whole section when they know none of its codecs.
-            if slot.egress.is_some() && proposed {
+            if proposed && (slot.egress.is_some() || slot.announced.is_some()) {
                 summary.unplayable.push(slot.mid.clone());
             }
             slot.stop();

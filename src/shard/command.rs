@@ -241,9 +241,12 @@ pub struct EgressStatistics {
 }
 
 impl EgressStatistics {
-    /// The figures of a section whose client takes no codec that the track is sent in.
+    /// The `layer_reason` of a section whose client takes no codec that the track is sent in.
+    pub const NO_CODEC: &str = "no_codec";
+
+    /// The figures of such a section in which nothing was ever sent.
     pub fn unplayable(mid: String) -> Self {
-        Self { mid, layer_reason: "no_codec".to_owned(), ..Self::default() }
+        Self { mid, layer_reason: Self::NO_CODEC.to_owned(), ..Self::default() }
     }
 }
 

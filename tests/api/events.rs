@@ -16,14 +16,14 @@ async fn subscribe(api: &Api, viewer: &Resource, names: &str) -> Response {
 }
 
 /// An event stream as it is read.
-struct Reader {
+pub(crate) struct Reader {
     body: Body,
     text: String,
 }
 
 impl Reader {
     /// Opens it as `EventSource` does: without any token.
-    async fn open(api: &Api, address: &str) -> Self {
+    pub(crate) async fn open(api: &Api, address: &str) -> Self {
         let request = Request::builder().uri(address).body(Body::empty()).unwrap();
         let response = api.service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -54,7 +54,7 @@ impl Reader {
         }
     }
 
-    async fn expect(&mut self, name: &str, data: &str) {
+    pub(crate) async fn expect(&mut self, name: &str, data: &str) {
         assert_eq!(self.next().await, Some((name.to_owned(), data.to_owned())));
     }
 }

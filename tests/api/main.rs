@@ -14,6 +14,7 @@ mod browser;
 mod change;
 mod channels;
 mod client;
+mod codecs;
 mod command;
 mod description;
 mod errors;

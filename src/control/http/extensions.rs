@@ -305,8 +305,13 @@ pub(super) async fn session_statistics(
     control.send(session.shard, Command::Statistics { session: session.id, reply }).await?;
     match tokio::time::timeout(SHARD_REPLY, answer).await {
         Ok(Ok(Some(mut statistics))) => {
-            // The shard does not know of tracks that it was never to send.
-            statistics.remote.extend(session.unplayable().into_iter().map(EgressStatistics::unplayable));
+            // The shard does not know of tracks that it was never to send, and may still hold what they are to replace.
+            for (mid, _) in session.unplayable() {
+                match statistics.remote.iter_mut().find(|figures| figures.mid == mid) {
+                    Some(figures) => figures.layer_reason = EgressStatistics::NO_CODEC.to_owned(),
+                    None => statistics.remote.push(EgressStatistics::unplayable(mid)),
+                }
+            }
             Ok(Json(StatisticsResponse { session_id: session.id.to_string(), tracks, statistics }))
         }
         Ok(_) => Err(ApiError::SessionGone),

@@ -1,13 +1,14 @@
 //! Viewers of a stream: a session whose sections are announced at once, and filled with whatever the stream shows,
 //! now or later, from one publisher after another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::ids::SessionId;
-use crate::negotiation::{Caller, KeepAlive, Place};
+use crate::negotiation::{BindError, Caller, KeepAlive, Place};
 use crate::rtp::MediaKind;
 use crate::sdp::{Ice, IceFragment};
 
@@ -28,10 +29,10 @@ pub(in super::super) struct OpenedViewer {
 }
 
 /// Why an offer is not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum ViewerRefusal {
     /// A section of it cannot be answered.
-    Section,
+    Section(String, BindError),
     /// It can carry none of the tracks that the stream has at present.
     Stream,
 }
@@ -47,9 +48,10 @@ impl Control {
         self.find_session(app, &opened.session_id)
     }
 
-    /// Makes a viewer's session by its offer of receiving sections, all of which are answered.
+    /// Makes a viewer's session by its offer of receiving sections. The answer is inactive, or no, in those that have no
+    /// codec in common with what the stream shows.
     ///
-    /// Refused when a section cannot be answered, or when what the stream shows fits none of them.
+    /// Refused when a section cannot be answered for another reason, or when what the stream shows fits none of them.
     pub(in super::super) async fn open_viewer(
         self: &Arc<Self>,
         key: &StreamKey,
@@ -73,24 +75,24 @@ impl Control {
     ) -> Result<Result<String, ViewerRefusal>, ApiError> {
         let mut draft = Draft::begin(self, session).await?;
         let summary = draft.client_offer(offer)?;
-        let offered = crate::sdp::SessionDescription::parse(offer)
-            .map_or(0, |offer| offer.sections.iter().filter(|section| !section.rejected).count());
-        if summary.sections.len() + usize::from(summary.has_application) < offered {
-            return Ok(Err(ViewerRefusal::Section));
-        }
         let negotiation = draft.negotiation();
-        negotiation.announce(&session.id.to_string());
-        let asked = |source: &&Source| {
-            summary.sections.iter().any(|section| section.receives && section.kind == source.media.kind)
-        };
-        let fits = |source: &Source| {
-            summary.sections.iter().any(|section| negotiation.can_carry(&section.mid, &source.media))
-        };
-        // A viewer who asks for pictures shall not get sound alone without a word.
-        let mut wanted = shown.iter().filter(asked).peekable();
-        if !shown.is_empty() && (wanted.peek().is_none() || !wanted.all(fits)) {
+        let codecs_lack = |cause: &BindError| *cause == BindError::UnknownCodecs;
+        let may_show = !summary.sections.is_empty() || !shown.is_empty();
+        if let Some((mid, cause)) = negotiation.refusals().find(|(_, cause)| !may_show || !codecs_lack(cause))
+        {
+            return Ok(Err(ViewerRefusal::Section(mid.to_owned(), cause)));
+        }
+        let (fitting, unshown): (Vec<_>, Vec<_>) = shown
+            .iter()
+            .filter_map(|source| Some((negotiation.viewed(source.media.kind)?, source)))
+            .partition(|(section, source)| negotiation.can_carry(&section.mid, &source.media));
+        if !shown.is_empty() && fitting.is_empty() {
             return Ok(Err(ViewerRefusal::Stream));
         }
+        // What a player reads of the answer is the direction: it can show a word in place of a black picture.
+        let unshown: BTreeSet<_> = unshown.into_iter().map(|(section, _)| section.mid).collect();
+        negotiation.announce(&session.id.to_string(), &unshown);
+        draft.state.unshown = unshown;
         let answer = draft.answer();
         draft.commit().await?;
         Ok(Ok(answer))
@@ -214,29 +216,23 @@ impl Control {
         }
     }
 
-    /// Puts tracks on the announced sections of a viewer: the first of its kind, without any description.
+    /// Puts tracks on the announced sections of a viewer, without any description, and notes those that it cannot take.
     async fn show(self: &Arc<Self>, session: &Arc<Session>, shown: &[Source]) -> Result<(), ApiError> {
-        if shown.is_empty() {
-            return Ok(());
-        }
         let mut draft = Draft::begin(self, session).await?;
-        let mut changes = false;
+        let (mut changes, mut unshown) = (false, BTreeSet::new());
         for source in shown {
-            let kind = Some(source.media.kind);
-            let section =
-                draft.negotiation().sections().find(|section| section.kind == kind && section.sends);
-            let Some(section) = section else { continue };
+            let Some(section) = draft.negotiation().viewed(source.media.kind) else { continue };
+            if !draft.negotiation().can_carry(&section.mid, &source.media) {
+                unshown.insert(section.mid);
+                continue;
+            }
+            if !section.sends {
+                continue;
+            }
             let present = draft.state.tracks.remote(&section.mid).map(|present| present.source.id);
             if present == Some(source.publication.id) {
                 continue;
             }
-            if !draft.negotiation().can_carry(&section.mid, &source.media) {
-                let sent = source.media.codec_names();
-                tracing::debug!(session = %session.id, sent, "a viewer has no codec in common with its stream");
-                changes |= draft.state.unplayable.insert(section.mid);
-                continue;
-            }
-            changes |= draft.state.unplayable.remove(&section.mid);
             let wish = draft.state.tracks.wish(&section.mid).cloned();
             let outcome = match present {
                 Some(_) => draft.switch(&section.mid, source, wish),
@@ -249,6 +245,8 @@ impl Control {
                 }
             }
         }
+        changes |= draft.state.unshown != unshown;
+        draft.state.unshown = unshown;
         if changes { draft.commit().await } else { Ok(()) }
     }
 

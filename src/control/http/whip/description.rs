@@ -327,7 +327,8 @@ fn get_viewer() {}
 
 /// Makes a stream of events for a viewer.
 ///
-/// The body names the events: `active`, `inactive`, `layers`, `viewercount`.
+/// The body names the events: `active`, `inactive`, `layers`, `viewercount`, `no_codec`. The last names the sections, by
+/// mid, that take none of the codecs that the stream is sent in, and those codecs; it is `{}` once there are none.
 #[utoipa::path(
     post, path = "/whep/{appId}/{stream}/{sessionId}/events", tag = "whep", operation_id = "makeViewerEvents",
     params(ResourcePath), request_body(content = Vec<String>, content_type = "application/json"),

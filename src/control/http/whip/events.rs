@@ -1,5 +1,5 @@
-//! The server-sent events extension of WHEP (draft-murillo-whep-02 4.6.1): whether the stream is there, its layers, and
-//! how many watch it.
+//! The server-sent events extension of WHEP (draft-murillo-whep-02 4.6.1): whether the stream is there, its layers, how
+//! many watch it, and what of it this viewer cannot play for want of a codec.
 //!
 //! POST with a list of names answers the address of their event stream, GET on that is the stream. The address carries
 //! the list, so nothing is kept between the two, and the id of the viewer's session in it is what proves the right to it:
@@ -20,15 +20,18 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::super::Control;
+use super::super::super::draft::Source;
 use super::super::super::session::Session;
 use super::super::super::streams::Stream;
 use super::problem::Problem;
 use super::reply::header_value;
 use super::request::{Call, content_type, text};
 use crate::rtp::MediaKind;
+use crate::shard::command::EgressStatistics;
 
 /// What can be told, in the order in which it is.
-pub(super) const NAMES: [&str; 4] = ["active", "inactive", "layers", "viewercount"];
+pub(super) const NAMES: [&str; 5] =
+    ["active", "inactive", "layers", "viewercount", EgressStatistics::NO_CODEC];
 /// Changes within so long are told together: a crowd that comes is told to a crowd.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a comment keeps the connection alive.
@@ -78,7 +81,7 @@ pub(super) async fn get(
     let wants = NAMES.map(|name| types.is_none_or(|types| types.split(',').any(|wanted| wanted == name)));
     let watched = control.streams.watched(&call.key, session.id).ok_or_else(Problem::gone)?;
     let turn = control.streams.listen(session.id).ok_or_else(Problem::gone)?;
-    let teller = Teller { control, session, watched, turn, wants, told: Told::default(), next: None };
+    let teller = Teller { control, session, watched, turn, wants, told: Told::new(), next: None };
     let events = stream::unfold(teller, |mut teller| async move {
         let event = teller.next().await?;
         Some((Ok::<_, Infallible>(event), teller))
@@ -90,11 +93,18 @@ pub(super) async fn get(
 }
 
 /// What a listener knows.
-#[derive(Default)]
 struct Told {
     active: Option<bool>,
     layers: Option<Value>,
     viewers: Option<usize>,
+    unplayable: Value,
+}
+
+impl Told {
+    /// Who hears of nothing that cannot be played knows that all can.
+    fn new() -> Self {
+        Self { active: None, layers: None, viewers: None, unplayable: json!({}) }
+    }
 }
 
 /// Tells one viewer what changes.
@@ -116,6 +126,8 @@ impl Teller {
             // Its own end is not told as one of the stream.
             self.session.state()?;
             let (mut sources, mut viewers) = (self.watched.watch_source(), self.watched.watch_viewers());
+            let mut own = self.session.changes();
+            own.borrow_and_update();
             let source = sources.borrow_and_update().clone();
             let publisher = source.as_ref().and_then(|source| self.control.registry.session(source.session));
             let mut published = publisher.map(|publisher| publisher.changes());
@@ -132,6 +144,7 @@ impl Teller {
                 _ = self.turn.changed() => return None,
                 changed = sources.changed() => changed.ok()?,
                 changed = viewers.changed() => changed.ok()?,
+                changed = own.changed() => changed.ok()?,
                 () = super::super::super::operations::change(&mut published) => {}
             }
             self.next = Some(Instant::now() + PAUSE);
@@ -142,7 +155,7 @@ impl Teller {
     fn untold(&mut self, viewers: usize) -> Option<Event> {
         let shown = self.control.shown(self.watched.source().as_ref());
         let is_active = !shown.is_empty();
-        let [active, inactive, layers, viewercount] = self.wants;
+        let [active, inactive, layers, viewercount, no_codec] = self.wants;
         if self.told.active != Some(is_active) {
             self.told.active = Some(is_active);
             if if is_active { active } else { inactive } {
@@ -163,8 +176,23 @@ impl Teller {
             let data = json!({ "viewercount": viewers });
             return Some(Event::default().event("viewercount").data(data.to_string()));
         }
+        let unplayable = unplayable_of(self.session.unplayable(), &shown);
+        if no_codec && self.told.unplayable != unplayable {
+            let event = Event::default().event(EgressStatistics::NO_CODEC).data(unplayable.to_string());
+            self.told.unplayable = unplayable;
+            return Some(event);
+        }
         None
     }
+}
+
+/// The sections of a viewer that take no codec of what is shown, by mid, and what that is sent in.
+fn unplayable_of(sections: Vec<(String, Option<MediaKind>)>, shown: &[Source]) -> Value {
+    let described = sections.into_iter().filter_map(|(mid, kind)| {
+        let media = &shown.iter().find(|source| Some(source.media.kind) == kind)?.media;
+        Some((mid, json!({ "kind": media.kind.label(), "sent": media.codec_names() })))
+    });
+    Value::Object(described.collect())
 }
 
 /// The simulcast layers of the video section, as the draft writes them; without simulcast there is nothing to choose.

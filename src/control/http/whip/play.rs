@@ -75,10 +75,8 @@ async fn play(
     let (status, viewer) = match offer {
         Some(offer) => match control.open_viewer(key, origin.clone(), &offer, &shown).await? {
             Ok(viewer) => (StatusCode::CREATED, viewer),
-            Err(ViewerRefusal::Section) => {
-                return Err(Problem::unprocessable(
-                    "a section has no codec that is known here, or is not in the BUNDLE group",
-                ));
+            Err(ViewerRefusal::Section(mid, cause)) => {
+                return Err(Problem::unprocessable(format!("section {mid:?} cannot be played: {cause}")));
             }
             // The viewer may still be able to take what the stream has: this says what that is.
             Err(ViewerRefusal::Stream) => {
