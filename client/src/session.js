@@ -247,7 +247,7 @@ export class RingcastClient extends EventTarget {
     ]);
     if (this.#isClosed) throw new StaleSession();
     const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
-    const session = { id: sessionId, pc, spares: [] };
+    const session = { id: sessionId, pc, spares: [], heeded: new WeakSet() };
     this.#session = session;
     this.#emit("session", { sessionId });
     this.#watch(session);
@@ -261,13 +261,33 @@ export class RingcastClient extends EventTarget {
     pc.addEventListener("connectionstatechange", () => {
       if (this.#session !== session) return;
       clearTimeout(graceTimer);
-      if (pc.connectionState === "connected") this.#setState("connected");
+      if (pc.connectionState === "connected") {
+        this.#setState("connected");
+        this.#awaitGoodbye(session);
+      }
       if (pc.connectionState === "failed") this.#restart();
       if (pc.connectionState === "disconnected") {
         graceTimer = setTimeout(() => {
           if (this.#session === session && pc.connectionState !== "connected") this.#restart();
         }, DISCONNECTED_GRACE_MS);
       }
+    });
+  }
+
+  /**
+   * A server that ends a session says so by DTLS. Browsers show that at the transport alone: `connectionState` stays as it
+   * is until the connectivity checks have failed for long.
+   */
+  #awaitGoodbye(session) {
+    const { pc, heeded } = session;
+    const present = () => pc.getTransceivers().map(({ sender, receiver }) => sender.transport ?? receiver.transport).find(Boolean) ?? pc.sctp?.transport;
+    const transport = present();
+    if (!transport || heeded.has(transport)) return;
+    heeded.add(transport);
+    transport.addEventListener("statechange", async () => {
+      // A transport that gives way to another one closes too.
+      await pause(0);
+      if (transport.state === "closed" && this.#session === session && present() === transport) this.#restart();
     });
   }
 

@@ -199,6 +199,19 @@ const kit = {
     const dtls = transports.filter(Boolean).map((transport) => transport.state);
     return { connection: pc.connectionState, ice: pc.iceConnectionState, signalling: pc.signalingState, dtls };
   },
+  /** Notes from now on what the browser says of the connection, in order. */
+  watchConnection(name) {
+    const entry = peer(name);
+    const pc = entry.pc();
+    entry.said = [];
+    const note = (what) => entry.said.push({ what, connection: pc.connectionState, ice: pc.iceConnectionState });
+    pc.addEventListener("connectionstatechange", () => note("connection"));
+    pc.addEventListener("iceconnectionstatechange", () => note("ice"));
+    const [transport] = pc.getTransceivers().map(({ sender, receiver }) => sender.transport ?? receiver.transport).filter(Boolean);
+    transport.addEventListener("statechange", () => note(`dtls ${transport.state}`));
+  },
+  said: (name) => peer(name).said,
+
   sdp: (name) => ({ local: peer(name).pc()?.localDescription?.sdp, remote: peer(name).pc()?.remoteDescription?.sdp }),
 
   /** What the sender reports of a pulled track have told. */
