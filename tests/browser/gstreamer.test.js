@@ -7,6 +7,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { useOutside } from "./lib/outside.js";
 import { picture, tone, useRig } from "./lib/rig.js";
+import { until } from "./lib/until.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const python = process.env.GSTREAMER_PYTHON ?? "/usr/bin/python3";
@@ -20,6 +21,7 @@ describe("GStreamer", { skip }, () => {
   for (const codec of ["VP8", "H264", "H264-high"]) {
     test(`GStreamer's ${codec} stream by WHIP is seen and heard by Chromium`, async () => {
       const { server } = rig();
+      const said = new Set(server.output);
       // The first colour of the kit's palette: picture 0.
       const publisher = start("whip", server.whip(`pipeline-${codec}`), server.secret, codec, "0xe12828", 700);
       await publisher.connected();
@@ -30,6 +32,14 @@ describe("GStreamer", { skip }, () => {
       const viewer = await rig().peer("viewer");
       const pulled = await viewer.pull({ location: "remote", sessionId: await server.publisherOf(`pipeline-${codec}`), trackName: "video" });
       await pulled.expectPicture(0, { frames: 20, ms: 30_000 });
+      // Neither that an encoder connects nor that it leaves is news for an operator, but for one line each.
+      const sessionId = await server.publisherOf(`pipeline-${codec}`);
+      await publisher.stop();
+      const since = () => server.output.filter((line) => !said.has(line));
+      const ends = () => since().filter((line) => line.includes("session ended") && line.includes(sessionId));
+      await until("its end to be told", () => ({ done: ends().length > 0, seen: since().slice(-3) }), { ms: 60_000 });
+      assert.equal(ends().length, 1);
+      assert.deepEqual(since().filter((line) => / (WARN|ERROR) /.test(line)), []);
     });
   }
 
