@@ -83,11 +83,13 @@ impl ChannelMessage {
     }
 }
 
-/// Data channel messages under way in one lane: written by both of its ends, for each message of data only.
+/// What of data channels is under way in one lane: written by both of its ends, for messages of data and their overflow.
 #[derive(Debug, Default)]
 struct DataLoad {
     messages: AtomicUsize,
     bytes: AtomicUsize,
+    /// Words of an overflow that were taken out so far.
+    overflows_taken: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -95,7 +97,26 @@ struct Outward {
     queue: Arc<ArrayQueue<PeerMessage>>,
     load: Arc<DataLoad>,
     held_back: VecDeque<PeerMessage>,
+    /// The channels whose overflow is under way, in order: one word tells of all that was lost until it is taken.
+    overflows: VecDeque<HubId>,
+    /// How many words of an overflow are known to be taken.
+    overflows_taken: usize,
     touched: bool,
+}
+
+impl Outward {
+    /// Whether the overflow of a channel has to be told, and is not under way already.
+    fn begins_overflow(&mut self, hub: &HubId) -> bool {
+        let taken = self.load.overflows_taken.load(Ordering::Acquire);
+        for _ in 0..taken.wrapping_sub(std::mem::replace(&mut self.overflows_taken, taken)) {
+            self.overflows.pop_front();
+        }
+        let begins = !self.overflows.contains(hub);
+        if begins {
+            self.overflows.push_back(hub.clone());
+        }
+        begins
+    }
 }
 
 #[derive(Debug)]
@@ -127,6 +148,8 @@ impl Mailbox {
                             queue: Arc::clone(queue),
                             load: Arc::clone(load),
                             held_back: VecDeque::new(),
+                            overflows: VecDeque::new(),
+                            overflows_taken: 0,
                             touched: false,
                         })
                     })
@@ -197,6 +220,12 @@ impl Mailbox {
             messages.fetch_add(1, Ordering::Relaxed);
             bytes.fetch_add(len, Ordering::Relaxed);
         }
+        // A client that floods would else fill the lane with this.
+        if matches!(what, ChannelMessage::Overflow)
+            && self.lane(to).is_some_and(|lane| !lane.begins_overflow(&hub))
+        {
+            return true;
+        }
         self.send(to, PeerMessage::Channel { hub, what });
         true
     }
@@ -211,11 +240,14 @@ impl Mailbox {
     pub(super) fn receive(&mut self) -> Option<PeerMessage> {
         self.inward.iter().find_map(|lane| {
             let message = lane.queue.pop()?;
-            if let PeerMessage::Channel { what, .. } = &message
-                && let Some(len) = what.weight()
-            {
-                lane.load.messages.fetch_sub(1, Ordering::Relaxed);
-                lane.load.bytes.fetch_sub(len, Ordering::Relaxed);
+            if let PeerMessage::Channel { what, .. } = &message {
+                if let Some(len) = what.weight() {
+                    lane.load.messages.fetch_sub(1, Ordering::Relaxed);
+                    lane.load.bytes.fetch_sub(len, Ordering::Relaxed);
+                }
+                if matches!(what, ChannelMessage::Overflow) {
+                    lane.load.overflows_taken.fetch_add(1, Ordering::Release);
+                }
             }
             Some(message)
         })
@@ -297,6 +329,27 @@ mod tests {
         assert!(send());
         assert!(first.send_channel(ShardId(1), hub, ChannelMessage::Overflow));
         assert!(first.send_media(ShardId(1), attach(1)));
+    }
+
+    #[test]
+    fn a_flood_is_told_once_until_the_word_is_taken() {
+        let mut mail = Mailbox::join(2);
+        let mut second = mail.pop().unwrap();
+        let mut first = mail.pop().unwrap();
+        let hub = |number| HubId::Channel(crate::ids::ChannelId(number));
+        let mut told = |second: &mut Mailbox| {
+            for number in (0..3 * LANE_CAPACITY as u64).map(|round| round % 2) {
+                first.send_channel(ShardId(1), hub(number), ChannelMessage::Overflow);
+            }
+            assert!(!first.is_held_back());
+            let mut told = Vec::new();
+            while let Some(PeerMessage::Channel { hub, .. }) = second.receive() {
+                told.push(hub);
+            }
+            told
+        };
+        assert_eq!(told(&mut second), [hub(0), hub(1)]);
+        assert_eq!(told(&mut second), [hub(0), hub(1)], "what is lost later is told anew");
     }
 
     #[test]
