@@ -8,8 +8,8 @@
 
 mod crypto;
 mod disguise;
-mod provider;
 mod fingerprint;
+mod provider;
 mod signature;
 mod wire;
 
