@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { DataPeer } from "./lib/datapeer.js";
+import { exchangeMessages } from "./lib/native.js";
 import { useOutside } from "./lib/outside.js";
 import { picture, tone, useRig } from "./lib/rig.js";
 
@@ -65,20 +65,6 @@ describe("aiortc", { skip }, () => {
   });
 
   test("aiortc exchanges data channel messages with Chromium", async () => {
-    const page = await DataPeer.open((await rig().tab()).page, rig().server);
-    const id = await page.publish("of Chromium");
-    await page.active("of Chromium", id);
-    const aio = onApi("channels", page.session, "of aiortc", "of Chromium");
-    const { sessionId: session } = await aio.line("open its channels", (line) => line.open);
-    await page.active("of aiortc", await page.subscribe({ session }, "of aiortc"));
-    aio.say({ text: "hello" });
-    aio.say({ bytes: 60_000 });
-    const [text, binary] = await page.got("of aiortc", 2);
-    assert.deepEqual([text.content, binary.text, binary.length], ["hello", false, 60_000]);
-    await page.run("send", "of Chromium", "hello yourself");
-    await page.run("sendBytes", "of Chromium", 60_000, 5);
-    await aio.line("get the text", (line) => line.text === "hello yourself");
-    await aio.line("get the bytes", (line) => line.bytes === 60_000);
-    await page.run("close");
+    await exchangeMessages(rig(), (...args) => onApi("channels", ...args));
   });
 });

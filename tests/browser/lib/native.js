@@ -44,22 +44,8 @@ export function expectations(name, rig, start, keys = []) {
   });
 
   test(`${name} exchanges data channel messages with Chromium by establish`, async () => {
-    const page = await DataPeer.open((await rig().tab()).page, rig().server);
-    const id = await page.publish("of Chromium");
-    await page.active("of Chromium", id);
-    const client = onApi("channels", page.session, "of the client", "of Chromium");
-    const { sessionId: session } = await client.line("open its channels", (line) => line.open);
-    await page.active("of the client", await page.subscribe({ session }, "of the client"));
-    client.say({ text: "hello" });
-    client.say({ bytes: 60_000 });
-    const [text, binary] = await page.got("of the client", 2);
-    assert.deepEqual([text.content, binary.text, binary.length], ["hello", false, 60_000]);
-    await page.run("send", "of Chromium", "hello yourself");
-    await page.run("sendBytes", "of Chromium", 60_000, 5);
-    await client.line("get the text", (line) => line.text === "hello yourself");
-    await client.line("get the bytes", (line) => line.bytes === 60_000);
+    const client = await exchangeMessages(rig(), (...args) => onApi("channels", ...args));
     assert.equal(client.lines.find((line) => line.setup).setup, "passive");
-    await page.run("close");
   });
 
   test(`${name}'s stream by WHIP is seen and heard by Chromium`, async () => {
@@ -78,4 +64,24 @@ export function expectations(name, rig, start, keys = []) {
     await rig().whip("page", [picture(8), tone(900)]);
     await receives(start("whep", rig().server.whep("page"), rig().server.secret));
   });
+}
+
+/** Has a client exchange texts and long messages with Chromium: the one that `start(session, own channel, theirs)` starts. */
+export async function exchangeMessages(rig, start) {
+  const page = await DataPeer.open((await rig.tab()).page, rig.server);
+  const id = await page.publish("of Chromium");
+  await page.active("of Chromium", id);
+  const client = start(page.session, "of the client", "of Chromium");
+  const { sessionId: session } = await client.line("open its channels", (line) => line.open);
+  await page.active("of the client", await page.subscribe({ session }, "of the client"));
+  client.say({ text: "hello" });
+  client.say({ bytes: 60_000 });
+  const [text, binary] = await page.got("of the client", 2);
+  assert.deepEqual([text.content, binary.text, binary.length], ["hello", false, 60_000]);
+  await page.run("send", "of Chromium", "hello yourself");
+  await page.run("sendBytes", "of Chromium", 60_000, 5);
+  await client.line("get the text", (line) => line.text === "hello yourself");
+  await client.line("get the bytes", (line) => line.bytes === 60_000);
+  await page.run("close");
+  return client;
 }
