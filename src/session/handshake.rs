@@ -8,8 +8,8 @@
 //! the address of a third party, proves that address too. So a path is sent at most [`FACTOR`] times what came from it
 //! (RFC 9000 8.1 has the same bound), answers to checks included, until there are keys; by then the handshake has shown
 //! which path the client is on. Yet a copy may have been faster than what the client sent, so the end of a handshake that a
-//! timer repeats behind the keys still goes by all of them, until the client sends something that takes keys. What is held back is lost, and repeated by the timer of whoever waits for it. By TCP an
-//! address cannot be made up.
+//! timer repeats behind the keys still goes by all of them, until something authentic came that takes keys. What is held back
+//! is lost, and repeated by the timer of whoever waits for it. By TCP an address cannot be made up.
 //!
 //! Two hellos of ours may go to any proven path behind an answer ([`FLOOR`]), and one with a cookie to who has answered.
 //! Encoders by ffmpeg send one check of 108 bytes, lose a hello that comes close behind the answer, and are silent until the

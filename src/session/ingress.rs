@@ -61,31 +61,51 @@ pub struct IngressPacket {
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     streams: HashMap<u32, (usize, Option<usize>), foldhash::fast::RandomState>,
-    /// Sources that were told by their payload types, the oldest first.
-    latched: VecDeque<u32>,
+    /// Sources that were told by their payload types, the oldest first. The engine has each for as long as it is here.
+    latched: VecDeque<Latched>,
+}
+
+/// A source of a client that nothing but its payload type tells.
+#[derive(Debug)]
+struct Latched {
+    ssrc: u32,
+    section: Mid,
+    /// The source that last seemed to bring its retransmissions.
+    rtx: Option<u32>,
+    /// Whether something authentic came.
+    heard: bool,
 }
 
 impl Collector {
-    /// Forgets which stream belongs where: sections have changed.
+    /// Forgets which stream belongs where: sections have changed. The engine goes on with the sources that it has.
     pub(super) fn forget_streams(&mut self) {
         self.streams.clear();
+    }
+
+    /// Forgets all that an engine had that is gone.
+    pub(super) fn forget_engine(&mut self) {
+        self.forget_streams();
         self.latched.clear();
     }
 
     /// Lets the engine know of a source that nothing but its payload type tells (RFC 9143 9.2).
     ///
-    /// Like all by which it tells packets that is not authentic yet, so nothing has to go for it that is.
+    /// Like all by which it tells packets that is not authentic yet: no source that is gives way to one that is not, and
+    /// one for retransmissions only until its next packet.
     pub(super) fn latch(&mut self, rtc: &mut Rtc, sections: &[IngressSection], datagram: &[u8]) {
         let Some(view) = RtpView::parse(datagram) else { return };
         let (ssrc, payload_type) = (view.ssrc(), view.payload_type());
         let fits = |(main, rtx): &&(u8, Option<u8>)| *main == payload_type || *rtx == Some(payload_type);
-        let mut told = sections.iter().enumerate().filter_map(|(index, section)| {
-            Some((index, &section.plan, *section.plan.told_by.iter().find(fits)?))
-        });
-        let Some((index, plan, (main, rtx))) = told.next() else { return };
-        let mid = Mid::from(plan.name.as_str());
+        let mut told = sections
+            .iter()
+            .filter_map(|section| Some((&section.plan, *section.plan.told_by.iter().find(fits)?)));
+        let Some((plan, (main, rtx))) = told.next() else { return };
+        let section = Mid::from(plan.name.as_str());
+        let mut known = self.latched.iter();
         // It cannot be asked about sections that it does not have.
-        if self.latched.contains(&ssrc) || rtc.media(mid).is_none() {
+        if known.any(|known| [Some(known.ssrc), known.rtx].contains(&Some(ssrc)))
+            || rtc.media(section).is_none()
+        {
             return;
         }
         let mut direct = rtc.direct_api();
@@ -94,25 +114,24 @@ impl Collector {
         }
         if payload_type != main {
             // Retransmissions are of what the section sends.
-            let of_section = self
-                .latched
-                .iter()
-                .rev()
-                .find(|known| self.streams.get(*known).is_some_and(|(section, _)| *section == index));
-            if let Some(main) = of_section {
-                direct.expect_stream_rx((*main).into(), Some(ssrc.into()), mid, None);
+            let mut newest = self.latched.iter_mut().rev();
+            if let Some(known) = newest.find(|known| known.section == section && known.heard) {
+                if let Some(before) = known.rtx.replace(ssrc) {
+                    direct.remove_stream_rx(before.into());
+                }
+                direct.expect_stream_rx(known.ssrc.into(), Some(ssrc.into()), section, None);
             }
             return;
         }
         if self.latched.len() >= LATCHED_MAX {
-            let silent = self.latched.iter().position(|known| !self.streams.contains_key(known));
+            let silent = self.latched.iter().position(|known| !known.heard);
             if let Some(gone) = self.latched.remove(silent.unwrap_or_default()) {
-                direct.remove_stream_rx(gone.into());
-                self.streams.remove(&gone);
+                direct.remove_stream_rx(gone.ssrc.into());
+                self.streams.remove(&gone.ssrc);
             }
         }
-        direct.expect_stream_rx(ssrc.into(), None, mid, None).suppress_nack(rtx.is_none());
-        self.latched.push_back(ssrc);
+        direct.expect_stream_rx(ssrc.into(), None, section, None).suppress_nack(rtx.is_none());
+        self.latched.push_back(Latched { ssrc, section, rtx: None, heard: false });
     }
 
     pub(super) fn drain<'a>(
@@ -202,6 +221,9 @@ impl Draining<'_> {
             return None;
         }
         self.collector.streams.insert(ssrc, (section, layer));
+        if let Some(latched) = self.collector.latched.iter_mut().find(|known| known.ssrc == ssrc) {
+            latched.heard = true;
+        }
         Some((section, layer))
     }
 

@@ -656,7 +656,7 @@ impl Session {
         if let Some((successor, _)) = self.successor.take_if(|_| which == Which::Successor) {
             let generation = successor.generation();
             self.present = Some(successor);
-            self.collector.forget_streams();
+            self.collector.forget_engine();
             self.channels.transport_replaced(&mut out.channels);
             self.paths.retain(|(path, of)| {
                 if *of != generation {
@@ -692,7 +692,7 @@ impl Session {
             return Ok(());
         }
         self.closed_by_client = true;
-        self.collector.forget_streams();
+        self.collector.forget_engine();
         self.channels.transport_replaced(&mut out.channels);
         if let Some((successor, _)) = self.successor.take() {
             self.present = Some(successor);

@@ -351,9 +351,6 @@ impl Transport {
                     self.ways.received(path, contents.len());
                     let may_answer = !self.is_keyed() || is_handshake(contents);
                     self.cause = may_answer.then_some(path);
-                    if !may_answer {
-                        self.ways.close();
-                    }
                 }
                 self.receive(path, contents, now)?;
             }
@@ -401,6 +398,7 @@ impl Transport {
                 }
                 Output::Event(event) => {
                     if let Some(event) = self.wires.take(&mut self.rtc, event) {
+                        self.ways.close();
                         drain.wire(event);
                     }
                 }
@@ -472,7 +470,8 @@ impl Transport {
         let is_repeated = self.cause.is_none() && is_handshake(contents) && !self.ways.is_closed();
         if self.is_keyed() && !is_repeated {
             // The engine would send to the pair that it once saw nominated, also when the client has long moved on.
-            return drain.transmit(self.cause.or_else(|| self.route.path()).unwrap_or(asked), contents);
+            let back = self.cause.filter(|_| is_handshake(contents));
+            return drain.transmit(back.or_else(|| self.route.path()).unwrap_or(asked), contents);
         }
         for (path, may) in self.ways.take(self.cause, contents.len()) {
             if may {

@@ -345,6 +345,10 @@ fn copies_of_a_joining_client_are_no_lever_and_steal_no_handshake() {
             assert!(sim.now < begun + 2 * SECOND, "{late_ms} {times} {waits}");
         }
         assert!(sim.holds_address(ShardId(0), copier.victim));
+        // One byte that looks like media or data is no word that the client has keys.
+        for first in [0x80, 23] {
+            copier.send(&mut sim, &[first; 60]);
+        }
         let is_slower = late_ms > DELAY_MS as usize;
         for _ in 0..500 {
             copier.step(&mut sim, viewer, times);

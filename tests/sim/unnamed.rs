@@ -47,6 +47,34 @@ fn payload_types_tell_packets_and_retransmissions_that_nothing_names() {
 }
 
 #[test]
+fn losses_are_repaired_also_when_sections_have_changed_and_among_sources_that_somebody_makes_up() {
+    let mut sim = Sim::new(1, 162);
+    let (tracks, viewer) = call(&mut sim, Way::clean(20));
+    let owner = tracks[0].owner;
+    sim.run_for(SECOND);
+    let other = sim.join(0, Way::clean(20));
+    let of_other = sim.publish(other, &[Media::audio()]);
+    sim.subscribe(owner, &[&of_other[0]]);
+    sim.run_for(SECOND);
+    sim.peer_mut(owner).up.become_another(LinkSpec::clean(20).with_loss(0.05), 7);
+    sim.run_for(2 * SECOND);
+    let address = sim.peer(owner).client.address();
+    for ssrc in 0..1000_u32 {
+        // All dynamic payload types, those of retransmissions among them.
+        let mut datagram = vec![0x80, 96 + (ssrc % 32) as u8, 0, 1, 0, 0, 0, 1];
+        datagram.extend(ssrc.to_be_bytes());
+        datagram.resize(200, 7);
+        sim.inject(ShardId(0), address, &datagram);
+    }
+    sim.run_for(2 * SECOND);
+    sim.pause_sources();
+    sim.run_for(2 * SECOND);
+    assert!(sim.peer(owner).up.lost > 10, "the link must have lost something");
+    sim.account(viewer, &tracks[1]).assert_lost_at_most(0.001);
+    assert_eq!(sim.counted(|counters| counters.session_failures), 0);
+}
+
+#[test]
 fn sources_that_somebody_makes_up_displace_nobody() {
     let mut sim = Sim::new(1, 161);
     let (tracks, viewer) = call(&mut sim, Way::clean(20));

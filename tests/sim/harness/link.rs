@@ -125,6 +125,11 @@ impl Link {
         }
     }
 
+    /// Is another link from now on; what is on its way arrives as before.
+    pub(crate) fn become_another(&mut self, spec: LinkSpec, seed: u64) {
+        self.netem.set_config(spec.config(seed));
+    }
+
     /// Puts a datagram on the link.
     pub(crate) fn push(&mut self, now: Instant, datagram: Datagram) {
         let rtp = rtp_name(&datagram.contents);
