@@ -23,9 +23,10 @@ impl Negotiation {
     /// Gives the section of a viewer for one kind of media, also one that was refused for its codecs alone.
     #[must_use]
     pub fn viewed(&self, kind: MediaKind) -> Option<SectionState> {
-        let of_kind = |slot: &&Slot| slot.media_kind() == Some(kind);
-        let asked = |slot: &&Slot| slot.live() || slot.refusal == Some(BindError::UnknownCodecs);
-        self.slots.iter().filter(of_kind).find(asked).map(Slot::state)
+        let of_kind = || self.slots.iter().filter(|slot| slot.media_kind() == Some(kind));
+        let receives = of_kind().find(|slot| slot.live() && (slot.ours || slot.client.receives()));
+        let refused = || of_kind().find(|slot| slot.refusal == Some(BindError::UnknownCodecs));
+        receives.or_else(refused).map(Slot::state)
     }
 
     /// Gives the sections of the client's last offer that cannot be answered, and why.
