@@ -113,7 +113,10 @@ fn mint(config: &Config, wish: MintToken) -> Result<String, ConfigError> {
         rooms: wish.room,
     };
     let apps = Apps::new(&config.apps, &config.tokens);
-    apps.find(app).map_err(|cause| error(&format!("{cause} {app} in the configuration: add it to apps")))?;
+    apps.find(app).map_err(|cause| {
+        let unknown = error(&format!("{cause} {app} in the configuration: add it to apps"));
+        if wish.app_id.is_some() { unknown.in_command_line() } else { unknown }
+    })?;
     let wish = Wish { subject: wish.subject, session: wish.session, scope, ttl: wish.ttl };
     let claims = wish.claims(app, unix_now(), config.tokens.max_lifetime_seconds.get());
     let claims = claims.map_err(|cause| error(&cause.to_string()).in_command_line())?;

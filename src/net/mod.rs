@@ -2,9 +2,9 @@
 //!
 //! Owns the UDP sockets of one shard and the two ways to drive them, [`uring`] (a ring of its own) and [`mmsg`] (readiness
 //! with `recvmmsg`/`sendmmsg`), which promise the same and run the same tests; beside them the TCP connections ([`tcp`])
-//! and the sockets of sessions that call out ([`dialled`]). A shard sees all of them as one [`Door`]. Must not know what a datagram means, who a session is, or that
-//! there are shards at all. Bounds: a fixed number of receive buffers per driver, a fixed arena per [`Outbox`]. A received
-//! [`Datagram`] goes on to the shard's demultiplexer; what comes back in an [`Outbox`] leaves here.
+//! and the sockets of sessions that call out ([`dialled`]). A shard sees all of them as one [`Door`]. Must not know what a
+//! datagram means, who a session is, or that there are shards at all. Bounds: a fixed number of receive buffers per driver, a
+//! fixed arena per [`Outbox`]. A received [`Datagram`] goes on to the shard's demultiplexer; what comes back in an [`Outbox`] leaves here.
 
 mod ancillary;
 pub mod dialled;

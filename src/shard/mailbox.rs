@@ -97,7 +97,8 @@ struct Outward {
     queue: Arc<ArrayQueue<PeerMessage>>,
     load: Arc<DataLoad>,
     held_back: VecDeque<PeerMessage>,
-    /// The channels whose overflow is under way, in order: one word tells of all that was lost until it is taken.
+    /// The channels whose overflow is under way, in order: one word tells of all that was lost until it is taken, so each
+    /// channel of this shard is here once at most.
     overflows: VecDeque<HubId>,
     /// How many words of an overflow are known to be taken.
     overflows_taken: usize,
