@@ -8,7 +8,7 @@ use crate::report;
 use crate::source::{files_below, read, root};
 
 /// Commands that people and machines start by name.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     ".ci/run",
     "bench/counts",
     "bench/run",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 10] = [
     "tests/fresh",
     "tests/run",
     "tests/schemathesis/run",
+    "tests/service",
 ];
 
 /// Where the names of all metrics stand.
