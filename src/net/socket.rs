@@ -29,6 +29,7 @@ pub enum SocketKind {
 
 impl SocketIndex {
     /// The bound socket at a position.
+    #[inline]
     pub const fn bound(position: u8) -> Self {
         Self(position as u16)
     }
@@ -44,6 +45,7 @@ impl SocketIndex {
     }
 
     /// What it stands for.
+    #[inline]
     pub const fn kind(self) -> SocketKind {
         match self.0 / POSITIONS {
             0 => SocketKind::Bound,
@@ -53,13 +55,21 @@ impl SocketIndex {
     }
 
     /// Where it stands among those of its kind.
+    #[inline]
     pub const fn position(self) -> usize {
         (self.0 % POSITIONS) as usize
     }
 
     /// Whether it is one of the driver's.
+    #[inline]
     pub const fn is_bound(self) -> bool {
         self.0 < DIALLED
+    }
+
+    /// Whether it is that of one session.
+    #[inline]
+    pub const fn is_dialled(self) -> bool {
+        self.0 / POSITIONS == DIALLED / POSITIONS
     }
 
     /// As a number, for what travels through the kernel.

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::demux::{Protocol, Source, protocol_of};
-use super::dialled::is_dialled;
 use super::mailbox::PeerMessage;
 use super::sessions::SessionKey;
 use super::{DATAGRAM_BYTES_MAX, Shard, path_of, socket_of};
@@ -77,7 +76,7 @@ impl Shard {
             Err(DropReason::Size)
         } else {
             match protocol_of(datagram) {
-                Some(_) if is_dialled(arrival.source.socket) => {
+                Some(_) if arrival.source.socket.is_dialled() => {
                     self.handle_dialled(now, arrival, datagram, outbox)
                 }
                 None => Err(DropReason::UnknownProtocol),
@@ -207,7 +206,7 @@ impl Shard {
     /// Gives up an address of a session, unless another session has proven it since.
     pub(super) fn forget_path(&mut self, path: Path, session: SessionKey) {
         if let Some(socket) =
-            socket_of(&self.setup, &self.dialled, path).filter(|socket| !is_dialled(*socket))
+            socket_of(&self.setup, &self.dialled, path).filter(|socket| !socket.is_dialled())
         {
             self.forget_source(Source { socket, address: path.remote }, session);
         }

@@ -15,7 +15,7 @@ use super::demux::Source;
 use super::sessions::SessionKey;
 use crate::drop::DropReason;
 use crate::net::dialled::DialledSocket;
-use crate::net::{DIALLED_MAX, Outbox, SocketIndex, SocketKind};
+use crate::net::{DIALLED_MAX, Outbox, SocketIndex};
 use crate::session::{Carrier, Path};
 
 /// What the worker does for sessions that call out.
@@ -77,11 +77,6 @@ impl DialledTable {
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
-}
-
-/// Whether a socket is that of one session.
-pub(super) fn is_dialled(socket: SocketIndex) -> bool {
-    socket.kind() == SocketKind::Dialled
 }
 
 impl Shard {
