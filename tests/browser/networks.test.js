@@ -93,6 +93,8 @@ async function expectCall(alice, bob, identity) {
     alice.push("camera", picture(identity)), alice.push("microphone", tone(500)),
     bob.push("camera", picture(identity + 1)), bob.push("microphone", tone(800)),
   ]);
+  // A pull waits two seconds for media; a new address of IPv6 may take as long to be used.
+  await Promise.all([alice.connected(), bob.connected()]);
   const [fromAlice, voiceOfAlice, fromBob, voiceOfBob] = sent.map(({ metadata }) => metadata);
   const [seenByBob, heardByBob] = await Promise.all([bob.pull(fromAlice), bob.pull(voiceOfAlice)]);
   const [seenByAlice, heardByAlice] = await Promise.all([alice.pull(fromBob), alice.pull(voiceOfBob)]);
