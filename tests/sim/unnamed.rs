@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringcast::ids::ShardId;
+use ringcast::plan::LayerPreference;
 use ringcast::rtp::header::RtpView;
 use ringcast_bench::source::Media;
 
@@ -54,7 +55,8 @@ fn losses_are_repaired_also_when_sections_have_changed_and_among_sources_that_so
     sim.run_for(SECOND);
     let other = sim.join(0, Way::clean(20));
     let of_other = sim.publish(other, &[Media::audio()]);
-    sim.subscribe(owner, &[&of_other[0]]);
+    let (_, answer) = sim.offer_tracks(owner, &[&of_other[0]], &LayerPreference::default());
+    sim.take_answer(owner, &unnamed(answer));
     sim.run_for(SECOND);
     sim.peer_mut(owner).up.become_another(LinkSpec::clean(20).with_loss(0.05), 7);
     sim.run_for(2 * SECOND);
