@@ -142,7 +142,8 @@ def main(words: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
-        return measure(chosen, options, shlex.join(["bench/run", *words]))
+        named = ["OLD" if chosen.beside and Path(word) == chosen.beside else word for word in words]
+        return measure(chosen, options, shlex.join(["bench/run", *named]))
     except KeyboardInterrupt:
         print("interrupted; everything that was started has been ended", file=sys.stderr)
         return INTERRUPTED

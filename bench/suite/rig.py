@@ -108,8 +108,9 @@ class Rig:
         return self.attempt(target, workload.flags() + ["--seconds", str(seconds)], seconds, label, **more)
 
     def written(self, command: list[str]) -> str:
-        """A command as it can be typed at the root of the repository; the files of this run have short names."""
-        return shlex.join(command).replace(str(self.children.folder.name), "RESULTS")
+        """A command as it can be typed at the root of the repository; what lies elsewhere on this machine has a short name."""
+        text = shlex.join(command).replace(str(self.children.folder.name), "RESULTS")
+        return text.replace(str(self.options.beside), "OLD") if self.options.beside else text
 
 
 def read_result(out: Path, status: int, load: Child) -> dict:

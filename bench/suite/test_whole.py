@@ -146,7 +146,8 @@ class WholeRuns(unittest.TestCase):
         other.chmod(0o755)
         outcome = self.carry_out(carry_out_builds, beside=other)
         self.assertEqual(outcome.errors, [])
-        begun = [str(other) in run.commands[0] for run in outcome.runs]
+        self.assertNotIn(str(other), " ".join(command for run in outcome.runs for command in run.commands))
+        begun = [run.commands[0].startswith("taskset -c 0 OLD ") or run.commands[0].startswith("OLD ") for run in outcome.runs]
         self.assertEqual(begun, [False, True] * 6)
         self.assertEqual(outcome.measures["builds 1 → 50"].count, 2)
         # The runs before were six of media; each connect costs 100 µs more than the one before.
