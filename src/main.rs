@@ -10,9 +10,9 @@ use mimalloc::MiMalloc;
 use ringcast::config::{
     self, CREDENTIALS_VARIABLE, Config, ConfigError, Environment, Flags, Invocation, MintToken, UsageError,
 };
-use ringcast::control::apps::{Apps, new_secret, unix_now};
-use ringcast::control::token::Scope;
-use ringcast::control::wish::Wish;
+use ringcast::control::access::apps::{Apps, new_secret, unix_now};
+use ringcast::control::access::token::Scope;
+use ringcast::control::access::wish::Wish;
 use ringcast::{log, node};
 
 #[global_allocator]

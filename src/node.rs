@@ -20,7 +20,7 @@ pub use self::life::Reader;
 use self::life::{Running, Signals};
 use self::ports::MediaPorts;
 use crate::config::{App, AppId, Config, DtlsRole, IoChoice, Secret, ShardChoice};
-use crate::control::apps::{new_secret, random_hex};
+use crate::control::access::apps::{new_secret, random_hex};
 use crate::control::serve::{Bounds, serve};
 use crate::control::{Control, Dialler, Rules, Settings, ShardLink, ShardPort, admin, http, shard_limits};
 use crate::ids::{NodeKeys, ShardId};

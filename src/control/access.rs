@@ -1,7 +1,11 @@
 //! What the caller of a request may do: everything with a secret of the application, or what its token grants.
 //!
-//! Owns rights and the reasons for which they are refused; how a token is read stands in [`super::token`]. A right
+//! Owns rights and the reasons for which they are refused; how a token is read stands in [`token`]. A right
 //! that no claim names is not there.
+
+pub mod apps;
+pub mod token;
+pub mod wish;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::shard::command::{EndReason, Event};
 
 use super::Control;
-use super::publication::Phase;
+use super::session::publication::Phase;
 
 impl Control {
     /// Follows the events of all shards until the last sender is gone.

@@ -13,25 +13,15 @@
 
 pub mod access;
 pub mod admin;
-pub mod apps;
-mod channels;
-mod draft;
 pub mod error;
 mod events;
 pub mod http;
 pub mod model;
 mod operations;
-mod placement;
-mod publication;
-mod registry;
-pub mod rooms;
+pub mod registry;
 pub mod serve;
 mod session;
-mod streams;
-pub mod token;
-mod tracks;
 pub mod turn;
-pub mod wish;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,13 +37,13 @@ use crate::negotiation::LocalTransport;
 use crate::plan::SessionPlan;
 use crate::shard::command::{Command, ConfigureError, Description, DialledSocket, ShardLimits};
 
-use apps::Apps;
-use channels::Groups;
+use access::apps::Apps;
 use error::ApiError;
-use placement::Placement;
 use registry::Registry;
-use rooms::Rooms;
-use streams::Streams;
+use registry::placement::Placement;
+use registry::rooms::Rooms;
+use registry::streams::Streams;
+use session::channels::Groups;
 use turn::IceServers;
 
 /// How long a shard may take to answer a command before the request is given up.

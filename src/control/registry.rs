@@ -1,5 +1,9 @@
 //! Which sessions and publications there are. Bounded by the session limit and the names of each session.
 
+pub(super) mod placement;
+pub mod rooms;
+pub(super) mod streams;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
@@ -7,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use crate::ids::{PublicationId, SessionId};
 
 use super::locked;
-use super::publication::Publication;
 use super::session::Session;
+use super::session::publication::Publication;
 
 /// The tables of this node.
 #[derive(Default)]

@@ -1,5 +1,10 @@
 //! One session as control knows it: its committed state, the turn of requests on it, its request budget.
 
+pub(super) mod channels;
+pub(super) mod draft;
+pub(super) mod publication;
+pub(super) mod tracks;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,13 +19,13 @@ use crate::plan::SessionPlan;
 use crate::rtp::MediaKind;
 
 use super::access::Owner;
-use super::channels::{Channels, DataChannel, Group, StreamIds};
 use super::error::ApiError;
 use super::locked;
 use super::model::{DataChannelResult, NewTracksResponse, TrackState};
-use super::publication::{Phase, Publication, Subscription};
-use super::streams::StreamKey;
-use super::tracks::Tracks;
+use super::registry::streams::StreamKey;
+use channels::{Channels, DataChannel, Group, StreamIds};
+use publication::{Phase, Publication, Subscription};
+use tracks::Tracks;
 
 /// What a request works on: a copy of it is changed, and becomes the session's when the whole has succeeded.
 #[derive(Clone)]

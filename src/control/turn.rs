@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::config::{IceServer, Turn};
 
 use super::access::Refusal;
-use super::apps::{bearer, is_one_of, random_hex, sha256};
+use super::access::apps::{bearer, is_one_of, random_hex, sha256};
 use super::error::ApiError;
 
 /// Longest life of credentials, seconds.

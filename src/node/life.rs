@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::service_manager;
 use crate::config::{Config, ConfigError};
-use crate::control::apps::Apps;
+use crate::control::access::apps::Apps;
 use crate::control::turn::IceServers;
 use crate::control::{Control, Rules};
 use crate::net::tcp::Admission;

@@ -10,26 +10,11 @@
     reason = "a failed step of a test is a failed test"
 )]
 
+mod access;
 mod browser;
-mod change;
-mod channels;
 mod client;
-mod codecs;
-mod command;
-mod description;
-mod errors;
-mod events;
-mod extensions;
-mod golden;
 mod harness;
-mod order;
-mod pull;
-mod push;
-mod serving;
+mod service;
 mod sessions;
+mod streams;
 mod strict;
-mod thirdparty;
-mod tokens;
-mod turn;
-mod whip;
-mod whip_contract;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::apps::unix_now;
+use super::super::access::apps::unix_now;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::model::TrackState;
 use super::super::session::{Origin, Session};

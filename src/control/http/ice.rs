@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::Control;
-use super::super::apps::unix_now;
+use super::super::access::apps::unix_now;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::turn::{IceServerBody, TTL_MAX};
 use super::call::{AppPath, authorization, path_param};

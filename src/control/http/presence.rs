@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 use super::super::Control;
 use super::super::access::Right;
 use super::super::error::{ApiError, ErrorBody};
-use super::super::rooms::{Presence, Room};
+use super::super::registry::rooms::{Presence, Room};
 use super::call::{AppCall, JsonBody, path_param};
 use super::extensions::Done;
 use super::openapi::AppErrors;

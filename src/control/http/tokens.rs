@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::Control;
-use super::super::apps::unix_now;
+use super::super::access::apps::unix_now;
+use super::super::access::token::{Scope, Seconds};
+use super::super::access::wish::{Wish, refuse_unknown};
 use super::super::error::ApiError;
-use super::super::token::{Scope, Seconds};
-use super::super::wish::{Wish, refuse_unknown};
 use super::call::{AppPath, JsonBody, SecretCall};
 use super::openapi::AppErrors;
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::super::Control;
-use super::super::apps::unix_now;
+use super::super::access::apps::unix_now;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::turn::{IceServerBody, TTL_MAX};
 use super::call::{OptionalBody, authorization, path_param};

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::super::Control;
-use super::super::channels::{DataChannel, Side};
-use super::super::draft::{Draft, check_name};
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{
     CloseDataChannelsRequest, DataChannelRequest, DataChannelResult, DataChannelsResponse, EstablishRequest,
     EstablishResponse, Location, NewTracksResponse, SessionDescription,
 };
 use super::super::session::Session;
+use super::super::session::channels::{DataChannel, Side};
+use super::super::session::draft::{Draft, check_name};
 use super::expect_offer;
 use crate::plan::{Delivery, Reliability};
 

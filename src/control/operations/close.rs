@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::super::Control;
-use super::super::draft::Draft;
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{ChangeTracksResponse, CloseTracksRequest, SessionDescription, TrackResult};
 use super::super::session::Session;
+use super::super::session::draft::Draft;
 use super::expect_offer;
 
 impl Control {

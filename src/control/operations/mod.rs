@@ -1,6 +1,6 @@
 //! What each call of the API does to a session. No HTTP here: values in, values or a refusal out.
 //!
-//! Every operation works on a [`super::draft::Draft`] and either commits the whole of it or nothing.
+//! Every operation works on a [`super::session::draft::Draft`] and either commits the whole of it or nothing.
 
 mod channels;
 mod close;

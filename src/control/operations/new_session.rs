@@ -10,9 +10,9 @@ use crate::shard::command::{Command, DialledSocket};
 
 use super::super::Control;
 use super::super::access::Owner;
-use super::super::draft::Draft;
 use super::super::error::ApiError;
 use super::super::model::{NewSessionResponse, SessionDescription};
+use super::super::session::draft::Draft;
 use super::super::session::{Origin, Session};
 use super::expect_offer;
 

@@ -8,11 +8,11 @@ use crate::ids::SessionId;
 use crate::negotiation::Place;
 
 use super::super::Control;
-use super::super::draft::{Draft, Source, check_name};
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{NewTracksResponse, SessionDescription, TrackRequest, TrackResult};
-use super::super::publication::Phase;
 use super::super::session::Session;
+use super::super::session::draft::{Draft, Source, check_name};
+use super::super::session::publication::Phase;
 
 /// A track to pull: what was asked, and what was found.
 struct Wanted<'a> {

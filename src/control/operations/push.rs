@@ -6,10 +6,10 @@ use aws_lc_rs::rand;
 use tokio::time::Instant;
 
 use super::super::Control;
-use super::super::draft::{Draft, check_name};
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{NewTracksResponse, SessionDescription, TrackRequest, TrackResult};
 use super::super::session::Session;
+use super::super::session::draft::{Draft, check_name};
 
 impl Control {
     /// The client offers: its offer is answered, and the named sections are published.

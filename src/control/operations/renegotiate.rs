@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::super::Control;
-use super::super::draft::Draft;
 use super::super::error::ApiError;
 use super::super::model::{DescriptionKind, RenegotiateResponse, SessionDescription};
 use super::super::session::Session;
+use super::super::session::draft::Draft;
 
 impl Control {
     /// Completes our pending offer, or answers an offer (ICE restart, sections that no track names).

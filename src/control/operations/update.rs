@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use crate::ids::SessionId;
 
 use super::super::Control;
-use super::super::draft::{Draft, Source, check_name};
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{ChangeTracksResponse, Location, TrackRequest, TrackResult};
 use super::super::session::Session;
+use super::super::session::draft::{Draft, Source, check_name};
 use super::pull::named;
 
 /// What is to be done to one section.

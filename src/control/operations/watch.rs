@@ -13,11 +13,11 @@ use crate::rtp::MediaKind;
 use crate::sdp::{Ice, IceFragment};
 
 use super::super::Control;
-use super::super::draft::{Draft, Source};
 use super::super::error::ApiError;
-use super::super::publication::Publication;
+use super::super::registry::streams::{Stream, StreamKey, StreamSource};
+use super::super::session::draft::{Draft, Source};
+use super::super::session::publication::Publication;
 use super::super::session::{Origin, Session};
-use super::super::streams::{Stream, StreamKey, StreamSource};
 
 /// Pause before what could not be put into force is tried again.
 const RETRY: Duration = Duration::from_secs(1);

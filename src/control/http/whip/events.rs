@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::super::Control;
-use super::super::super::draft::Source;
+use super::super::super::registry::streams::Stream;
 use super::super::super::session::Session;
-use super::super::super::streams::Stream;
+use super::super::super::session::draft::Source;
 use super::problem::Problem;
 use super::reply::header_value;
 use super::request::{Call, content_type, text};

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::super::super::Control;
 use super::super::super::access::Right;
-use super::super::super::apps::unix_now;
+use super::super::super::access::apps::unix_now;
 
 /// How long credentials live that come with a stream, seconds.
 const TTL: u64 = 86_400;

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::super::super::Control;
 use super::super::super::access::{Holder, Owner, Right};
+use super::super::super::registry::streams::StreamKey;
 use super::super::super::session::{Origin, Session};
-use super::super::super::streams::StreamKey;
 use super::super::base::Base;
 use super::super::call::{path_param, read, user_agent};
 use super::problem::Problem;

@@ -1,0 +1,311 @@
+//! The tracks of one session as its client knows them: by mid, by name, open or closed.
+//!
+//! Bounded: closed entries and names that are no longer fed are forgotten beyond a fixed number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ids::{PublicationId, SessionId};
+
+use super::super::model::{Location, Simulcast, TrackState, TrackStatus};
+use super::publication::{Phase, Publication, Subscription};
+
+/// Closed tracks that stay listed.
+const CLOSED_MAX: usize = 256;
+/// Names of one session that keep their publication.
+const NAMES_MAX: usize = 1_024;
+
+/// Where the media of a track comes from or goes to.
+#[derive(Debug, Clone)]
+pub(in super::super) enum Side {
+    Local {
+        publication: Arc<Publication>,
+    },
+    Remote {
+        publisher: SessionId,
+        name: Arc<str>,
+        /// Absent once the track is closed.
+        subscription: Option<Arc<Subscription>>,
+        /// The wish as it was given.
+        simulcast: Option<Simulcast>,
+    },
+}
+
+/// One direction of one section.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Track {
+    pub(in super::super) mid: String,
+    pub(in super::super) open: bool,
+    /// Whether it stands only in an offer of ours that the client has not answered.
+    pub(in super::super) offered: bool,
+    pub(in super::super) side: Side,
+}
+
+impl Track {
+    fn is_local(&self) -> bool {
+        matches!(self.side, Side::Local { .. })
+    }
+
+    fn status(&self) -> TrackStatus {
+        let phase = match &self.side {
+            Side::Local { publication } => Some(publication.phase()),
+            Side::Remote { subscription, .. } => subscription.as_ref().map(|taken| taken.source.phase()),
+        };
+        match phase {
+            Some(Phase::Declared | Phase::Live) if self.open => TrackStatus::Active,
+            _ => TrackStatus::Inactive,
+        }
+    }
+}
+
+/// All tracks of one session, and the publications of its names.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Tracks {
+    list: Vec<Track>,
+    names: BTreeMap<Arc<str>, Arc<Publication>>,
+}
+
+impl Tracks {
+    pub(in super::super) fn publications(&self) -> impl Iterator<Item = &Arc<Publication>> {
+        self.names.values()
+    }
+
+    pub(in super::super) fn publication(&self, name: &str) -> Option<&Arc<Publication>> {
+        self.names.get(name)
+    }
+
+    pub(in super::super) fn open(&self) -> impl Iterator<Item = &Track> {
+        self.list.iter().filter(|track| track.open)
+    }
+
+    /// The publication that an open local section feeds.
+    pub(in super::super) fn local(&self, mid: &str) -> Option<&Arc<Publication>> {
+        self.open().find_map(|track| match &track.side {
+            Side::Local { publication } if track.mid == mid => Some(publication),
+            _ => None,
+        })
+    }
+
+    /// The section that feeds a publication.
+    pub(in super::super) fn mid_of(&self, name: &str) -> Option<&str> {
+        self.open().find_map(|track| match &track.side {
+            Side::Local { publication } if &*publication.name == name => Some(track.mid.as_str()),
+            _ => None,
+        })
+    }
+
+    /// What an open remote section receives.
+    pub(in super::super) fn remote(&self, mid: &str) -> Option<&Arc<Subscription>> {
+        self.open().find_map(|track| match &track.side {
+            Side::Remote { subscription, .. } if track.mid == mid => subscription.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// The first open section that receives a publication.
+    pub(in super::super) fn mid_receiving(&self, publisher: SessionId, name: &str) -> Option<&str> {
+        self.open().find_map(|track| match &track.side {
+            Side::Remote { publisher: of, name: named, .. } if *of == publisher && &**named == name => {
+                Some(track.mid.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// The open sections that receive a publication, each with its wish.
+    pub(in super::super) fn receiving(&self, publication: PublicationId) -> Vec<(String, Option<Simulcast>)> {
+        let receiving = self.open().filter_map(|track| match &track.side {
+            Side::Remote { subscription: Some(taken), simulcast, .. } if taken.source.id == publication => {
+                Some((track.mid.clone(), simulcast.clone()))
+            }
+            _ => None,
+        });
+        receiving.collect()
+    }
+
+    /// A `mid` as clients write it: `#name` stands for the section of a local track.
+    pub(in super::super) fn resolve_mid(&self, mid: &str) -> Option<String> {
+        match mid.strip_prefix('#') {
+            Some(name) => self.mid_of(name).map(str::to_owned),
+            None => Some(mid.to_owned()),
+        }
+    }
+
+    pub(in super::super) fn set_local(&mut self, mid: &str, publication: &Arc<Publication>, offered: bool) {
+        self.names.insert(Arc::clone(&publication.name), Arc::clone(publication));
+        let side = Side::Local { publication: Arc::clone(publication) };
+        self.put(Track { mid: mid.to_owned(), open: true, offered, side });
+    }
+
+    pub(in super::super) fn set_remote(
+        &mut self,
+        mid: &str,
+        subscription: Arc<Subscription>,
+        simulcast: Option<Simulcast>,
+        offered: bool,
+    ) {
+        let side = Side::Remote {
+            publisher: subscription.source.session,
+            name: Arc::clone(&subscription.source.name),
+            subscription: Some(subscription),
+            simulcast,
+        };
+        self.put(Track { mid: mid.to_owned(), open: true, offered, side });
+    }
+
+    fn put(&mut self, track: Track) {
+        let same = |other: &&mut Track| other.mid == track.mid && other.is_local() == track.is_local();
+        match self.list.iter_mut().find(same) {
+            Some(place) => *place = track,
+            None => self.list.push(track),
+        }
+    }
+
+    /// The layer preference of an open remote section, as it was given.
+    pub(in super::super) fn wish(&self, mid: &str) -> Option<&Simulcast> {
+        self.open().find_map(|track| match &track.side {
+            Side::Remote { simulcast, .. } if track.mid == mid => simulcast.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// Notes another layer preference of an open remote section.
+    pub(in super::super) fn set_wish(&mut self, mid: &str, wish: Option<Simulcast>) {
+        let mut open = self.list.iter_mut().filter(|track| track.open && track.mid == mid);
+        if let Some(simulcast) = open.find_map(|track| match &mut track.side {
+            Side::Remote { simulcast, .. } => Some(simulcast),
+            Side::Local { .. } => None,
+        }) {
+            *simulcast = wish;
+        }
+    }
+
+    /// Ends what an open local section feeds, and returns it.
+    pub(in super::super) fn close_local(&mut self, mid: &str) -> Option<Arc<Publication>> {
+        let track = self.list.iter_mut().find(|track| track.open && track.is_local() && track.mid == mid)?;
+        track.open = false;
+        track.offered = false;
+        match &track.side {
+            Side::Local { publication } => Some(Arc::clone(publication)),
+            Side::Remote { .. } => None,
+        }
+    }
+
+    /// Ends what an open remote section receives; false when there is none.
+    pub(in super::super) fn close_remote(&mut self, mid: &str) -> bool {
+        let found = self.list.iter_mut().find(|track| track.open && !track.is_local() && track.mid == mid);
+        let Some(track) = found else { return false };
+        track.open = false;
+        track.offered = false;
+        if let Side::Remote { subscription, .. } = &mut track.side {
+            *subscription = None;
+        }
+        true
+    }
+
+    /// Sections that stand only in our unanswered offer: mid, and whether the client would send.
+    pub(in super::super) fn offered(&self) -> Vec<(String, bool)> {
+        let offered = self.open().filter(|track| track.offered);
+        offered.map(|track| (track.mid.clone(), track.is_local())).collect()
+    }
+
+    /// Takes a section as answered.
+    pub(in super::super) fn confirm(&mut self, mid: &str) {
+        for track in self.list.iter_mut().filter(|track| track.mid == mid) {
+            track.offered = false;
+        }
+    }
+
+    /// Forgets the oldest closed tracks and unfed names beyond the bounds; returns the forgotten publications.
+    pub(in super::super) fn prune(&mut self) -> Vec<Arc<Publication>> {
+        let mut closed = self.list.iter().filter(|track| !track.open).count();
+        self.list.retain(|track| {
+            let forget = !track.open && closed > CLOSED_MAX;
+            if forget {
+                closed -= 1;
+            }
+            !forget
+        });
+        let excess = self.names.len().saturating_sub(NAMES_MAX);
+        if excess == 0 {
+            return Vec::new();
+        }
+        let mut unfed: Vec<_> =
+            self.names.values().filter(|named| self.mid_of(&named.name).is_none()).cloned().collect();
+        unfed.sort_unstable_by_key(|publication| publication.id);
+        unfed.truncate(excess);
+        for publication in &unfed {
+            self.names.remove(&publication.name);
+        }
+        unfed
+    }
+
+    /// The tracks as `GET sessions/{id}` shows them.
+    pub(in super::super) fn states(&self) -> Vec<TrackState> {
+        let state = |track: &Track| {
+            let (location, session_id, track_name) = match &track.side {
+                Side::Local { publication } => (Location::Local, None, publication.name.to_string()),
+                Side::Remote { publisher, name, .. } => {
+                    (Location::Remote, Some(publisher.to_string()), name.to_string())
+                }
+            };
+            TrackState { location, mid: track.mid.clone(), session_id, track_name, status: track.status() }
+        };
+        self.list.iter().map(state).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+
+    const SESSION: SessionId = SessionId([7; 16]);
+
+    fn publication(name: &str) -> Arc<Publication> {
+        Publication::new(SESSION, ShardId(0), name.into())
+    }
+
+    #[test]
+    fn one_section_carries_a_track_each_way() {
+        let mut tracks = Tracks::default();
+        tracks.set_local("0", &publication("cam"), false);
+        tracks.set_remote("0", Subscription::new(publication("far"), SESSION), None, false);
+        assert_eq!(tracks.states().len(), 2);
+        assert!(tracks.close_remote("0") && !tracks.close_remote("0"));
+        assert_eq!(tracks.mid_of("cam"), Some("0"));
+        assert_eq!(tracks.resolve_mid("#cam").as_deref(), Some("0"));
+        assert!(tracks.close_local("0").is_some() && tracks.close_local("0").is_none());
+        assert_eq!(tracks.resolve_mid("#cam"), None);
+        assert!(tracks.states().iter().all(|track| track.status == TrackStatus::Inactive));
+    }
+
+    #[test]
+    fn a_closed_subscription_is_no_longer_counted() {
+        let source = publication("cam");
+        let mut tracks = Tracks::default();
+        tracks.set_remote("1", Subscription::new(Arc::clone(&source), SESSION), None, false);
+        let draft = tracks.clone();
+        assert_eq!(source.subscriber_count(), 1);
+        tracks.close_remote("1");
+        assert_eq!(source.subscriber_count(), 1, "the draft still has it");
+        drop(draft);
+        assert_eq!(source.subscriber_count(), 0);
+    }
+
+    #[test]
+    fn names_and_closed_tracks_stay_bounded_and_fed_ones_stay() {
+        let mut tracks = Tracks::default();
+        tracks.set_local("fed", &publication("first"), false);
+        let mut forgotten = 0;
+        for number in 0..2 * NAMES_MAX {
+            tracks.set_local(&number.to_string(), &publication(&format!("name {number}")), false);
+            tracks.close_local(&number.to_string());
+            forgotten += tracks.prune().len();
+        }
+        assert_eq!(tracks.publications().count(), NAMES_MAX);
+        assert_eq!(forgotten, NAMES_MAX + 1);
+        assert_eq!(tracks.states().len(), CLOSED_MAX + 1);
+        assert!(tracks.publication("first").is_some());
+    }
+}

@@ -1,0 +1,4 @@
+//! Tokens, and credentials for other servers.
+
+pub(crate) mod tokens;
+mod turn;

@@ -1,0 +1,5 @@
+//! WHIP and WHEP.
+
+mod contract;
+pub(crate) mod events;
+mod exchange;
