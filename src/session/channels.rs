@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::transport::Transport;
+use super::transport::{Feed, Transport};
+use super::transports::Which;
 use super::wires::WireEvent;
+use super::{Session, SessionError, SessionOutput, SessionSetup};
 use crate::plan::{ChannelPlan, ChannelRole, Delivery};
 
 /// Channels of one session, those that the client opened included.
@@ -320,6 +322,64 @@ impl Channels {
         }
         self.waiting = waiting;
         wrote
+    }
+}
+
+impl Session {
+    /// Adds a planned data channel; false when there are too many.
+    pub fn add_channel(&mut self, plan: ChannelPlan) -> bool {
+        self.channels.add(plan)
+    }
+
+    /// Has the channel `server-events` opened.
+    pub fn open_server_events(&mut self) {
+        self.channels.open_server_events();
+    }
+
+    /// Ends a data channel. Its end is told when its stream is free.
+    pub fn remove_channel(&mut self, stream: u16) {
+        self.channels.remove(stream);
+    }
+
+    /// Takes a message for the client, which leaves with [`Session::run_channels`].
+    pub fn queue(&mut self, stream: u16, message: Message) -> Queued {
+        self.channels.queue(stream, message)
+    }
+
+    /// Whether a data channel carries messages.
+    pub fn has_open(&self, stream: u16) -> bool {
+        self.channels.is_open(stream)
+    }
+
+    /// Whether a data channel may lose nothing.
+    pub fn loses_nothing(&self, stream: u16) -> bool {
+        self.channels.loses_nothing(stream)
+    }
+
+    /// Opens and ends channels as wanted, and sends what waits.
+    ///
+    /// # Errors
+    /// When the engine failed for good.
+    pub fn run_channels(
+        &mut self,
+        setup: &SessionSetup,
+        now: Instant,
+        out: &mut SessionOutput,
+    ) -> Result<(), SessionError> {
+        if let Some(transport) = self.transports.present_mut() {
+            self.channels.sync(transport, now, &mut out.channels);
+            self.channels.send(transport, &mut out.channels);
+        }
+        Ok(self.run(Which::Present, Feed::Timeout, setup, now, out)?)
+    }
+
+    /// Takes what the engine said of data channels.
+    pub(super) fn take_wires(&mut self, now: Instant, out: &mut SessionOutput) {
+        let mut wires = std::mem::take(&mut out.wires);
+        for event in wires.drain(..) {
+            self.channels.take(event, now, &mut out.channels);
+        }
+        out.wires = wires;
     }
 }
 

@@ -12,7 +12,8 @@ use std::time::Instant;
 use str0m::ice::StunMessage;
 
 use super::transport::{Feed, Path, nominating};
-use super::{Binding, Session, SessionOutput, SessionSetup, Which, dtls};
+use super::transports::Which;
+use super::{Binding, Session, SessionOutput, SessionSetup, dtls};
 use crate::drop::DropReason;
 use crate::ids::IceCredentials;
 
@@ -139,9 +140,8 @@ impl Session {
 
     /// Shows the engine that was just made what came before it. What it refuses of that is dropped as ever.
     pub(super) fn take_early(&mut self, setup: &SessionSetup, now: Instant, out: &mut SessionOutput) {
-        let (Some(early), Some(present)) = (self.early.take(), self.present.as_deref()) else { return };
-        let generation = present.generation();
-        self.paths.iter_mut().for_each(|(_, of)| *of = generation);
+        let (Some(early), Some(present)) = (self.early.take(), self.transports.present()) else { return };
+        self.paths.belong_to(present.generation());
         for Held { check, handshake } in early.held {
             let feeds = handshake.iter().map(|datagram| Feed::Datagram(check.path, datagram));
             for feed in std::iter::once(Feed::Answered(&check)).chain(feeds) {

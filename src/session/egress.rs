@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Session;
 use super::transport::{Keys, Path};
 use crate::plan::EgressPlan;
 use crate::rtp::descriptor::FRAME_NUMBER_AT;
@@ -338,4 +339,78 @@ fn low16(index: u64) -> u16 {
 /// RTCP counters are 32 bits wide and wrap (RFC 3550 6.4.1).
 fn truncate(count: u64) -> u32 {
     (count & 0xffff_ffff) as u32
+}
+
+impl Session {
+    /// Adds a stream to the client; returns its index, which stays until [`Session::remove_stream`].
+    pub fn add_stream(&mut self, plan: &EgressPlan, first_rtx_index: u16) -> usize {
+        let stream = EgressStream::new(plan, first_rtx_index);
+        if let Some(free) = self.egress.iter().position(Option::is_none) {
+            if let Some(slot) = self.egress.get_mut(free) {
+                *slot = Some(stream);
+            }
+            return free;
+        }
+        self.egress.push(Some(stream));
+        self.egress.len() - 1
+    }
+
+    /// Ends a stream.
+    pub fn remove_stream(&mut self, index: usize) {
+        if let Some(slot) = self.egress.get_mut(index) {
+            *slot = None;
+        }
+    }
+
+    /// A stream by its index.
+    pub fn stream(&self, index: usize) -> Option<&EgressStream> {
+        self.egress.get(index)?.as_ref()
+    }
+
+    /// A stream by its index.
+    pub fn stream_mut(&mut self, index: usize) -> Option<&mut EgressStream> {
+        self.egress.get_mut(index)?.as_mut()
+    }
+
+    /// All streams with their indices.
+    pub fn streams(&self) -> impl Iterator<Item = (usize, &EgressStream)> {
+        self.egress.iter().enumerate().filter_map(|(index, stream)| Some((index, stream.as_ref()?)))
+    }
+
+    /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
+    pub fn outlet(&mut self, stream: usize) -> Option<Outlet<'_>> {
+        let (keys, path) = self.transports.sealing()?;
+        let stream = self.egress.get_mut(stream)?.as_mut()?;
+        Some(Outlet { stream, keys, transport_number: &mut self.transport_number, path })
+    }
+
+    /// Writes and seals a packet of a stream once more, as a retransmission.
+    pub fn seal_again(
+        &mut self,
+        stream: usize,
+        out: &Outgoing,
+        rtx_payload_type: Option<u8>,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<(Path, usize)> {
+        let (keys, path) = self.transports.sealing()?;
+        let stream = self.egress.get_mut(stream)?.as_mut()?;
+        let len =
+            stream.seal_again(keys, &mut self.transport_number, out, rtx_payload_type, packet, space)?;
+        Some((path, len))
+    }
+
+    /// Writes and seals a sender report of a stream.
+    pub fn seal_report(
+        &mut self,
+        stream: usize,
+        (ntp, rtp): (u64, u32),
+        now: Instant,
+        space: &mut [u8],
+    ) -> Option<(Path, usize)> {
+        let (keys, path) = self.transports.sealing()?;
+        let stream = self.egress.get_mut(stream)?.as_mut()?;
+        let len = stream.seal_report(keys, ntp, rtp, now, space)?;
+        Some((path, len))
+    }
 }

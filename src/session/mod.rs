@@ -15,13 +15,16 @@ mod dtls;
 mod early;
 pub mod egress;
 mod empty;
+pub mod fence;
 mod handshake;
 pub mod ingress;
 mod output;
+mod paths;
 mod reports;
 mod route;
 mod setup;
 mod transport;
+mod transports;
 mod wires;
 
 use std::net::SocketAddr;
@@ -34,6 +37,7 @@ pub use description::Description;
 pub use egress::{EgressStream, Outgoing, Outlet};
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
+pub use paths::{Binding, PATHS_MAX};
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
 pub use transport::{Carrier, Path, binding_request};
@@ -41,16 +45,14 @@ pub use transport::{Carrier, Path, binding_request};
 use self::channels::Channels;
 use self::early::Early;
 use self::ingress::Collector;
+use self::paths::Paths;
 use self::transport::{Accepted, BINDING_SUCCESS, EngineError, Feed, Transport, Turn};
+use self::transports::{Transports, Which};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
-use crate::plan::{ChannelPlan, EgressPlan, IceAgent, IngressPlan, TransportPlan};
-use crate::rtp::{Packet, rtcp};
+use crate::plan::{IceAgent, IngressPlan, TransportPlan};
+use crate::rtp::rtcp;
 
-/// Client addresses that one session may hold at a time.
-pub const PATHS_MAX: usize = 16;
-/// How long a transport that was announced may take to get its keys beside the present one.
-const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(30);
 /// Sender reports, figures.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -59,31 +61,17 @@ const TICK: Duration = Duration::from_secs(1);
 #[error("{0}")]
 pub struct SessionError(#[from] EngineError);
 
-/// Where a proven connectivity check came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binding {
-    /// From an address that is known already.
-    Known,
-    /// From a new address; another one may have had to go.
-    New {
-        /// The oldest address, when the table of the session was full.
-        evicted: Option<Path>,
-    },
-}
-
 /// One client's connection.
 pub struct Session {
     id: SessionId,
     created: Instant,
-    present: Option<Box<Transport>>,
-    successor: Option<(Box<Transport>, Instant)>,
+    transports: Transports,
     /// What came before the first plan.
     early: Option<Box<Early>>,
     plan: Option<TransportPlan>,
-    transports: u32,
     /// Our addresses, when it calls out by sockets of its own.
     dialled: Box<[SocketAddr]>,
-    paths: Vec<(Path, u32)>,
+    paths: Paths,
     ingress: Vec<IngressSection>,
     /// Whether packets of some are told by their payload types.
     has_unnamed: bool,
@@ -107,13 +95,11 @@ impl Session {
         Self {
             id,
             created: now,
-            present: None,
-            successor: None,
+            transports: Transports::default(),
             early: None,
             plan: None,
-            transports: 0,
             dialled,
-            paths: Vec::new(),
+            paths: Paths::default(),
             ingress: Vec::new(),
             has_unnamed: false,
             collector: Collector::default(),
@@ -141,12 +127,12 @@ impl Session {
 
     /// Transports that it has had.
     pub fn transports(&self) -> u32 {
-        self.transports
+        self.transports.made()
     }
 
     /// The addresses that it holds.
     pub fn paths(&self) -> impl Iterator<Item = Path> + '_ {
-        self.paths.iter().map(|(path, _)| *path)
+        self.paths.iter()
     }
 
     /// Our addresses, when it calls out by sockets of its own.
@@ -161,19 +147,17 @@ impl Session {
 
     /// Credentials under which the client may check connectivity at present.
     pub fn credentials(&self) -> impl Iterator<Item = &IceCredentials> {
-        let successor = self.successor.as_ref().map(|(transport, _)| transport);
-        let transports = self.present.iter().chain(successor).flat_map(|transport| transport.credentials());
-        transports.chain(self.early.iter().map(|early| early.credentials()))
+        self.transports.credentials().chain(self.early.iter().map(|early| early.credentials()))
     }
 
     /// Path of its media, once keys and a proven address are there.
     pub fn ready(&self) -> Option<Path> {
-        self.present.as_ref().filter(|transport| transport.is_keyed())?.path()
+        self.transports.present().filter(|transport| transport.is_keyed())?.path()
     }
 
     /// Name of the SRTP profile in force.
     pub fn profile(&mut self) -> Option<&'static str> {
-        Some(self.present.as_mut()?.keys()?.profile.name())
+        Some(self.transports.present_mut()?.keys()?.profile.name())
     }
 
     /// Brings the transport to its plan: builds it, shows it new sections, restarts ICE, or prepares a successor.
@@ -188,35 +172,11 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), SessionError> {
-        let parts = setup.parts(&self.dialled);
-        match (&mut self.present, &mut self.successor) {
-            (None, _) => {
-                self.present = Some(Box::new(Transport::new(&parts, &plan, description, now)?));
-                self.transports += 1;
-            }
-            (Some(present), _) if present.generation() == plan.generation => {
-                present.apply(&plan, description)?
-            }
-            (_, Some((successor, _))) if successor.generation() == plan.generation => {
-                successor.apply(&plan, description)?
-            }
-            // Its ports are for one association only, and the far end has begun the next.
-            _ if !self.dialled.is_empty() => {
-                self.present = Some(Box::new(Transport::new(&parts, &plan, description, now)?));
-                self.transports += 1;
-            }
-            _ => {
-                self.successor = Some((
-                    Box::new(Transport::new(&parts, &plan, description, now)?),
-                    now + SUCCESSOR_PATIENCE,
-                ));
-                self.transports += 1;
-            }
-        }
+        self.transports.apply(&setup.parts(&self.dialled), &plan, description, now)?;
         // A full agent begins to check when it is told the time, and nobody else would tell it.
         let calls = plan.agent != IceAgent::Lite;
         self.plan = Some(plan);
-        for which in [Which::Present, Which::Successor] {
+        for which in Which::BOTH {
             let feed = if calls { Feed::Timeout } else { Feed::Nothing };
             self.run(which, feed, setup, now, out)?;
         }
@@ -236,41 +196,6 @@ impl Session {
         &self.ingress
     }
 
-    /// Adds a stream to the client; returns its index, which stays until [`Session::remove_stream`].
-    pub fn add_stream(&mut self, plan: &EgressPlan, first_rtx_index: u16) -> usize {
-        let stream = EgressStream::new(plan, first_rtx_index);
-        if let Some(free) = self.egress.iter().position(Option::is_none) {
-            if let Some(slot) = self.egress.get_mut(free) {
-                *slot = Some(stream);
-            }
-            return free;
-        }
-        self.egress.push(Some(stream));
-        self.egress.len() - 1
-    }
-
-    /// Ends a stream.
-    pub fn remove_stream(&mut self, index: usize) {
-        if let Some(slot) = self.egress.get_mut(index) {
-            *slot = None;
-        }
-    }
-
-    /// A stream by its index.
-    pub fn stream(&self, index: usize) -> Option<&EgressStream> {
-        self.egress.get(index)?.as_ref()
-    }
-
-    /// A stream by its index.
-    pub fn stream_mut(&mut self, index: usize) -> Option<&mut EgressStream> {
-        self.egress.get_mut(index)?.as_mut()
-    }
-
-    /// All streams with their indices.
-    pub fn streams(&self) -> impl Iterator<Item = (usize, &EgressStream)> {
-        self.egress.iter().enumerate().filter_map(|(index, stream)| Some((index, stream.as_ref()?)))
-    }
-
     /// Takes a connectivity check (RFC 8445 7.3) whose user name fragment is one of this session's.
     ///
     /// # Errors
@@ -287,10 +212,11 @@ impl Session {
         if self.early.is_some() {
             return self.handle_early_check(path, message, ufrag, contents.len(), out);
         }
-        let which = self.transport_for_check(path, |transport| transport.verifies(&message, ufrag));
+        let which =
+            self.transports.of_check(path, &self.paths, |transport| transport.verifies(&message, ufrag));
         let which = which.ok_or(DropReason::BadIntegrity)?;
         let nominates = message.use_candidate();
-        let Some(transport) = self.transport_mut(which) else { return Err(DropReason::Refused) };
+        let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
         let copy = transport.shown(&message, ufrag, path, contents);
         let before = out.transmits.len();
         self.last_authentic = now;
@@ -300,7 +226,7 @@ impl Session {
             *to == path
                 && out.bytes.get(range.clone()).is_some_and(|bytes| bytes.starts_with(&BINDING_SUCCESS))
         });
-        let Some(transport) = self.transport_mut(which) else { return Err(DropReason::Refused) };
+        let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
         if answered {
             transport.checked(path, nominates, now);
         }
@@ -323,7 +249,7 @@ impl Session {
         if let Some(early) = self.early.as_deref_mut() {
             return early.datagram(path, contents);
         }
-        let which = self.transport_of_path(path);
+        let which = self.transports.of_path(path, &self.paths);
         if rtcp::is_rtcp(contents) {
             self.handle_rtcp(which, contents, now, out)?;
             self.received(which, path, now);
@@ -331,7 +257,7 @@ impl Session {
                 return Ok(());
             }
         } else if contents.first().is_some_and(|first| *first >= 128)
-            && !self.transport_mut(which).is_some_and(|transport| transport.is_keyed())
+            && !self.transports.get(which).is_some_and(Transport::is_keyed)
         {
             return Err(DropReason::NoKeys);
         }
@@ -357,7 +283,7 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
-        let Some(transport) = self.present.as_deref() else { return Err(DropReason::UnknownSource) };
+        let Some(transport) = self.transports.present() else { return Err(DropReason::UnknownSource) };
         match transport.accepts(path, contents, now) {
             Accepted::Check => self
                 .run(Which::Present, Feed::Datagram(path, contents), setup, now, out)
@@ -385,22 +311,18 @@ impl Session {
     /// An authentic packet came from a proven address.
     fn received(&mut self, which: Which, path: Path, now: Instant) {
         self.last_authentic = now;
-        if let Some(transport) = self.transport_mut(which) {
+        if let Some(transport) = self.transports.get_mut(which) {
             transport.received(path, now);
         }
     }
 
     /// Forgets an address that can no longer be reached: its TCP connection is over.
     pub fn forget_path(&mut self, path: Path) {
-        self.paths.retain(|(known, _)| *known != path);
+        self.paths.forget(path);
         if let Some(early) = self.early.as_deref_mut() {
             early.forget(path);
         }
-        for which in [Which::Present, Which::Successor] {
-            if let Some(transport) = self.transport_mut(which) {
-                transport.forget(path);
-            }
-        }
+        self.transports.forget(path);
     }
 
     /// Asks the publisher for a keyframe of one of its streams.
@@ -424,12 +346,8 @@ impl Session {
 
     /// The next moment at which [`Session::handle_timeout`] has something else to do.
     pub fn poll_timeout(&self, setup: &SessionSetup) -> Instant {
-        let present = self.present.as_ref().and_then(|transport| transport.timeout());
-        let successor = self.successor.as_ref().map(|(transport, expires)| {
-            transport.timeout().map_or(*expires, |timeout| timeout.min(*expires))
-        });
-        let engines = [present, successor, self.channels.deadline()];
-        engines.into_iter().flatten().fold(self.expires(setup), Instant::min)
+        let moments = [self.transports.timeout(), self.channels.deadline()];
+        moments.into_iter().flatten().fold(self.expires(setup), Instant::min)
     }
 
     /// Lets due timers of the engines run. Returns whether a second has passed: reports and figures are due.
@@ -442,19 +360,16 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<bool, SessionError> {
-        for which in [Which::Present, Which::Successor] {
-            let due = self.transport_mut(which).and_then(|transport| transport.timeout());
-            if due.is_some_and(|at| at <= now) {
+        for which in Which::BOTH {
+            if self.transports.is_due(which, now) {
                 self.run(which, Feed::Timeout, setup, now, out)?;
             }
         }
-        if self.successor.as_ref().is_some_and(|(_, expires)| *expires <= now) {
-            self.successor = None;
-        }
+        self.transports.expire(now);
         self.channels.handle_timeout(now, &mut out.channels);
         let Some(tick) = self.next_tick.filter(|tick| *tick <= now) else { return Ok(false) };
         self.next_tick = Some((tick + TICK).max(now));
-        if self.present.as_ref().is_some_and(|transport| transport.has_consent()) {
+        if self.transports.present().is_some_and(Transport::has_consent) {
             self.last_authentic = now;
         }
         self.egress.iter_mut().flatten().for_each(EgressStream::tick);
@@ -473,43 +388,6 @@ impl Session {
         })
     }
 
-    /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
-    pub fn outlet(&mut self, stream: usize) -> Option<Outlet<'_>> {
-        let (keys, path) = sealing(&mut self.present)?;
-        let stream = self.egress.get_mut(stream)?.as_mut()?;
-        Some(Outlet { stream, keys, transport_number: &mut self.transport_number, path })
-    }
-
-    /// Writes and seals a packet of a stream once more, as a retransmission.
-    pub fn seal_again(
-        &mut self,
-        stream: usize,
-        out: &Outgoing,
-        rtx_payload_type: Option<u8>,
-        packet: &Packet,
-        space: &mut [u8],
-    ) -> Option<(Path, usize)> {
-        let (keys, path) = sealing(&mut self.present)?;
-        let stream = self.egress.get_mut(stream)?.as_mut()?;
-        let len =
-            stream.seal_again(keys, &mut self.transport_number, out, rtx_payload_type, packet, space)?;
-        Some((path, len))
-    }
-
-    /// Writes and seals a sender report of a stream.
-    pub fn seal_report(
-        &mut self,
-        stream: usize,
-        (ntp, rtp): (u64, u32),
-        now: Instant,
-        space: &mut [u8],
-    ) -> Option<(Path, usize)> {
-        let (keys, path) = sealing(&mut self.present)?;
-        let stream = self.egress.get_mut(stream)?.as_mut()?;
-        let len = stream.seal_report(keys, ntp, rtp, now, space)?;
-        Some((path, len))
-    }
-
     fn handle_rtcp(
         &mut self,
         which: Which,
@@ -519,11 +397,7 @@ impl Session {
     ) -> Result<(), DropReason> {
         self.scratch.clear();
         self.scratch.extend_from_slice(contents);
-        let transport = match which {
-            Which::Present => self.present.as_deref_mut(),
-            Which::Successor => self.successor.as_mut().map(|(transport, _)| &mut **transport),
-        };
-        let keys = transport.and_then(Transport::keys).ok_or(DropReason::NoKeys)?;
+        let keys = self.transports.get_mut(which).and_then(Transport::keys).ok_or(DropReason::NoKeys)?;
         let len = keys.client_rtcp.open(&mut self.scratch).map_err(|_| DropReason::BadRtcp)?;
         let Some(plain) = self.scratch.get(..len) else { return Err(DropReason::BadRtcp) };
         for report in rtcp::parse(plain) {
@@ -541,11 +415,7 @@ impl Session {
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
-        let transport = match which {
-            Which::Present => self.present.as_deref_mut(),
-            Which::Successor => self.successor.as_mut().map(|(transport, _)| &mut **transport),
-        };
-        let Some(transport) = transport else { return Ok(()) };
+        let Some(transport) = self.transports.get_mut(which) else { return Ok(()) };
         let datagram = if let Feed::Datagram(_, contents) = &feed { contents } else { &[][..] };
         if self.has_unnamed {
             transport.latch(&mut self.collector, &self.ingress, datagram);
@@ -554,7 +424,7 @@ impl Session {
         let turn = transport.turn(feed, now, &mut drain)?;
         self.follow(which, turn, setup, now, out)?;
         self.take_wires(now, out);
-        let Some(transport) = self.present.as_deref_mut().filter(|_| which == Which::Present) else {
+        let Some(transport) = self.transports.present_mut().filter(|_| which == Which::Present) else {
             return Ok(());
         };
         if self.channels.send(transport, &mut out.channels) {
@@ -566,72 +436,16 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what the engine said of data channels.
-    fn take_wires(&mut self, now: Instant, out: &mut SessionOutput) {
-        let mut wires = std::mem::take(&mut out.wires);
-        for event in wires.drain(..) {
-            self.channels.take(event, now, &mut out.channels);
-        }
-        out.wires = wires;
-    }
-
     /// Ends DTLS towards the client. Nothing else may follow.
     ///
     /// # Errors
     /// When the engine failed.
     pub fn farewell(&mut self, now: Instant, out: &mut SessionOutput) -> Result<(), SessionError> {
-        let Some(transport) = self.present.as_deref_mut().filter(|transport| transport.is_keyed()) else {
+        let Some(transport) = self.transports.present_mut().filter(|transport| transport.is_keyed()) else {
             return Ok(());
         };
         let mut drain = self.collector.drain(&self.ingress, &[], now, out);
         Ok(transport.close(now, &mut drain)?)
-    }
-
-    /// Adds a planned data channel; false when there are too many.
-    pub fn add_channel(&mut self, plan: ChannelPlan) -> bool {
-        self.channels.add(plan)
-    }
-
-    /// Has the channel `server-events` opened.
-    pub fn open_server_events(&mut self) {
-        self.channels.open_server_events();
-    }
-
-    /// Ends a data channel. Its end is told when its stream is free.
-    pub fn remove_channel(&mut self, stream: u16) {
-        self.channels.remove(stream);
-    }
-
-    /// Takes a message for the client, which leaves with [`Session::run_channels`].
-    pub fn queue(&mut self, stream: u16, message: Message) -> Queued {
-        self.channels.queue(stream, message)
-    }
-
-    /// Whether a data channel carries messages.
-    pub fn has_open(&self, stream: u16) -> bool {
-        self.channels.is_open(stream)
-    }
-
-    /// Whether a data channel may lose nothing.
-    pub fn loses_nothing(&self, stream: u16) -> bool {
-        self.channels.loses_nothing(stream)
-    }
-
-    /// Opens and ends channels as wanted, and sends what waits.
-    ///
-    /// # Errors
-    /// When the engine failed for good.
-    pub fn run_channels(
-        &mut self,
-        setup: &SessionSetup,
-        now: Instant,
-        out: &mut SessionOutput,
-    ) -> Result<(), SessionError> {
-        if let Some(transport) = self.present.as_deref_mut() {
-            self.channels.sync(transport, now, &mut out.channels);
-            self.channels.send(transport, &mut out.channels);
-        }
-        Ok(self.run(Which::Present, Feed::Timeout, setup, now, out)?)
     }
 
     fn follow(
@@ -645,7 +459,7 @@ impl Session {
         if turn.keyed {
             self.keyed(which, now, out);
         }
-        if turn.closed && self.transport_mut(which).is_some_and(|transport| transport.is_closed()) {
+        if turn.closed && self.transports.get_mut(which).is_some_and(|transport| transport.is_closed()) {
             self.closed(which, setup, now, out)?;
         }
         Ok(())
@@ -653,17 +467,12 @@ impl Session {
 
     /// New keys: a successor takes over, and every index starts again.
     fn keyed(&mut self, which: Which, now: Instant, out: &mut SessionOutput) {
-        if let Some((successor, _)) = self.successor.take_if(|_| which == Which::Successor) {
-            let generation = successor.generation();
-            self.present = Some(successor);
+        if which == Which::Successor && self.transports.succeed() {
             self.collector.forget_engine();
             self.channels.transport_replaced(&mut out.channels);
-            self.paths.retain(|(path, of)| {
-                if *of != generation {
-                    out.paths_removed.push(*path);
-                }
-                *of == generation
-            });
+            if let Some(present) = self.transports.present() {
+                self.paths.retain(present.generation(), &mut out.paths_removed);
+            }
         }
         for stream in self.egress.iter_mut().flatten() {
             stream.rebase(crate::ids::random_u16());
@@ -673,7 +482,7 @@ impl Session {
         self.last_authentic = now;
         self.next_tick.get_or_insert(now + TICK);
         out.rekeyed = true;
-        if let Some(transport) = self.present.as_deref_mut().filter(|_| !self.channels.is_empty()) {
+        if let Some(transport) = self.transports.present_mut().filter(|_| !self.channels.is_empty()) {
             self.channels.sync(transport, now, &mut out.channels);
         }
     }
@@ -688,21 +497,17 @@ impl Session {
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
         if which == Which::Successor {
-            self.successor = None;
+            self.transports.drop_successor();
             return Ok(());
         }
         self.closed_by_client = true;
         self.collector.forget_engine();
         self.channels.transport_replaced(&mut out.channels);
-        if let Some((successor, _)) = self.successor.take() {
-            self.present = Some(successor);
+        if self.transports.succeed() {
             return Ok(());
         }
         let Some(plan) = &self.plan else { return Ok(()) };
-        let parts = setup.parts(&self.dialled);
-        self.present = Some(Box::new(Transport::new(&parts, plan, None, now)?));
-        self.transports += 1;
-        Ok(())
+        self.transports.replace(&setup.parts(&self.dialled), plan, None, now)
     }
 
     fn expires(&self, setup: &SessionSetup) -> Instant {
@@ -713,50 +518,9 @@ impl Session {
         }
     }
 
-    fn transport_mut(&mut self, which: Which) -> Option<&mut Transport> {
-        match which {
-            Which::Present => self.present.as_deref_mut(),
-            Which::Successor => self.successor.as_mut().map(|(transport, _)| &mut **transport),
-        }
-    }
-
-    /// The transport that a check belongs to. When both share credentials, a path that the present transport
-    /// knows stays with it, and a new one is the beginning of the successor.
-    fn transport_for_check(&self, path: Path, verifies: impl Fn(&Transport) -> bool) -> Option<Which> {
-        let present = self.present.as_ref().filter(|transport| verifies(transport));
-        let successor = self.successor.as_ref().filter(|(transport, _)| verifies(transport));
-        match (present, successor) {
-            (None, None) => None,
-            (Some(_), None) => Some(Which::Present),
-            (None, Some(_)) => Some(Which::Successor),
-            (Some(present), Some(_)) => {
-                let generation = present.generation();
-                let known = self.paths.iter().any(|(known, of)| *known == path && *of == generation);
-                Some(if known { Which::Present } else { Which::Successor })
-            }
-        }
-    }
-
-    fn transport_of_path(&self, path: Path) -> Which {
-        let generation =
-            self.paths.iter().find(|(known, _)| *known == path).map(|(_, generation)| *generation);
-        let successor = self.successor.as_ref().map(|(transport, _)| transport.generation());
-        if generation.is_some() && generation == successor { Which::Successor } else { Which::Present }
-    }
-
     fn remember(&mut self, path: Path, generation: u32) -> Binding {
-        if let Some(known) = self.paths.iter_mut().find(|(known, _)| *known == path) {
-            known.1 = generation;
-            return Binding::Known;
-        }
-        let mut evicted = None;
-        if self.paths.len() >= PATHS_MAX {
-            let in_use = self.present.as_ref().and_then(|transport| transport.path());
-            let oldest = self.paths.iter().position(|(path, _)| Some(*path) != in_use);
-            evicted = oldest.map(|index| self.paths.remove(index).0);
-        }
-        self.paths.push((path, generation));
-        Binding::New { evicted }
+        let in_use = self.transports.present().and_then(Transport::path);
+        self.paths.remember(path, generation, in_use)
     }
 }
 
@@ -769,16 +533,4 @@ pub enum Expiry {
     Silent,
     /// The client had ended DTLS and did not begin anew.
     Closed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
-    Present,
-    Successor,
-}
-
-fn sealing(present: &mut Option<Box<Transport>>) -> Option<(&mut transport::Keys, Path)> {
-    let transport = present.as_deref_mut()?;
-    let path = transport.path()?;
-    Some((transport.keys()?, path))
 }

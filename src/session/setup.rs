@@ -56,8 +56,9 @@ impl SessionSetup {
                 candidates: &self.candidates,
                 tcp_candidates: &self.tcp_candidates,
                 certificate,
+                serves_one_association: false,
             };
         }
-        TransportSetup { candidates: dialled, tcp_candidates: &[], certificate }
+        TransportSetup { candidates: dialled, tcp_candidates: &[], certificate, serves_one_association: true }
     }
 }

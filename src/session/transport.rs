@@ -21,6 +21,7 @@ use super::channels::Message;
 use super::description::Description;
 use super::dtls::{self, KeyExchange};
 use super::early::Check;
+use super::fence::fenced;
 use super::handshake::Ways;
 use super::ingress::{Collector, IngressSection};
 use super::route::Route;
@@ -170,6 +171,8 @@ pub(super) struct TransportSetup<'a> {
     pub(super) candidates: &'a [SocketAddr],
     pub(super) tcp_candidates: &'a [SocketAddr],
     pub(super) certificate: &'a DtlsCert,
+    /// Whether the ports are a session's own: the far end has left them when it begins another association.
+    pub(super) serves_one_association: bool,
 }
 
 impl Transport {
@@ -622,7 +625,7 @@ pub fn binding_request(contents: &[u8]) -> Option<(StunMessage<'_>, &str)> {
 
 fn stun_message(contents: &[u8]) -> Option<StunMessage<'_>> {
     // The parser has not seen all the bytes that a stranger can make up; a failure in it is a bad message.
-    std::panic::catch_unwind(|| StunMessage::parse(contents).ok()).ok()?
+    fenced(|| StunMessage::parse(contents).ok())?
 }
 
 /// Whether a DTLS datagram belongs to a handshake: it begins with a message of it in the clear or with the change of ciphers

@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
-use super::Shard;
 use super::command::{ChannelState, Event};
 use super::mailbox::ChannelMessage;
 use super::sessions::SessionKey;
+use super::{Shard, Unserved};
 use crate::drop::ChannelDrop;
 use crate::ids::{GroupId, ShardId};
 use crate::net::Outbox;
@@ -392,7 +392,7 @@ impl Shard {
         for key in std::mem::take(&mut self.channels_dirty) {
             let Some(slot) = self.sessions.get_mut(key) else { continue };
             slot.channels_dirty = false;
-            let ran = self.with_session(now, key, outbox, |session, setup, out| {
+            let ran: Result<bool, Unserved> = self.with_session(now, key, outbox, |session, setup, out| {
                 Ok(session.run_channels(setup, now, out).is_ok())
             });
             if ran == Ok(false) {

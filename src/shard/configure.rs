@@ -1,6 +1,5 @@
 //! Bringing a session to its plan: the difference between what the plan wants and what the tables hold.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::Shard;
@@ -44,24 +43,9 @@ impl Shard {
         description: Option<Description>,
         outbox: &mut Outbox,
     ) -> Result<(), ConfigureError> {
-        let mut output = std::mem::take(&mut self.output);
-        output.clear();
-        let slot = self.sessions.get_mut(key).ok_or(ConfigureError::SessionGone)?;
-        let (session, setup) = (&mut slot.session, &self.setup);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            session.apply_transport(plan, description, setup, now, &mut output)
-        }));
-        let result = match result {
-            Ok(applied) => {
-                self.absorb(now, key, &mut output, outbox);
-                applied.map_err(ConfigureError::from)
-            }
-            Err(_panic) => {
-                self.fail_session(key, now);
-                Err(ConfigureError::Failed)
-            }
-        };
-        self.output = output;
+        let result = self.with_session(now, key, outbox, |session, setup, out| {
+            Ok(session.apply_transport(plan, description, setup, now, out)?)
+        });
         self.sync_ufrags(key);
         result
     }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Shard;
 use super::command::Event;
 use super::mailbox::PeerMessage;
 use super::publications::{Feed, PublicationKey, PublicationSlot, SubscriptionKey};
 use super::sessions::SessionKey;
 use super::timers::TimerOf;
+use super::{Shard, Unserved};
 use crate::drop::DropReason;
 use crate::ids::PublicationId;
 use crate::net::Outbox;
@@ -218,10 +218,11 @@ impl Shard {
                 let message = PeerMessage::KeyframeWanted { publication: slot.id, layer };
                 self.mailbox.send(slot.origin, message);
             } else if let (Some(owner), Some(feed)) = (slot.owner, slot.feed(layer)) {
-                let _gone = self.with_session(now, owner, outbox, |session, setup, out| {
-                    session.request_keyframe(feed.ssrc, setup, now, out);
-                    Ok(())
-                });
+                let _gone: Result<(), Unserved> =
+                    self.with_session(now, owner, outbox, |session, setup, out| {
+                        session.request_keyframe(feed.ssrc, setup, now, out);
+                        Ok(())
+                    });
                 self.arm_session(owner);
             }
         }

@@ -26,7 +26,6 @@ pub mod worker;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,6 +51,7 @@ use crate::router::LayerIndex;
 use crate::router::channel::{Hub, HubId};
 pub use crate::rtp::time::WallClock;
 pub use crate::session::Certificate;
+use crate::session::fence::fenced;
 use crate::session::{Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup};
 
 /// The largest datagram that is taken from a client.
@@ -320,30 +320,25 @@ impl Shard {
 
     /// Runs one step of one session, then carries out what followed from it. A panic inside ends that session
     /// and no other.
-    fn with_session<R>(
+    fn with_session<R, E: From<Unserved>>(
         &mut self,
         now: Instant,
         key: SessionKey,
         outbox: &mut Outbox,
-        step: impl FnOnce(&mut Session, &SessionSetup, &mut SessionOutput) -> Result<R, DropReason>,
-    ) -> Result<R, DropReason> {
+        step: impl FnOnce(&mut Session, &SessionSetup, &mut SessionOutput) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let Some(slot) = self.sessions.get_mut(key) else { return Err(Unserved::Gone.into()) };
         let mut output = std::mem::take(&mut self.output);
         output.clear();
-        let Some(slot) = self.sessions.get_mut(key) else {
-            self.output = output;
-            return Err(DropReason::UnknownSource);
-        };
-        let setup = &self.setup;
-        let session = &mut slot.session;
-        let result = catch_unwind(AssertUnwindSafe(|| step(session, setup, &mut output)));
-        let result = match result {
-            Ok(result) => {
+        let (session, setup) = (&mut slot.session, &self.setup);
+        let result = match fenced(|| step(session, setup, &mut output)) {
+            Some(result) => {
                 self.absorb(now, key, &mut output, outbox);
                 result
             }
-            Err(_panic) => {
+            None => {
                 self.fail_session(key, now);
-                Err(DropReason::Refused)
+                Err(Unserved::Broken.into())
             }
         };
         self.output = output;
@@ -401,7 +396,7 @@ impl Shard {
             return;
         }
         let mut failed = false;
-        let tick = self.with_session(now, key, outbox, |session, setup, out| {
+        let tick: Result<bool, Unserved> = self.with_session(now, key, outbox, |session, setup, out| {
             Ok(session.handle_timeout(setup, now, out).unwrap_or_else(|_: SessionError| {
                 failed = true;
                 false
@@ -518,6 +513,33 @@ fn socket_of(setup: &SessionSetup, dialled: &DialledTable, path: Path) -> Option
         Carrier::Tcp => position(&setup.tcp_candidates).and_then(SocketIndex::listener),
     };
     found.or_else(|| dialled.socket_at(&path.local))
+}
+
+/// Why a step of a session was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unserved {
+    /// There is no such session.
+    Gone,
+    /// Its engine has panicked, which was its end.
+    Broken,
+}
+
+impl From<Unserved> for DropReason {
+    fn from(why: Unserved) -> Self {
+        match why {
+            Unserved::Gone => Self::UnknownSource,
+            Unserved::Broken => Self::Refused,
+        }
+    }
+}
+
+impl From<Unserved> for ConfigureError {
+    fn from(why: Unserved) -> Self {
+        match why {
+            Unserved::Gone => Self::SessionGone,
+            Unserved::Broken => Self::Failed,
+        }
+    }
 }
 
 impl From<SessionError> for ConfigureError {
