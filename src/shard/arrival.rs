@@ -4,26 +4,16 @@
 //! gave it to. A check names its owner; everything else goes by its source, which the owner has made known once a check
 //! has proven it. So strangers make no state here either, and a datagram is handed over once at most.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::demux::{Protocol, Source, protocol_of};
-use super::mailbox::PeerMessage;
+use super::addresses::Source;
+use super::demux::{Protocol, protocol_of};
 use super::sessions::SessionKey;
-use super::{DATAGRAM_BYTES_MAX, Shard, path_of, socket_of};
+use super::{DATAGRAM_BYTES_MAX, Shard};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
-use crate::net::{CONGESTION_EXPERIENCED, Datagram, Outbox, SocketIndex};
-use crate::session::{Binding, Path, SessionOutput, binding_request};
-
-/// What the kernel should know of a source on a shared port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Steer {
-    /// It belongs to this shard from now on.
-    Here(SocketIndex, SocketAddr),
-    /// It does not any more.
-    Nowhere(SocketIndex, SocketAddr),
-}
+use crate::net::{CONGESTION_EXPERIENCED, Datagram, Outbox};
+use crate::session::{Binding, SessionOutput, binding_request};
 
 /// How one datagram came.
 #[derive(Debug, Clone, Copy)]
@@ -64,11 +54,6 @@ impl Shard {
         }
     }
 
-    /// Takes the next thing that the kernel should know of a source; there is none unless shards share a port.
-    pub fn poll_steer(&mut self) -> Option<Steer> {
-        self.steers.pop_front()
-    }
-
     // The compiler sees two callers and makes it a call, with all registers saved twice per datagram.
     #[inline(always)]
     fn take(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8], outbox: &mut Outbox) {
@@ -99,7 +84,7 @@ impl Shard {
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
         let (_, ufrag) = binding_request(datagram).ok_or(DropReason::BadStun)?;
-        let key = match self.demux.session_named(ufrag) {
+        let key = match self.addresses.session_named(ufrag) {
             Some(key) => key,
             None => {
                 let owner = self.keys.owner_of_ufrag(ufrag).map_err(|_| DropReason::ForeignUfrag)?;
@@ -109,17 +94,14 @@ impl Shard {
                 return self.hand_over(owner, arrival, datagram, DropReason::ForeignUfrag);
             }
         };
-        let path = path_of(&self.setup, arrival.source).ok_or(DropReason::UnknownSource)?;
+        let path = self.addresses.path_of(arrival.source).ok_or(DropReason::UnknownSource)?;
         let binding = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_binding(path, datagram, setup, now, out)
         })?;
-        if let Binding::New { evicted } = binding {
-            self.demux.bind_source(arrival.source, key);
-            if let Some(evicted) = evicted {
-                self.forget_path(evicted, key);
-            }
+        self.addresses.prove(arrival.source, key, arrival.via);
+        if let Binding::New { evicted: Some(evicted) } = binding {
+            self.addresses.release(evicted, key);
         }
-        self.announce(arrival, binding != Binding::Known);
         self.arm_session(key);
         Ok(())
     }
@@ -133,8 +115,8 @@ impl Shard {
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let Some(key) = self.demux.session_at(&arrival.source) else {
-            let owner = self.demux.owner_elsewhere(&arrival.source).ok_or(DropReason::UnknownSource)?;
+        let Some(key) = self.addresses.session_at(&arrival.source) else {
+            let owner = self.addresses.owner_elsewhere(&arrival.source).ok_or(DropReason::UnknownSource)?;
             return self.hand_over(owner, arrival, datagram, DropReason::UnknownSource);
         };
         self.handle_known(now, key, arrival, datagram, outbox)
@@ -149,7 +131,7 @@ impl Shard {
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let path = path_of(&self.setup, arrival.source).ok_or(DropReason::UnknownSource)?;
+        let path = self.addresses.path_of(arrival.source).ok_or(DropReason::UnknownSource)?;
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_datagram(path, datagram, setup, now, out)?;
             arrival.mark(out);
@@ -170,7 +152,7 @@ impl Shard {
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
         let Arrival { source: Source { socket, address }, ecn, via } = *arrival;
-        if via.is_some() || !self.is_shared(socket) {
+        if via.is_some() || !self.addresses.is_shared(socket) {
             return Err(otherwise);
         }
         if !self.mailbox.hand_over(owner, Datagram { socket, source: address, payload: datagram, ecn }) {
@@ -178,49 +160,5 @@ impl Shard {
         }
         self.counters.handed_over += 1;
         Ok(())
-    }
-
-    /// After a proven check on a shared port: lets the kernel and the shard that it came to know whose the source is.
-    ///
-    /// Each check that comes the long way does so, since the kernel forgets sources when it knows too many.
-    fn announce(&mut self, arrival: &Arrival, is_new: bool) {
-        if !self.is_shared(arrival.source.socket) {
-            return;
-        }
-        if is_new || arrival.via.is_some() {
-            self.steers.push_back(Steer::Here(arrival.source.socket, arrival.source.address));
-        }
-        let Some(via) = arrival.via else { return };
-        let (source, owner) = (arrival.source, self.id);
-        if let Some(before) = self.demux.set_via(&source, via).filter(|before| *before != via) {
-            self.mailbox.send(before, PeerMessage::Disowned { source, owner });
-        }
-        self.mailbox.send(via, PeerMessage::OwnedElsewhere { source, owner });
-    }
-
-    /// Whether all shards receive on this socket's port. A connection belongs to one shard for good.
-    fn is_shared(&mut self, socket: SocketIndex) -> bool {
-        socket.is_bound() && self.mailbox.handover().is_in_use()
-    }
-
-    /// Gives up an address of a session, unless another session has proven it since.
-    pub(super) fn forget_path(&mut self, path: Path, session: SessionKey) {
-        if let Some(socket) =
-            socket_of(&self.setup, &self.dialled, path).filter(|socket| !socket.is_dialled())
-        {
-            self.forget_source(Source { socket, address: path.remote }, session);
-        }
-    }
-
-    /// The same, by where its datagrams came from.
-    pub(super) fn forget_source(&mut self, source: Source, session: SessionKey) {
-        let Some(via) = self.demux.unbind_source(&source, session) else { return };
-        if !self.is_shared(source.socket) {
-            return;
-        }
-        if let Some(via) = via {
-            self.mailbox.send(via, PeerMessage::Disowned { source, owner: self.id });
-        }
-        self.steers.push_back(Steer::Nowhere(source.socket, source.address));
     }
 }

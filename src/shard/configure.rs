@@ -54,12 +54,7 @@ impl Shard {
     pub(super) fn sync_ufrags(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let present: Vec<String> = slot.session.credentials().map(|own| own.ufrag.clone()).collect();
-        for gone in slot.ufrags.iter().filter(|ufrag| !present.contains(ufrag)) {
-            self.demux.unbind_ufrag(gone);
-        }
-        for ufrag in &present {
-            self.demux.bind_ufrag(ufrag.clone(), key);
-        }
+        self.addresses.name(key, &slot.ufrags, &present);
         slot.ufrags = present;
     }
 

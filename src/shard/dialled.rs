@@ -11,12 +11,10 @@ use slab::Slab;
 
 use super::Shard;
 use super::arrival::Arrival;
-use super::demux::Source;
 use super::sessions::SessionKey;
 use crate::drop::DropReason;
 use crate::net::dialled::DialledSocket;
 use crate::net::{DIALLED_MAX, Outbox, SocketIndex};
-use crate::session::{Carrier, Path};
 
 /// What the worker does for sessions that call out.
 #[derive(Debug)]
@@ -69,8 +67,14 @@ impl DialledTable {
         self.by_address.get(address).copied()
     }
 
-    fn get(&self, index: SocketIndex) -> Option<(SocketAddr, SessionKey)> {
+    /// What a socket is bound to, and whose it is.
+    pub(super) fn get(&self, index: SocketIndex) -> Option<(SocketAddr, SessionKey)> {
         self.all.get(index.position()).copied()
+    }
+
+    /// The next socket to open or close.
+    pub(super) fn poll(&mut self) -> Option<Dial> {
+        self.dials.pop_front()
     }
 
     /// Sockets at present.
@@ -80,11 +84,6 @@ impl DialledTable {
 }
 
 impl Shard {
-    /// Takes the next thing to do for sessions that call out.
-    pub fn poll_dial(&mut self) -> Option<Dial> {
-        self.dialled.dials.pop_front()
-    }
-
     /// A datagram that came by the socket of one session.
     #[inline(never)]
     pub(super) fn handle_dialled(
@@ -94,9 +93,8 @@ impl Shard {
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
-        let Source { socket, address } = arrival.source;
-        let (local, key) = self.dialled.get(socket).ok_or(DropReason::UnknownSource)?;
-        let path = Path { carrier: Carrier::Udp, local, remote: address };
+        let dialling = self.addresses.session_dialling(&arrival.source);
+        let (key, path) = dialling.ok_or(DropReason::UnknownSource)?;
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_dialled(path, datagram, setup, now, out)?;
             arrival.mark(out);

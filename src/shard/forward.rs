@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use super::Shard;
 use super::mailbox::PeerMessage;
 use super::publications::PublicationKey;
 use super::sessions::SessionKey;
-use super::{Shard, socket_of};
 use crate::drop::DropReason;
 use crate::net::Outbox;
 use crate::router::subscription::{Forwarding, Rewritten};
@@ -31,6 +31,14 @@ impl Shard {
             }
         }
         self.dirty = dirty;
+        self.tell_addresses();
+    }
+
+    /// Tells other shards what they should know of addresses on a shared port.
+    fn tell_addresses(&mut self) {
+        while let Some((to, message)) = self.addresses.poll_notice() {
+            self.mailbox.send(to, PeerMessage::Address(message));
+        }
     }
 
     /// One copy of each packet for every shard that has subscribers.
@@ -68,7 +76,7 @@ impl Shard {
                 packets.for_each(|_| self.counters.drop(DropReason::SubscriberNotReady));
                 continue;
             };
-            let Some(socket) = socket_of(&self.setup, &self.dialled, outlet.path) else { continue };
+            let Some(socket) = self.addresses.socket_of(outlet.path) else { continue };
             for entry in publication.state.batch() {
                 let rewritten = match slot.state.rewrite(&publication.state, entry) {
                     Forwarding::Forward(rewritten) => rewritten,
@@ -116,7 +124,7 @@ impl Shard {
             session.session.seal_again(stream, &outgoing(&rewritten), rtx, &cached.packet, space)
         });
         let Some((path, len)) = sealed else { return };
-        let Some(socket) = socket_of(&self.setup, &self.dialled, path) else { return };
+        let Some(socket) = self.addresses.socket_of(path) else { return };
         outbox.commit(socket, path.remote, len);
         self.counters.retransmissions[0] += 1;
     }
@@ -134,7 +142,7 @@ impl Shard {
             let Some((path, len)) = session.session.seal_report(slot.stream, clock, now, space) else {
                 continue;
             };
-            if let Some(socket) = socket_of(&self.setup, &self.dialled, path) {
+            if let Some(socket) = self.addresses.socket_of(path) {
                 outbox.commit(socket, path.remote, len);
             }
         }

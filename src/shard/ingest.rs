@@ -115,8 +115,7 @@ impl Shard {
                 let Some(slot) = self.replica(publication) else { return };
                 slot.state.set_reporting();
             }
-            PeerMessage::OwnedElsewhere { source, owner } => self.demux.set_elsewhere(source, owner),
-            PeerMessage::Disowned { source, owner } => self.demux.remove_elsewhere(&source, owner),
+            PeerMessage::Address(message) => self.addresses.take(message),
             PeerMessage::Media { publication, layer, codec, packet } => {
                 self.counters.lane_in += 1;
                 let Some(key) = self.by_publication.get(&publication).copied() else { return };

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
-use super::demux::Source;
+use super::addresses::AddressMessage;
 use super::handover::Handover;
 use crate::ids::{PublicationId, ShardId};
 use crate::net::Datagram;
@@ -42,10 +42,8 @@ pub(super) enum PeerMessage {
     SenderReport { publication: PublicationId, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32 },
     /// The publisher sends reports, of this or another of its publications.
     Reporting { publication: PublicationId },
-    /// The sender has proven an address whose datagrams the kernel brings to the receiving shard.
-    OwnedElsewhere { source: Source, owner: ShardId },
-    /// It does not own that address any more.
-    Disowned { source: Source, owner: ShardId },
+    /// Whose an address of a shared port is.
+    Address(AddressMessage),
     /// One packet.
     Media { publication: PublicationId, layer: LayerIndex, codec: Codec, packet: Packet },
     /// What concerns a data channel.

@@ -3,10 +3,11 @@
 //! leaves into an outbox. The worker around it ([`worker`]) brings time and sockets.
 //!
 //! The shard mediates between sessions and the router, which do not know each other. A packet's way through
-//! here: [`Shard::handle_datagram`] finds the session (`arrival`, `demux`), the session yields packets, `ingest` hands
+//! here: [`Shard::handle_datagram`] finds the session (`arrival`, `addresses`), the session yields packets, `ingest` hands
 //! them to their publication, and `forward` takes the tick's batch of each publication to its subscribers here
 //! and, once, to every other shard that has some (`mailbox`).
 
+mod addresses;
 mod arrival;
 mod channels;
 pub mod command;
@@ -31,13 +32,13 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-pub use self::arrival::Steer;
+use self::addresses::Addresses;
+use self::addresses::Source;
+pub use self::addresses::Steer;
 use self::channels::Member;
 use self::command::{Command, ConfigureError, DialledSocket, EndReason, Event, ShardLimits};
 pub use self::demux::shard_of_check;
-use self::demux::{Demux, Source};
 pub use self::dialled::Dial;
-use self::dialled::DialledTable;
 use self::mailbox::Mailbox;
 use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
 use self::sessions::{SessionKey, SessionSlot};
@@ -46,13 +47,13 @@ use self::timers::{Grid, TimerOf, Timers};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, NodeKeys, PublicationId, SessionId, ShardId};
 use crate::metrics::shard::ShardCounters;
-use crate::net::{Outbox, SocketIndex, SocketKind};
+use crate::net::{Outbox, SocketIndex};
 use crate::router::LayerIndex;
 use crate::router::channel::{Hub, HubId};
 pub use crate::rtp::time::WallClock;
 pub use crate::session::Certificate;
 use crate::session::fence::fenced;
-use crate::session::{Carrier, Expiry, Path, Session, SessionError, SessionOutput, SessionSetup};
+use crate::session::{Expiry, Path, Session, SessionError, SessionOutput, SessionSetup};
 
 /// The largest datagram that is taken from a client.
 const DATAGRAM_BYTES_MAX: usize = 2000;
@@ -88,8 +89,7 @@ pub struct Shard {
     setup: SessionSetup,
     sessions: Table<SessionSlot>,
     by_id: HashMap<SessionId, SessionKey, RandomState>,
-    demux: Demux,
-    dialled: DialledTable,
+    addresses: Addresses,
     publications: Table<PublicationSlot>,
     by_publication: HashMap<PublicationId, PublicationKey, RandomState>,
     subscriptions: Table<SubscriptionSlot>,
@@ -101,8 +101,6 @@ pub struct Shard {
     /// Sessions whose data channels have something to do.
     channels_dirty: Vec<SessionKey>,
     events: VecDeque<Event>,
-    /// Emptied each turn.
-    steers: VecDeque<Steer>,
     counters: ShardCounters,
     output: SessionOutput,
 }
@@ -130,9 +128,12 @@ pub struct TableSizes {
 
 impl Shard {
     /// Makes an empty shard.
-    pub fn new(setup: ShardSetup, mailbox: Mailbox) -> Self {
+    pub fn new(setup: ShardSetup, mut mailbox: Mailbox) -> Self {
+        let shares_port = mailbox.handover().is_in_use();
+        let (udp, tcp) = (&setup.candidates, &setup.tcp_candidates);
         Self {
             id: setup.id,
+            addresses: Addresses::new(setup.id, shares_port, udp, tcp),
             keys: setup.keys,
             setup: SessionSetup {
                 candidates: setup.candidates,
@@ -145,8 +146,6 @@ impl Shard {
             clock: setup.clock,
             sessions: Table::default(),
             by_id: HashMap::default(),
-            demux: Demux::default(),
-            dialled: DialledTable::default(),
             publications: Table::default(),
             by_publication: HashMap::default(),
             subscriptions: Table::default(),
@@ -157,7 +156,6 @@ impl Shard {
             hubs: HashMap::default(),
             channels_dirty: Vec::new(),
             events: VecDeque::new(),
-            steers: VecDeque::new(),
             counters: ShardCounters::default(),
             output: SessionOutput::default(),
         }
@@ -170,15 +168,15 @@ impl Shard {
 
     /// Whether a session holds the address at the other end of a TCP connection.
     pub fn holds_address(&self, listener: SocketIndex, peer: SocketAddr) -> bool {
-        self.demux.session_at(&Source { socket: listener, address: peer }).is_some()
+        self.addresses.session_at(&Source { socket: listener, address: peer }).is_some()
     }
 
     /// Takes notice that a TCP connection is over: nothing is sent there any more.
     pub fn handle_disconnect(&mut self, listener: SocketIndex, peer: SocketAddr) {
         let source = Source { socket: listener, address: peer };
-        let Some(key) = self.demux.session_at(&source) else { return };
-        self.forget_source(source, key);
-        if let (Some(slot), Some(path)) = (self.sessions.get_mut(key), path_of(&self.setup, source)) {
+        let Some(key) = self.addresses.session_at(&source) else { return };
+        self.addresses.release_source(source, key);
+        if let (Some(slot), Some(path)) = (self.sessions.get_mut(key), self.addresses.path_of(source)) {
             slot.session.forget_path(path);
         }
     }
@@ -243,6 +241,16 @@ impl Shard {
         }
     }
 
+    /// Takes the next thing that the kernel should know of a source; there is none unless shards share a port.
+    pub fn poll_steer(&mut self) -> Option<Steer> {
+        self.addresses.poll_steer()
+    }
+
+    /// Takes the next thing to do for sessions that call out.
+    pub fn poll_dial(&mut self) -> Option<Dial> {
+        self.addresses.poll_dial()
+    }
+
     /// When [`Shard::handle_timeout`] has something to do next.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         let grid = self.timers.grid();
@@ -286,10 +294,10 @@ impl Shard {
             sessions: self.sessions.len(),
             publications: self.publications.len(),
             subscriptions: self.subscriptions.len(),
-            paths: self.demux.paths(),
-            paths_elsewhere: self.demux.elsewhere(),
-            ufrags: self.demux.ufrags(),
-            dialled: self.dialled.len(),
+            paths: self.addresses.proven(),
+            paths_elsewhere: self.addresses.elsewhere(),
+            ufrags: self.addresses.names(),
+            dialled: self.addresses.dialled(),
             hubs: self.hubs.len(),
         }
     }
@@ -301,7 +309,7 @@ impl Shard {
         dialled: Vec<DialledSocket>,
         credentials: Option<IceCredentials>,
     ) {
-        if self.sessions.len() >= self.limits.sessions || !self.dialled.has_room(dialled.len()) {
+        if self.sessions.len() >= self.limits.sessions || !self.addresses.has_room(dialled.len()) {
             self.counters.drop(DropReason::Overload);
             self.events.push_back(Event::Ended(id, EndReason::NeverConnected));
             return;
@@ -313,7 +321,7 @@ impl Shard {
         }
         let key = self.sessions.insert(SessionSlot::new(session));
         self.sync_ufrags(key);
-        self.dialled.open(key, dialled);
+        self.addresses.open(key, dialled);
         self.by_id.insert(id, key);
         self.arm_session(key);
     }
@@ -355,7 +363,7 @@ impl Shard {
             self.counters.drop(*reason);
         }
         for path in &output.paths_removed {
-            self.forget_path(*path, key);
+            self.addresses.release(*path, key);
         }
         if output.rekeyed {
             self.rekeyed(now, key);
@@ -373,7 +381,7 @@ impl Shard {
     }
 
     fn transmit(&mut self, path: Path, contents: &[u8], outbox: &mut Outbox) {
-        let Some(socket) = socket_of(&self.setup, &self.dialled, path) else { return };
+        let Some(socket) = self.addresses.socket_of(path) else { return };
         match outbox.space(contents.len()).and_then(|space| space.get_mut(..contents.len())) {
             Some(space) => {
                 space.copy_from_slice(contents);
@@ -465,13 +473,8 @@ impl Shard {
         let slot = self.sessions.remove(key)?;
         let id = slot.session.id();
         self.by_id.remove(&id);
-        for path in slot.session.paths() {
-            self.forget_path(path, key);
-        }
-        self.dialled.close(slot.session.dialled());
-        for ufrag in &slot.ufrags {
-            self.demux.unbind_ufrag(ufrag);
-        }
+        let session = &slot.session;
+        self.addresses.release_all(key, session.paths(), &slot.ufrags, session.dialled());
         self.counters.channels -= slot.channels.len() as u64;
         for (stream, of) in slot.channels {
             self.release_channel((key, stream), &of);
@@ -490,29 +493,6 @@ impl Shard {
 fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> Instant {
     let exact = session.poll_timeout(setup);
     session.next_tick().map_or(exact, |tick| exact.min(grid.end_of_span(tick, TICK_SPAN)))
-}
-
-/// The path by which something came.
-fn path_of(setup: &SessionSetup, Source { socket, address }: Source) -> Option<Path> {
-    let (carrier, candidates) = match socket.kind() {
-        SocketKind::Bound => (Carrier::Udp, &setup.candidates),
-        SocketKind::Listener => (Carrier::Tcp, &setup.tcp_candidates),
-        SocketKind::Dialled => return None,
-    };
-    Some(Path { carrier, local: *candidates.get(socket.position())?, remote: address })
-}
-
-/// The socket or the listener behind our end of a path.
-fn socket_of(setup: &SessionSetup, dialled: &DialledTable, path: Path) -> Option<SocketIndex> {
-    let position =
-        |candidates: &[SocketAddr]| candidates.iter().position(|candidate| *candidate == path.local);
-    let found = match path.carrier {
-        Carrier::Udp => {
-            position(&setup.candidates).and_then(|at| Some(SocketIndex::bound(u8::try_from(at).ok()?)))
-        }
-        Carrier::Tcp => position(&setup.tcp_candidates).and_then(SocketIndex::listener),
-    };
-    found.or_else(|| dialled.socket_at(&path.local))
 }
 
 /// Why a step of a session was not done.

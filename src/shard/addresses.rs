@@ -1,0 +1,290 @@
+//! Whose an address is: which session a datagram belongs to, by where it came from or by the name in a check, and which
+//! socket leads to a client.
+//!
+//! Owns the addresses that sessions of this shard have proven, those of a shared port that other shards have, the names of
+//! credentials, and the sockets of sessions that call out. Must not know what a session is. What follows for others lies in
+//! three queues that each turn empties: what the kernel should know ([`Steer`]), what other shards should
+//! ([`AddressMessage`]), and sockets to open and close ([`Dial`]).
+//!
+//! An address enters only after a check from it carried the right password, so nothing that a stranger sends makes an entry.
+//! Bounds: the sessions of the shard times the addresses and names of one; what other shards own, by their sessions
+//! likewise; sockets by [`DIALLED_MAX`](crate::net::DIALLED_MAX).
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use foldhash::fast::RandomState;
+
+use super::dialled::{Dial, DialledTable};
+use super::sessions::SessionKey;
+use crate::ids::ShardId;
+use crate::net::dialled::DialledSocket;
+use crate::net::{SocketIndex, SocketKind};
+use crate::session::{Carrier, Path};
+
+/// Where a datagram came from. A socket stands for one candidate of ours, so this says as much as a path and is shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    /// The socket that it came in by, the same number on all shards of a shared port.
+    pub(super) socket: SocketIndex,
+    /// The client's address.
+    pub(super) address: SocketAddr,
+}
+
+/// What the kernel should know of a source on a shared port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steer {
+    /// It belongs to this shard from now on.
+    Here(SocketIndex, SocketAddr),
+    /// It does not any more.
+    Nowhere(SocketIndex, SocketAddr),
+}
+
+/// What one shard tells another about addresses of a shared port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AddressMessage {
+    /// The sender has proven an address whose datagrams the kernel brings to the receiving shard.
+    Owned { source: Source, owner: ShardId },
+    /// It does not own that address any more.
+    Disowned { source: Source, owner: ShardId },
+}
+
+/// An address that a session has proven.
+#[derive(Debug, Clone, Copy)]
+struct Proven {
+    session: SessionKey,
+    /// The shard that the kernel brings its datagrams to, where that was seen to be another one.
+    via: Option<ShardId>,
+}
+
+/// The addresses of one shard.
+pub(super) struct Addresses {
+    here: ShardId,
+    /// Whether all shards receive on the same ports.
+    shares_port: bool,
+    /// What bound sockets and listeners stand for, in their order.
+    candidates: Box<[SocketAddr]>,
+    tcp_candidates: Box<[SocketAddr]>,
+    proven: HashMap<Source, Proven, RandomState>,
+    elsewhere: HashMap<Source, ShardId, RandomState>,
+    named: HashMap<String, SessionKey, RandomState>,
+    dialled: DialledTable,
+    steers: VecDeque<Steer>,
+    notices: VecDeque<(ShardId, AddressMessage)>,
+}
+
+impl Addresses {
+    /// Those of a shard with these sockets and listeners, of which nothing is known yet.
+    pub(super) fn new(
+        here: ShardId,
+        shares_port: bool,
+        candidates: &[SocketAddr],
+        tcp_candidates: &[SocketAddr],
+    ) -> Self {
+        Self {
+            here,
+            shares_port,
+            candidates: candidates.into(),
+            tcp_candidates: tcp_candidates.into(),
+            proven: HashMap::default(),
+            elsewhere: HashMap::default(),
+            named: HashMap::default(),
+            dialled: DialledTable::default(),
+            steers: VecDeque::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// The session that has an address.
+    #[inline]
+    pub(super) fn session_at(&self, source: &Source) -> Option<SessionKey> {
+        self.proven.get(source).map(|proven| proven.session)
+    }
+
+    /// The session whose credentials have a name.
+    pub(super) fn session_named(&self, ufrag: &str) -> Option<SessionKey> {
+        self.named.get(ufrag).copied()
+    }
+
+    /// The session whose own socket it is, and the path by which something came there.
+    pub(super) fn session_dialling(&self, source: &Source) -> Option<(SessionKey, Path)> {
+        let (local, session) = self.dialled.get(source.socket)?;
+        Some((session, Path { carrier: Carrier::Udp, local, remote: source.address }))
+    }
+
+    /// The shard that has an address of which datagrams come here.
+    #[inline]
+    pub(super) fn owner_elsewhere(&self, source: &Source) -> Option<ShardId> {
+        self.elsewhere.get(source).copied()
+    }
+
+    /// Whether all shards receive on this socket's port. A connection belongs to one shard for good.
+    pub(super) fn is_shared(&self, socket: SocketIndex) -> bool {
+        self.shares_port && socket.is_bound()
+    }
+
+    /// The path by which something came by a socket of all sessions.
+    pub(super) fn path_of(&self, Source { socket, address }: Source) -> Option<Path> {
+        let (carrier, candidates) = match socket.kind() {
+            SocketKind::Bound => (Carrier::Udp, &self.candidates),
+            SocketKind::Listener => (Carrier::Tcp, &self.tcp_candidates),
+            SocketKind::Dialled => return None,
+        };
+        Some(Path { carrier, local: *candidates.get(socket.position())?, remote: address })
+    }
+
+    /// The socket or the listener behind our end of a path.
+    pub(super) fn socket_of(&self, path: Path) -> Option<SocketIndex> {
+        let position =
+            |candidates: &[SocketAddr]| candidates.iter().position(|candidate| *candidate == path.local);
+        let found = match path.carrier {
+            Carrier::Udp => {
+                position(&self.candidates).and_then(|at| Some(SocketIndex::bound(u8::try_from(at).ok()?)))
+            }
+            Carrier::Tcp => position(&self.tcp_candidates).and_then(SocketIndex::listener),
+        };
+        found.or_else(|| self.dialled.socket_at(&path.local))
+    }
+
+    /// Takes an address that a check has just proven, which came by way of another shard (`via`) or straight here.
+    ///
+    /// Each check that comes the long way has that shard and the kernel told, since the kernel forgets sources when it knows
+    /// too many.
+    pub(super) fn prove(&mut self, source: Source, session: SessionKey, via: Option<ShardId>) {
+        let known = self.proven.get(&source).copied();
+        let is_new = known.is_none_or(|known| known.session != session);
+        let before = known.and_then(|known| known.via);
+        if is_new || via.is_some() {
+            self.proven.insert(source, Proven { session, via: via.or(before) });
+            self.elsewhere.remove(&source);
+        }
+        if !self.is_shared(source.socket) {
+            return;
+        }
+        if is_new || via.is_some() {
+            self.steers.push_back(Steer::Here(source.socket, source.address));
+        }
+        let Some(via) = via else { return };
+        let owner = self.here;
+        if let Some(before) = before.filter(|before| *before != via) {
+            self.notices.push_back((before, AddressMessage::Disowned { source, owner }));
+        }
+        self.notices.push_back((via, AddressMessage::Owned { source, owner }));
+    }
+
+    /// Gives up an address of a session, unless another session has proven it since.
+    pub(super) fn release(&mut self, path: Path, session: SessionKey) {
+        if let Some(socket) = self.socket_of(path).filter(|socket| !socket.is_dialled()) {
+            self.release_source(Source { socket, address: path.remote }, session);
+        }
+    }
+
+    /// The same, by where its datagrams came from.
+    pub(super) fn release_source(&mut self, source: Source, session: SessionKey) {
+        let Some(known) = self.proven.get(&source).copied().filter(|known| known.session == session) else {
+            return;
+        };
+        self.proven.remove(&source);
+        shrink(&mut self.proven);
+        if !self.is_shared(source.socket) {
+            return;
+        }
+        if let Some(via) = known.via {
+            self.notices.push_back((via, AddressMessage::Disowned { source, owner: self.here }));
+        }
+        self.steers.push_back(Steer::Nowhere(source.socket, source.address));
+    }
+
+    /// Takes what another shard says.
+    pub(super) fn take(&mut self, message: AddressMessage) {
+        match message {
+            // If a session of this shard had it before, it has lost it.
+            AddressMessage::Owned { source, owner } => {
+                self.proven.remove(&source);
+                self.elsewhere.insert(source, owner);
+            }
+            AddressMessage::Disowned { source, owner } => {
+                if self.elsewhere.get(&source) == Some(&owner) {
+                    self.elsewhere.remove(&source);
+                }
+                shrink(&mut self.elsewhere);
+            }
+        }
+    }
+
+    /// Makes a session known by these names, and by those that it had no more.
+    pub(super) fn name(&mut self, session: SessionKey, had: &[String], names: &[String]) {
+        for gone in had.iter().filter(|name| !names.contains(name)) {
+            self.named.remove(gone);
+        }
+        for name in names.iter().filter(|name| !had.contains(name)) {
+            self.named.insert(name.clone(), session);
+        }
+        shrink(&mut self.named);
+    }
+
+    /// Whether one more session has room for so many sockets of its own.
+    pub(super) fn has_room(&self, sockets: usize) -> bool {
+        self.dialled.has_room(sockets)
+    }
+
+    /// Makes sockets those of a session.
+    pub(super) fn open(&mut self, session: SessionKey, sockets: Vec<DialledSocket>) {
+        self.dialled.open(session, sockets);
+    }
+
+    /// Gives up all that a session has: the paths that it holds, its names, and its own sockets.
+    pub(super) fn release_all(
+        &mut self,
+        session: SessionKey,
+        paths: impl Iterator<Item = Path>,
+        names: &[String],
+        sockets: &[SocketAddr],
+    ) {
+        paths.for_each(|path| self.release(path, session));
+        self.name(session, names, &[]);
+        self.dialled.close(sockets);
+    }
+
+    /// The next thing that the kernel should know of a source; there is none unless shards share a port.
+    pub(super) fn poll_steer(&mut self) -> Option<Steer> {
+        self.steers.pop_front()
+    }
+
+    /// The next thing that another shard should know; there is none unless shards share a port.
+    pub(super) fn poll_notice(&mut self) -> Option<(ShardId, AddressMessage)> {
+        self.notices.pop_front()
+    }
+
+    /// The next socket to open or close.
+    pub(super) fn poll_dial(&mut self) -> Option<Dial> {
+        self.dialled.poll()
+    }
+
+    /// Addresses that sessions have proven.
+    pub(super) fn proven(&self) -> usize {
+        self.proven.len()
+    }
+
+    /// Addresses that other shards have.
+    pub(super) fn elsewhere(&self) -> usize {
+        self.elsewhere.len()
+    }
+
+    /// Names of credentials.
+    pub(super) fn names(&self) -> usize {
+        self.named.len()
+    }
+
+    /// Sockets of sessions that call out.
+    pub(super) fn dialled(&self) -> usize {
+        self.dialled.len()
+    }
+}
+
+/// Gives memory back after a crowd has left.
+fn shrink<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V, RandomState>) {
+    if map.capacity() > 4096 && map.len() * 8 < map.capacity() {
+        map.shrink_to_fit();
+    }
+}
