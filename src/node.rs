@@ -21,7 +21,7 @@ use self::life::{Running, Signals};
 use self::ports::MediaPorts;
 use crate::config::{App, AppId, Config, DtlsRole, IoChoice, Secret, ShardChoice};
 use crate::control::access::apps::{new_secret, random_hex};
-use crate::control::serve::{Bounds, serve};
+use crate::control::serve::{Bounds, Room, serve};
 use crate::control::{Control, Dialler, Rules, Settings, ShardLink, ShardPort, admin, http, shard_limits};
 use crate::ids::{NodeKeys, ShardId};
 use crate::log::say;
@@ -142,10 +142,6 @@ async fn serve_until_told(
 ) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let (control, config) = (Arc::clone(&running.control), &running.started);
-    let bounds = Bounds {
-        connections: config.http.connections.size(),
-        header_timeout: Duration::from_secs(config.http.header_timeout_seconds.get()),
-    };
     let until = |mut stopped: watch::Receiver<bool>| async move {
         // The sender lives until every listener has ended; should it go first, that is an end too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -153,11 +149,21 @@ async fn serve_until_told(
     let mut serving: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
-            tokio::spawn(serve(listener, http::service(&control), bounds, until(stopped.clone())))
+            tokio::spawn(serve(
+                listener,
+                http::service(&control),
+                Arc::clone(control.connections()),
+                until(stopped.clone()),
+            ))
         })
         .collect();
-    let admin_bounds = Bounds { connections: ADMIN_CONNECTIONS, ..bounds };
-    serving.push(tokio::spawn(serve(operators, admin::router(&control), admin_bounds, until(stopped))));
+    let bounds = Bounds {
+        connections: ADMIN_CONNECTIONS,
+        per_address: ADMIN_CONNECTIONS,
+        ..Bounds::from(&config.http)
+    };
+    let room = Room::new(bounds, control.metrics());
+    serving.push(tokio::spawn(serve(operators, admin::router(&control), room, until(stopped))));
     let mut told = running.until_told(signals, workers).await;
     if told.is_ok() {
         told = running.drain(signals, workers).await;

@@ -80,6 +80,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_HTTP_TRUSTED_PROXIES", &["http", "trusted_proxies"], Shape::List),
     variable("RINGCAST_HTTP_CORS_ORIGINS", &["http", "cors_origins"], Shape::List),
     variable("RINGCAST_HTTP_CONNECTIONS", &["http", "connections"], Shape::Number),
+    variable("RINGCAST_HTTP_CONNECTIONS_PER_ADDRESS", &["http", "connections_per_address"], Shape::Number),
     variable("RINGCAST_HTTP_HEADER_TIMEOUT_SECONDS", &["http", "header_timeout_seconds"], Shape::Number),
     variable("RINGCAST_HTTP_BODY_TIMEOUT_SECONDS", &["http", "body_timeout_seconds"], Shape::Number),
     variable("RINGCAST_HTTP_REQUEST_TIMEOUT_SECONDS", &["http", "request_timeout_seconds"], Shape::Number),
@@ -98,6 +99,10 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_MEDIA_DTLS_ROLE", &["media", "dtls_role"], Shape::Text),
     variable("RINGCAST_MEDIA_BUSY_POLL_MICROSECONDS", &["media", "busy_poll_microseconds"], Shape::Number),
     variable("RINGCAST_LIMITS_SESSIONS", &["limits", "sessions"], Shape::Number),
+    variable("RINGCAST_LIMITS_CONNECTING_SESSIONS", &["limits", "connecting_sessions"], Shape::Number),
+    variable("RINGCAST_LIMITS_SESSIONS_PER_APP", &["limits", "sessions_per_app"], Shape::Number),
+    variable("RINGCAST_LIMITS_SESSIONS_PER_OWNER", &["limits", "sessions_per_owner"], Shape::Number),
+    variable("RINGCAST_LIMITS_SESSIONS_PER_ADDRESS", &["limits", "sessions_per_address"], Shape::Number),
     variable("RINGCAST_LIMITS_THIRDPARTY_SESSIONS", &["limits", "thirdparty_sessions"], Shape::Number),
     variable("RINGCAST_LIMITS_TCP_CONNECTIONS", &["limits", "tcp_connections"], Shape::Number),
     variable(

@@ -134,6 +134,8 @@ pub struct Http {
     pub cors_origins: Vec<Origin>,
     /// Connections served at the same time; more wait in the kernel's queue.
     pub connections: Within<1, 1_000_000>,
+    /// Of these, connections from one address; those of trusted proxies are bounded by the whole alone.
+    pub connections_per_address: Within<1, 1_000_000>,
     /// Time in which a client has to send a request head; an idle connection is closed after it too.
     pub header_timeout_seconds: Within<1, 300>,
     /// Time in which a client has to send a request body.
@@ -206,6 +208,14 @@ impl Default for Gso {
 pub struct Limits {
     /// Sessions of the node at the same time.
     pub sessions: Within<1, 1_000_000>,
+    /// Of these, sessions whose clients have not connected yet.
+    pub connecting_sessions: Within<1, 1_000_000>,
+    /// Of these, sessions of one application; 0 for as many as the share of the others leaves.
+    pub sessions_per_app: Within<0, 1_000_000>,
+    /// Of these, sessions of one owner of tokens: those of one `sub`, or of one `jti`.
+    pub sessions_per_owner: Within<1, 1_000_000>,
+    /// Of these, viewers of one address whom no token of their own tells apart.
+    pub sessions_per_address: Within<1, 1_000_000>,
     /// Of these, sessions that call another server (`thirdparty=true`); 0 refuses them.
     pub thirdparty_sessions: Within<0, 16_000>,
     /// TCP connections for media at the same time.
@@ -325,6 +335,7 @@ impl Default for Http {
             trusted_proxies: Network::loopback(),
             cors_origins: Vec::new(),
             connections: Within::new(4_096),
+            connections_per_address: Within::new(256),
             header_timeout_seconds: Within::new(30),
             body_timeout_seconds: Within::new(10),
             request_timeout_seconds: Within::new(30),
@@ -350,6 +361,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: Within::new(10_000),
+            connecting_sessions: Within::new(2_000),
+            sessions_per_app: Within::new(0),
+            sessions_per_owner: Within::new(1_000),
+            sessions_per_address: Within::new(256),
             thirdparty_sessions: Within::new(256),
             tcp_connections: Within::new(4_096),
             tcp_connections_per_address: Within::new(256),

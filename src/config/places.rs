@@ -50,7 +50,7 @@ impl From<PublicUrl> for String {
 const MAPPED_BITS: u8 = 96;
 
 /// An address, or the network of all that begin with the same bits: `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     first: IpAddr,
@@ -63,6 +63,17 @@ impl Network {
     pub fn loopback() -> Vec<Self> {
         let four = Self { first: IpAddr::from([127, 0, 0, 0]), bits: MAPPED_BITS + 8 };
         vec![four, Self { first: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 }]
+    }
+
+    /// What counts as one client: an address, of IPv6 the network of 64 bits, of which one client commands all addresses.
+    pub fn of_client(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let bits = 64;
+                Self { first: Ipv6Addr::from_bits(address.to_bits() >> bits << bits).into(), bits }
+            }
+            address => Self { first: address, bits: 128 },
+        }
     }
 
     /// Whether an address is one of it.
@@ -132,6 +143,16 @@ mod tests {
         for bad in ["", "10.0.0.0/33", "::/129", "proxy", "10.0.0.0/", "10.0.0/8"] {
             assert!(Network::try_from(bad.to_owned()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_client_is_an_address_or_its_network_of_64_bits() {
+        let client = |address: &str| Network::of_client(address.parse().unwrap());
+        assert_eq!(client("192.0.2.7").to_string(), "192.0.2.7/32");
+        assert_eq!(client("::ffff:192.0.2.7"), client("192.0.2.7"));
+        assert_ne!(client("192.0.2.8"), client("192.0.2.7"));
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:ffff:0:1"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub const PATTERNS_MAX: usize = 64;
 pub const NAME_BYTES_MAX: usize = 512;
 
 /// Whose token it is. Sessions belong to the owner that made them, and to no other token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// All tokens of one `sub`.
     Subject(Box<str>),
@@ -43,9 +43,41 @@ pub enum Holder {
     Token(Owner),
 }
 
-impl From<&Access> for Holder {
+/// The authority behind a call on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamAccess {
+    /// By what the stream is sent or played.
+    pub holder: Holder,
+    /// The only session that the call may be about.
+    session: Option<Box<str>>,
+}
+
+impl StreamAccess {
+    /// Checks that a session of the stream may be made.
+    pub fn may_open(&self) -> Result<(), ApiError> {
+        if self.session.is_some() { Err(Refusal::OneSession.into()) } else { Ok(()) }
+    }
+
+    /// Checks that a session of the stream may be used.
+    pub fn may_touch(&self, session: &str) -> Result<(), ApiError> {
+        let allowed = self.session.as_deref().is_none_or(|only| only == session);
+        if allowed { Ok(()) } else { Err(Refusal::Session.into()) }
+    }
+}
+
+impl From<Holder> for StreamAccess {
+    fn from(holder: Holder) -> Self {
+        Self { holder, session: None }
+    }
+}
+
+impl From<&Access> for StreamAccess {
     fn from(access: &Access) -> Self {
-        access.owner().map_or(Self::Secret, Self::Token)
+        let session = match access {
+            Access::Secret => None,
+            Access::Token(grant) => grant.session.clone(),
+        };
+        Self { holder: access.owner().map_or(Holder::Secret, Holder::Token), session }
     }
 }
 

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::metrics::names::SessionBound;
 use crate::negotiation::NegotiationError;
 
 use super::access::Refusal;
@@ -62,6 +63,9 @@ pub enum ApiError {
     /// Too many requests on one session.
     #[error("too many requests on this session")]
     RateLimited,
+    /// No place for another session.
+    #[error("{}", full(*.0))]
+    Full(SessionBound),
     /// A mistake of ours.
     #[error("the request failed inside the server")]
     Internal,
@@ -102,7 +106,10 @@ impl ApiError {
             Self::NotConnected => StatusCode::TOO_EARLY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full(SessionBound::Node | SessionBound::Connecting) | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -122,19 +129,27 @@ impl ApiError {
             Self::PayloadTooLarge(_) => "payload_too_large",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal_error",
-            Self::Overloaded => "temporarily_unavailable_error",
+            Self::Full(SessionBound::Node | SessionBound::Connecting) | Self::Overloaded => {
+                "temporarily_unavailable_error"
+            }
+            Self::Full(_) => "too_many_sessions",
         }
     }
 
     /// Seconds after which a retry makes sense.
     pub fn retry_after(&self) -> Option<u8> {
-        matches!(self, Self::RateLimited | Self::Overloaded | Self::NotConnected).then_some(1)
+        match self {
+            Self::RateLimited | Self::Overloaded | Self::NotConnected => Some(1),
+            // A session has to end first, or to connect.
+            Self::Full(_) => Some(5),
+            _ => None,
+        }
     }
 
-    /// The refusal of `sessions/new` for lack of room: an empty body, since partytracks would take any JSON for
-    /// a session, and never come back.
-    pub fn without_body(&self) -> Response {
-        self.with_headers((self.status(), "").into_response())
+    /// The refusal of `sessions/new` for lack of room: a sentence, since partytracks would take any JSON for a session, and
+    /// never come back.
+    pub fn without_json(&self) -> Response {
+        self.with_headers((self.status(), self.to_string()).into_response())
     }
 
     fn with_headers(&self, mut response: Response) -> Response {
@@ -145,10 +160,36 @@ impl ApiError {
             if refusal.is_unauthorized() {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // For those who count, on the way out.
+            // For those who count and tell, on the way out.
             response.extensions_mut().insert(*refusal);
         }
+        response.extensions_mut().insert(self.clone());
         response
+    }
+}
+
+/// Why there is no place for another session, and what helps.
+fn full(bound: SessionBound) -> &'static str {
+    match bound {
+        SessionBound::Node => {
+            "this node has as many sessions as it may have (limits.sessions): try again, or ask another node"
+        }
+        SessionBound::Connecting => {
+            "as many sessions as this node may have wait for their clients to connect (limits.connecting_sessions): try \
+             again, and make a session only when its client is about to connect"
+        }
+        SessionBound::App => {
+            "this app has as many sessions as it may have, connected or not, beside the share of the others: end some, try \
+             again, or have the operator raise limits.sessions or limits.sessions_per_app"
+        }
+        SessionBound::Owner => {
+            "the owner of this token has as many sessions as it may have, a quarter of them before they connect: end some, \
+             give each user a token with a sub of its own, or have the operator raise limits.sessions_per_owner"
+        }
+        SessionBound::Address => {
+            "your address plays as many streams as it may without a token of its own, a quarter of them before they \
+             connect: end some, or have the operator raise limits.sessions_per_address"
+        }
     }
 }
 
@@ -176,7 +217,7 @@ pub struct ErrorBody {
     pub error_code: String,
     /// What is wrong, for people.
     pub error_description: String,
-    /// Tells errors of order from bad descriptions, and why a token does not do.
+    /// Tells errors of order from bad descriptions, why a token does not do, and which bound is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error_subcode: Option<String>,
@@ -187,6 +228,7 @@ impl IntoResponse for ApiError {
         let error_subcode = match &self {
             Self::InvalidDescription { subcode, .. } => subcode.map(str::to_owned),
             Self::Refused(refusal) if !refusal.is_unauthorized() => Some(refusal.label().to_owned()),
+            Self::Full(bound) => Some(bound.label().to_owned()),
             _ => None,
         };
         let body = ErrorBody {
@@ -270,6 +312,8 @@ mod tests {
             (ApiError::PayloadTooLarge(1), 413, "payload_too_large"),
             (ApiError::NotConnected, 425, "session_error"),
             (ApiError::RateLimited, 429, "rate_limited"),
+            (ApiError::Full(SessionBound::Owner), 429, "too_many_sessions"),
+            (ApiError::Full(SessionBound::Node), 503, "temporarily_unavailable_error"),
             (ApiError::Internal, 500, "internal_error"),
             (ApiError::Overloaded, 503, "temporarily_unavailable_error"),
         ];

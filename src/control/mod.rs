@@ -41,6 +41,7 @@ use access::apps::Apps;
 use error::ApiError;
 use registry::Registry;
 use registry::placement::Placement;
+use registry::places::Places;
 use registry::rooms::Rooms;
 use registry::streams::Streams;
 use session::channels::Groups;
@@ -128,10 +129,13 @@ pub struct Control {
     keys: Arc<NodeKeys>,
     registry: Registry,
     placement: Placement,
+    places: Arc<Places>,
     rooms: Rooms,
     groups: Groups,
     streams: Streams,
     metrics: Metrics,
+    /// The places of connections to the API.
+    connections: Arc<serve::Room>,
     draining: AtomicBool,
 }
 
@@ -141,9 +145,11 @@ impl Control {
         let Settings { http, limits, ice, whip, whep, apps, shards, dialler, keys, metrics } = settings;
         Arc::new(Self {
             placement: Placement::new(shards.len()),
+            places: Arc::default(),
             rooms: Rooms::new(&limits),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             groups: Groups::default(),
+            connections: serve::Room::new(serve::Bounds::from(&http), &metrics),
             http,
             rules: Mutex::new(Arc::new(Rules { limits, ice, whip, whep, apps })),
             shards,
@@ -211,6 +217,11 @@ impl Control {
         &self.metrics
     }
 
+    /// The places of connections to the API, for its listeners.
+    pub fn connections(&self) -> &Arc<serve::Room> {
+        &self.connections
+    }
+
     /// Sessions that call out.
     fn calls(&self) -> usize {
         CALLS_MAX.saturating_sub(self.calls.available_permits())
@@ -223,7 +234,9 @@ impl Control {
         let usage = |resource, used, limit| Usage { resource, used, limit };
         vec![
             usage("sessions", self.registry.session_count(), limits.sessions.size()),
+            usage("connecting_sessions", self.places.connecting(), limits.connecting_sessions.size()),
             usage("thirdparty_sessions", self.calls(), limits.thirdparty_sessions.size()),
+            usage("http_connections", self.connections.connections(), self.connections.size()),
             usage("tcp_connections", self.metrics.tcp_connections(), limits.tcp_connections.size()),
             usage("rooms", self.rooms.count(), limits.rooms.size()),
         ]

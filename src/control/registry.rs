@@ -1,6 +1,7 @@
 //! Which sessions and publications there are. Bounded by the session limit and the names of each session.
 
 pub(super) mod placement;
+pub(super) mod places;
 pub mod rooms;
 pub(super) mod streams;
 
@@ -31,14 +32,9 @@ impl Registry {
         locked(&self.sessions).keys().next().copied()
     }
 
-    /// Adds a session unless there are `most` already.
-    pub(super) fn add_session(&self, session: &Arc<Session>, most: usize) -> bool {
-        let mut sessions = locked(&self.sessions);
-        let room = sessions.len() < most;
-        if room {
-            sessions.insert(session.id, Arc::clone(session));
-        }
-        room
+    /// Adds a session, which has its place already.
+    pub(super) fn add_session(&self, session: &Arc<Session>) {
+        locked(&self.sessions).insert(session.id, Arc::clone(session));
     }
 
     /// Sessions at present.

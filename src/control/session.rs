@@ -22,6 +22,7 @@ use super::access::Owner;
 use super::error::ApiError;
 use super::locked;
 use super::model::{DataChannelResult, NewTracksResponse, TrackState};
+use super::registry::places::Place;
 use super::registry::streams::StreamKey;
 use channels::{Channels, DataChannel, Group, StreamIds};
 use publication::{Phase, Publication, Subscription};
@@ -83,6 +84,8 @@ pub(super) struct Session {
     pub(super) owner: Option<Owner>,
     /// Who asked for it.
     pub(super) origin: Origin,
+    /// Its place among all sessions.
+    place: Place,
     /// Its place among those that call out, given back with it.
     _call: Option<OwnedSemaphorePermit>,
     opened_at: Instant,
@@ -109,7 +112,7 @@ impl Session {
         origin: Origin,
         shard: ShardId,
         negotiation: Negotiation,
-        call: Option<OwnedSemaphorePermit>,
+        (place, call): (Place, Option<OwnedSemaphorePermit>),
     ) -> Arc<Self> {
         let state = State {
             negotiation,
@@ -128,6 +131,7 @@ impl Session {
             shard,
             owner,
             origin,
+            place,
             _call: call,
             opened_at: now,
             connected: AtomicBool::new(false),
@@ -157,6 +161,7 @@ impl Session {
 
     pub(super) fn set_connected(&self) {
         self.connected.store(true, Ordering::Relaxed);
+        self.place.connected();
     }
 
     /// Waits for the requests that came before, in their order.
@@ -219,6 +224,7 @@ impl Session {
     /// Ends the session for control; returns its publications, all closed.
     pub(super) fn end(&self) -> Vec<Arc<Publication>> {
         let state = locked(&self.state).take();
+        self.place.give_back();
         self.pending.send_replace(false);
         self.changes.send_replace(());
         let publications: Vec<_> =

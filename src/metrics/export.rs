@@ -10,7 +10,7 @@ use prometheus::proto::{Bucket, LabelPair, MetricFamily, MetricType};
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 
 use super::exposition::Form;
-use super::names::{self, Kind, Metric};
+use super::names::{self, ConnectionEnd, Kind, Metric, SessionBound};
 use super::process::Process;
 use super::shard::{LOSS_BOUNDS, ROUND_TRIP_BOUNDS, ShardCounters};
 use super::spread::Spread;
@@ -54,8 +54,16 @@ pub struct Metrics {
     registry: Registry,
     reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
     requests: HistogramVec,
-    denied: Arc<Denied>,
+    api: Arc<Api>,
     lost_lines: Arc<OnceLock<Arc<AtomicU64>>>,
+}
+
+/// What the API has refused or ended, each by its reason.
+#[derive(Default)]
+struct Api {
+    denied: Denied,
+    connections: [AtomicU64; ConnectionEnd::ALL.len()],
+    sessions: [AtomicU64; SessionBound::ALL.len()],
 }
 
 /// Requests of the API refused for lack of authority, in the order of [`names::DENIALS`].
@@ -74,12 +82,12 @@ impl Metrics {
         let requests =
             HistogramVec::new(HistogramOpts::new(metric.name, metric.help).buckets(buckets), metric.labels)?;
         registry.register(Box::new(requests.clone()))?;
-        let denied = Arc::new(Denied::default());
+        let api = Arc::new(Api::default());
         let lost_lines = Arc::default();
         let node =
-            Node::new(Arc::clone(&reports), backend, refused, Arc::clone(&denied), Arc::clone(&lost_lines))?;
+            Node::new(Arc::clone(&reports), backend, refused, Arc::clone(&api), Arc::clone(&lost_lines))?;
         registry.register(Box::new(node))?;
-        Ok(Self { registry, reports, requests, denied, lost_lines })
+        Ok(Self { registry, reports, requests, api, lost_lines })
     }
 
     /// Has the lines of the log counted that were lost.
@@ -110,9 +118,17 @@ impl Metrics {
 
     /// Counts one request that was refused for lack of authority; `reason` is its place in [`names::DENIALS`].
     pub fn denied(&self, reason: usize) {
-        if let Some(count) = self.denied.get(reason) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        add_one(&self.api.denied, reason);
+    }
+
+    /// Counts one connection of the API that was refused or closed by us.
+    pub fn connection_ended(&self, end: ConnectionEnd) {
+        add_one(&self.api.connections, end as usize);
+    }
+
+    /// Counts one session that was not made.
+    pub fn session_refused(&self, bound: SessionBound) {
+        add_one(&self.api.sessions, bound as usize);
     }
 
     /// Connections of clients over TCP, on all shards.
@@ -145,7 +161,7 @@ struct Node {
     reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
     backend: &'static str,
     refused: Refused,
-    denied: Arc<Denied>,
+    api: Arc<Api>,
     /// Read once: the kernel derives it from the clock, and whoever sees it change takes that for a restart.
     start_seconds: Option<f64>,
     lost_lines: Arc<OnceLock<Arc<AtomicU64>>>,
@@ -157,7 +173,7 @@ impl Node {
         reports: Arc<Mutex<Vec<Option<ShardCounters>>>>,
         backend: &'static str,
         refused: Refused,
-        denied: Arc<Denied>,
+        api: Arc<Api>,
         lost_lines: Arc<OnceLock<Arc<AtomicU64>>>,
     ) -> Result<Self, prometheus::Error> {
         let descriptions = names::ALL
@@ -169,7 +185,7 @@ impl Node {
             })
             .collect::<Result<_, _>>()?;
         let start_seconds = Process::read().start_seconds;
-        Ok(Self { reports, backend, refused, denied, lost_lines, start_seconds, descriptions })
+        Ok(Self { reports, backend, refused, api, lost_lines, start_seconds, descriptions })
     }
 }
 
@@ -189,14 +205,12 @@ impl Collector for Node {
             family(&names::BUILD_INFO, vec![(vec![VERSION.to_owned(), COMMIT.to_owned()], 1.0)]),
             family(&names::IO_BACKEND, vec![(vec![self.backend.to_owned()], 1.0)]),
         ];
-        let refused = REFUSALS.iter().zip(self.refused.iter());
-        let refused =
-            refused.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
-        families.push(family(&names::TCP_REFUSED, refused.collect()));
-        let denied = names::DENIALS.iter().zip(self.denied.iter());
-        let denied =
-            denied.map(|(reason, count)| (vec![(*reason).to_owned()], count.load(Ordering::Relaxed) as f64));
-        families.push(family(&names::API_REFUSED, denied.collect()));
+        families.push(family(&names::TCP_REFUSED, labelled(REFUSALS, &*self.refused)));
+        families.push(family(&names::API_REFUSED, labelled(names::DENIALS, &self.api.denied)));
+        let ends = ConnectionEnd::ALL.map(ConnectionEnd::label);
+        families.push(family(&names::API_CONNECTIONS_ENDED, labelled(ends, &self.api.connections)));
+        let bounds = SessionBound::ALL.map(SessionBound::label);
+        families.push(family(&names::SESSIONS_REFUSED, labelled(bounds, &self.api.sessions)));
         let process = Process { start_seconds: self.start_seconds, ..Process::read() };
         families.extend(of_process(&process));
         let lost = self.lost_lines.get().map_or(0, |lost| lost.load(Ordering::Relaxed));
@@ -211,6 +225,19 @@ impl Collector for Node {
 
 /// A metric's values: label values in the order of its labels, and the number.
 type Values = Vec<(Vec<String>, f64)>;
+
+/// Counts that stand in the order of their labels.
+fn labelled<const LABELS: usize>(labels: [&'static str; LABELS], counts: &[AtomicU64; LABELS]) -> Values {
+    let value =
+        |(label, count): (&str, &AtomicU64)| (vec![label.to_owned()], count.load(Ordering::Relaxed) as f64);
+    labels.into_iter().zip(counts).map(value).collect()
+}
+
+fn add_one(counts: &[AtomicU64], index: usize) {
+    if let Some(count) = counts.get(index) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// The sum of a figure over all shards.
 fn total(shards: &[(usize, &ShardCounters)], of: impl Fn(&ShardCounters) -> u64) -> f64 {

@@ -134,8 +134,70 @@ catalogue! {
     PROCESS_START = Gauge "process_start_time_seconds" [];
     /// Requests of the API refused for lack of authority, by reason.
     API_REFUSED = Counter "ringcast_api_refused_total" ["reason"];
+    /// Connections of the API that the server refused or closed, by reason.
+    API_CONNECTIONS_ENDED = Counter "ringcast_api_connections_ended_total" ["reason"];
+    /// Sessions that were not made, by the bound that was reached.
+    SESSIONS_REFUSED = Counter "ringcast_sessions_refused_total" ["bound"];
     /// Time to answer a request of the API.
     API_REQUEST_SECONDS = Histogram "ringcast_api_request_duration_seconds" ["route", "status"];
+}
+
+/// Why a connection of the API was refused or closed: the label of [`API_CONNECTIONS_ENDED`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// Its address had as many as it may have.
+    Crowded,
+    /// It had no request for too long.
+    Idle,
+    /// It was idle while another waited for a place.
+    GaveWay,
+}
+
+impl ConnectionEnd {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Crowded, Self::Idle, Self::GaveWay];
+
+    /// Its label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Crowded => "crowded",
+            Self::Idle => "idle",
+            Self::GaveWay => "gave_way",
+        }
+    }
+}
+
+/// The bound that a new session met: the label of [`SESSIONS_REFUSED`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionBound {
+    /// All sessions of the node.
+    Node,
+    /// Sessions of the node that have not connected yet.
+    Connecting,
+    /// Sessions of one application, connected or not.
+    App,
+    /// Sessions of one owner of tokens, connected or not.
+    Owner,
+    /// Sessions of one address, connected or not.
+    Address,
+}
+
+impl SessionBound {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Node, Self::Connecting, Self::App, Self::Owner, Self::Address];
+
+    /// Its label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Connecting => "connecting",
+            Self::App => "app",
+            Self::Owner => "owner",
+            Self::Address => "address",
+        }
+    }
 }
 
 /// Values of the label of [`API_REFUSED`].

@@ -14,7 +14,7 @@ use crate::config::{App, SIGNING_CHARS, Secret, Stream, Tokens};
 
 use super::super::error::ApiError;
 use super::token::{Claims, Keys};
-use super::{Access, Holder, Refusal, Right};
+use super::{Access, Holder, Refusal, Right, StreamAccess};
 
 type Digest = [u8; SHA256_OUTPUT_LEN];
 
@@ -73,6 +73,11 @@ impl Apps {
         self.entry(app).map(|_| ())
     }
 
+    /// The ids of all applications.
+    pub fn ids(&self) -> Vec<&str> {
+        self.by_id.keys().map(String::as_str).collect()
+    }
+
     fn entry(&self, app: &str) -> Result<&Entry, ApiError> {
         self.by_id.get(app).ok_or(ApiError::UnknownApp)
     }
@@ -91,17 +96,19 @@ impl Apps {
     /// Checks that a stream may be sent ([`Right::Whip`]) or played ([`Right::Whep`]): with a secret of its
     /// application, a token with a scope, or its own token for this. Playing may be open to everybody.
     ///
-    /// A token of the stream that is good for the other of the two is told apart from one that is good for nothing.
+    /// A token of the stream that is good for the other of the two is told apart from one that is good for nothing. A name
+    /// that is the id of a session stands for what that session publishes by the API, which nobody has opened.
     pub fn authorize_stream(
         &self,
         app: &str,
         stream: &str,
         right: Right,
         header: Option<&[u8]>,
-    ) -> Result<Holder, ApiError> {
+        is_session: bool,
+    ) -> Result<StreamAccess, ApiError> {
         self.find(app)?;
-        if right == Right::Whep && self.is_public(app, stream) {
-            return Ok(Holder::Anybody);
+        if right == Right::Whep && self.is_public(app, stream, is_session) {
+            return Ok(Holder::Anybody.into());
         }
         if let (Some(given), Some(tokens)) = (header.and_then(bearer), self.tokens_of(app, stream)) {
             let given = sha256(given);
@@ -111,7 +118,7 @@ impl Apps {
                 _ => (is(tokens.play), is(tokens.publish)),
             };
             if own {
-                return Ok(Holder::Configured);
+                return Ok(Holder::Configured.into());
             }
             if other {
                 return Err(Refusal::Right(right).into());
@@ -119,12 +126,13 @@ impl Apps {
         }
         let access = self.authorize(app, header)?;
         access.may(right, stream)?;
-        Ok(Holder::from(&access))
+        Ok(StreamAccess::from(&access))
     }
 
-    /// Whether everybody may play a stream.
-    pub fn is_public(&self, app: &str, stream: &str) -> bool {
-        self.public_playback || self.tokens_of(app, stream).is_some_and(|tokens| tokens.public)
+    /// Whether everybody may play a stream. That all streams are open says nothing of sessions, which have ids for names.
+    pub fn is_public(&self, app: &str, stream: &str, is_session: bool) -> bool {
+        let is_opened = || self.tokens_of(app, stream).is_some_and(|tokens| tokens.public);
+        (self.public_playback && !is_session) || is_opened()
     }
 
     fn tokens_of(&self, app: &str, stream: &str) -> Option<&StreamTokens> {
@@ -241,10 +249,20 @@ mod tests {
         ];
         for (stream, access, header, outcome) in table {
             let header = header.map(str::as_bytes);
-            assert_eq!(apps.authorize_stream("app", stream, access, header), outcome, "{stream} {access:?}");
+            let given = apps.authorize_stream("app", stream, access, header, false);
+            assert_eq!(given.map(|access| access.holder), outcome, "{stream} {access:?}");
         }
-        assert_eq!(apps.authorize_stream("none", "open", Play, None), Err(ApiError::UnknownApp));
-        assert!(apps.is_public("app", "open") && !apps.is_public("app", "studio"));
+        let unknown = apps.authorize_stream("none", "open", Play, None, false);
+        assert_eq!(unknown, Err(ApiError::UnknownApp));
+        assert!(apps.is_public("app", "open", false) && !apps.is_public("app", "studio", false));
+    }
+
+    #[test]
+    fn streams_that_are_all_open_are_no_sessions() {
+        let apps = apps().with_streams(&[], true);
+        assert!(apps.is_public("app", "any", false) && !apps.is_public("app", "any", true));
+        let refused = apps.authorize_stream("app", "any", Right::Whep, None, true);
+        assert_eq!(refused, Err(ApiError::Refused(Refusal::Missing)));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Base {
     origin: Option<String>,
     /// Where the client is.
     pub(super) client: Option<IpAddr>,
+    /// What counts as this client where it has to be told from others; absent for a proxy that names none.
+    pub(super) stranger: Option<Network>,
 }
 
 impl Base {
@@ -44,7 +46,9 @@ impl Base {
             Some(url) => (url.to_owned(), None),
             None => (told.prefix, told.origin),
         };
-        Self { front, origin, client: told.client.or(peer) }
+        let client = told.client.or(peer);
+        let stranger = client.filter(|client| !trusts(*client)).map(Network::of_client);
+        Self { front, origin, client, stranger }
     }
 
     /// The address of a path of ours as a client can use it: rooted, since that needs no proxy to tell the host right,

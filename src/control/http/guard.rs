@@ -4,7 +4,6 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -39,19 +38,16 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::Internal.into_response()
 }
 
-/// A refusal of sessions/new for which the client shall try again has no body: partytracks would take any JSON
-/// for a session, and never come back.
-pub(super) async fn refuse_sessions_without_body(request: Request, next: Next) -> Response {
+/// A refusal of sessions/new for which the client shall try again is a sentence: partytracks would take any JSON for a
+/// session, and never come back.
+pub(super) async fn refuse_sessions_without_json(request: Request, next: Next) -> Response {
     let is_new_session = request.uri().path().ends_with("/sessions/new");
     let response = next.run(request).await;
     if !is_new_session || !is_service_side(response.status()) {
         return response;
     }
-    let retry = ApiError::Overloaded.without_body();
-    let mut refusal = Response::new(Body::empty());
-    *refusal.status_mut() = response.status();
-    *refusal.headers_mut() = retry.headers().clone();
-    refusal
+    let error = response.extensions().get::<ApiError>().cloned().unwrap_or(ApiError::Internal);
+    error.without_json()
 }
 
 fn is_service_side(status: StatusCode) -> bool {

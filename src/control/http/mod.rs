@@ -107,7 +107,7 @@ fn router(control: &Arc<Control>) -> Router {
         .fallback(unrouted)
         .layer(from_fn_with_state(Arc::clone(control), guard::limit_time))
         .layer(guard::catch_panics())
-        .layer(from_fn(guard::refuse_sessions_without_body))
+        .layer(from_fn(guard::refuse_sessions_without_json))
         .layer(from_fn_with_state(Arc::clone(control), guard::observe))
         .layer(cors(control))
         .layer(from_fn_with_state(Arc::clone(control), whip::options))

@@ -13,6 +13,7 @@ use crate::negotiation::Caller;
 use super::super::Control;
 use super::super::error::{ApiError, ErrorBody};
 use super::super::model::{NewSessionRequest, NewSessionResponse, SessionState};
+use super::super::registry::places::Account;
 use super::super::session::Origin;
 use super::call::{AppCall, AppPath, OptionalBody, SessionCall, SessionPath, run, user_agent};
 use super::openapi::{AppErrors, SessionErrors};
@@ -40,9 +41,11 @@ pub(super) struct NewSessionQuery {
     request_body(content = Option<NewSessionRequest>, content_type = "application/json"),
     responses(
         (status = 201, description = "The session", body = NewSessionResponse),
-        (status = 500, description = "A mistake of the server; without a body"),
-        (status = 503, description = "No room for another session; without a body",
-         headers(("Retry-After" = u16, description = "Seconds"))),
+        (status = 429, description = "The app, or the owner of the token, has as many sessions as it may have: cause and remedy",
+         body = String, content_type = "text/plain", headers(("Retry-After" = u16, description = "Seconds"))),
+        (status = 500, description = "A mistake of the server", body = String, content_type = "text/plain"),
+        (status = 503, description = "No room for another session: cause and remedy", body = String,
+         content_type = "text/plain", headers(("Retry-After" = u16, description = "Seconds"))),
         AppErrors,
     ),
 )]
@@ -78,8 +81,10 @@ pub(super) async fn new_session(
     };
     let (app, subject, correlation) = (call.app.clone(), origin.subject.clone(), origin.correlation.clone());
     let owner = call.access.owner();
+    let account = owner.clone().map_or(Account::App, Account::Owner);
     let response =
-        run(async move { control.new_session(&call.app, owner, origin, caller, offer).await }).await?;
+        run(async move { control.new_session(&call.app, owner, (account, origin), caller, offer).await })
+            .await?;
     tracing::info!(
         session = response.session_id,
         app,

@@ -12,6 +12,7 @@ use super::super::Control;
 use super::super::access::Owner;
 use super::super::error::ApiError;
 use super::super::model::{NewSessionResponse, SessionDescription};
+use super::super::registry::places::{Account, Place};
 use super::super::session::draft::Draft;
 use super::super::session::{Origin, Session};
 use super::expect_offer;
@@ -25,7 +26,7 @@ impl Control {
         self: &Arc<Self>,
         app: &str,
         owner: Option<Owner>,
-        origin: Origin,
+        (account, origin): (Account, Origin),
         caller: Caller,
         offer: Option<SessionDescription>,
     ) -> Result<NewSessionResponse, ApiError> {
@@ -33,6 +34,7 @@ impl Control {
             return Err(ApiError::Overloaded);
         }
         let offer = offer.as_ref().map(expect_offer).transpose()?;
+        let place = self.place(app, account)?;
         let call = (caller == Caller::Us).then(|| self.call_out()).transpose()?;
         let shard = self.placement.assign().ok_or(ApiError::Overloaded)?;
         let id = self.keys.mint_session(shard);
@@ -52,17 +54,24 @@ impl Control {
                 (Negotiation::new(label, local, credentials).calling(), sockets, Some(permit))
             }
         };
-        let session = Session::new(id, app, owner, origin, shard, negotiation, permit);
-        if !self.registry.add_session(&session, self.rules().limits.sessions.size()) {
-            self.placement.released(shard);
-            return Err(ApiError::Overloaded);
-        }
+        let session = Session::new(id, app, owner, origin, shard, negotiation, (place, permit));
+        self.registry.add_session(&session);
         let open = Command::Open { session: id, dialled: sockets, credentials: expected };
         let opened = self.open(&session, open, offer).await;
         if opened.is_err() {
             self.end_session(id, Self::NOT_OPENED);
         }
         Ok(NewSessionResponse { session_id: id.to_string(), session_description: opened? })
+    }
+
+    /// Takes a place for a session, or tells and counts which bound keeps it out.
+    fn place(&self, app: &str, account: Account) -> Result<Place, ApiError> {
+        let rules = self.rules();
+        let taken = self.places.take(app, account, &rules.limits, &rules.apps.ids());
+        taken.map_err(|bound| {
+            self.metrics.session_refused(bound);
+            ApiError::Full(bound)
+        })
     }
 
     /// Takes sockets for a session that calls another server.

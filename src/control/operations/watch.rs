@@ -14,6 +14,7 @@ use crate::sdp::{Ice, IceFragment};
 
 use super::super::Control;
 use super::super::error::ApiError;
+use super::super::registry::places::Account;
 use super::super::registry::streams::{Stream, StreamKey, StreamSource};
 use super::super::session::draft::{Draft, Source};
 use super::super::session::publication::Publication;
@@ -42,9 +43,9 @@ impl Control {
     pub(in super::super) async fn bare_session(
         self: &Arc<Self>,
         app: &str,
-        origin: Origin,
+        (account, origin): (Account, Origin),
     ) -> Result<Arc<Session>, ApiError> {
-        let opened = self.new_session(app, None, origin, Caller::Client, None).await?;
+        let opened = self.new_session(app, None, (account, origin), Caller::Client, None).await?;
         self.find_session(app, &opened.session_id)
     }
 
@@ -55,11 +56,11 @@ impl Control {
     pub(in super::super) async fn open_viewer(
         self: &Arc<Self>,
         key: &StreamKey,
-        origin: Origin,
+        caller: (Account, Origin),
         offer: &str,
         shown: &[Source],
     ) -> Result<Result<OpenedViewer, ViewerRefusal>, ApiError> {
-        let session = self.bare_session(&key.app, origin).await?;
+        let session = self.bare_session(&key.app, caller).await?;
         let opened = self.answer_viewer(&session, offer, shown).await;
         if !matches!(opened, Ok(Ok(_))) {
             self.close_session(&session, Self::NOT_OPENED).await;
@@ -102,10 +103,10 @@ impl Control {
     pub(in super::super) async fn offer_viewer(
         self: &Arc<Self>,
         key: &StreamKey,
-        origin: Origin,
+        caller: (Account, Origin),
         shown: &[Source],
     ) -> Result<OpenedViewer, ApiError> {
-        let session = self.bare_session(&key.app, origin).await?;
+        let session = self.bare_session(&key.app, caller).await?;
         let mut draft = Draft::begin(self, &session).await?;
         let negotiation = draft.negotiation();
         *negotiation = negotiation.clone().with_keep_alive(KeepAlive::None);

@@ -8,6 +8,7 @@ use ringcast::control::access::apps::unix_now as now;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Direction};
+use crate::client::{Resource, SDP, offer, problem, send};
 use crate::harness::{
     APP, Api, OLDER_SECRET, OTHER_APP, OTHER_SECRET, Response, SECRET, local, remote, settle, text,
 };
@@ -373,4 +374,33 @@ async fn preflights_and_ice_servers_need_no_token() {
     let response = api.request(request).await;
     assert_eq!(response.ok(), json!({"iceServers": []}));
     assert_eq!(response.headers["access-control-allow-origin"], "https://page.example");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_for_one_session_makes_no_other_by_whip_or_whep() {
+    let api = Api::new();
+    let publisher = Resource::publisher(&api).await;
+    let viewer = Resource::viewer(&api).await;
+    let session = publisher.path.rsplit('/').next().unwrap().to_owned();
+    let bearer = |more: &Value| format!("Bearer {}", token(more));
+    let bound = bearer(&json!({"session": session, "whip": ["*"], "whep": ["*"]}));
+    let count = async || api.get("/ext/sessions").await.ok()["sessions"].as_array().unwrap().len();
+    for (kind, direction) in [("whip", Direction::Send), ("whep", Direction::Receive)] {
+        let path = format!("/{kind}/{APP}/other");
+        let made = send(&api, "POST", &path, &[SDP, ("authorization", &bound)], &offer(direction)).await;
+        let (status, text) = problem(&made);
+        assert!(status == 403 && text.contains("for one session"), "{text}");
+    }
+    assert_eq!(count().await, 2);
+    // It reaches the session that it names, and no other of the same stream.
+    let end = async |path: &str| send(&api, "DELETE", path, &[("authorization", &bound)], "").await.status;
+    assert_eq!(end(&viewer.path).await, 403);
+    assert_eq!(end(&publisher.path).await, 200);
+    assert_eq!(count().await, 1);
+    // One with the same rights and no such claim goes on.
+    let free = bearer(&json!({"whep": ["*"]}));
+    let path = format!("/whep/{APP}/studio");
+    let played =
+        send(&api, "POST", &path, &[SDP, ("authorization", &free)], &offer(Direction::Receive)).await;
+    assert_eq!(played.status, 201, "{played:?}");
 }

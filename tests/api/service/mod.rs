@@ -5,4 +5,5 @@ mod description;
 mod errors;
 mod extensions;
 mod golden;
+mod places;
 mod serving;

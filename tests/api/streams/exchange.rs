@@ -150,3 +150,28 @@ async fn viewers_of_a_stream_that_is_open_to_all_get_the_relay_as_strangers_do()
         assert_eq!((publisher.status, relays(&publisher).len()), (201, 1));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_all_public_are_no_sessions_of_the_api() {
+    let api = Api::with(|config| config.whep.public = true);
+    let private = api.publisher(&[("audio", "mic"), ("video", "cam")]).await.session;
+    assert_eq!(post(&api, "whip", &offer(Direction::Send)).await.status, 201);
+    let typed = ("content-type", "application/sdp");
+    let play = async |name: &str, headers: &[(&str, &str)]| {
+        send(&api, "POST", &format!("/whep/{APP}/{name}"), headers, &offer(Direction::Receive)).await
+    };
+    let by_nobody = [typed, ("authorization", "")];
+    assert_eq!(play(&private, &by_nobody).await.status, 401);
+    assert_eq!(play("studio", &by_nobody).await.status, 201);
+    // Who has the secret plays it by its id, and opens it to nobody by that.
+    let shown = play(&private, &[typed]).await;
+    assert_eq!(shown.status, 201, "{shown:?}");
+    assert_eq!(play(&private, &by_nobody).await.status, 401);
+    assert_eq!(
+        send(&api, "GET", &header(&shown, "location"), &[("authorization", "")], "").await.status,
+        401
+    );
+    // Its end leaves a name that is still nobody's to wait at.
+    api.end(&private).await;
+    assert_eq!(play(&private, &by_nobody).await.status, 401);
+}

@@ -17,7 +17,8 @@ pub(super) fn push_links(
     access: Right,
     headers: &mut HeaderMap,
 ) {
-    let is_open = access == Right::Whep && control.rules().apps.is_public(app, stream);
+    let is_open = access == Right::Whep
+        && control.rules().apps.is_public(app, stream, control.parse_id(stream).is_some());
     let ttl = if is_open { control.rules().ice.public_ttl().min(TTL) } else { TTL };
     let servers = control.rules().ice.all(None, ttl, unix_now()).unwrap_or_else(|error| {
         tracing::warn!(%error, "ICE servers cannot be told");

@@ -105,8 +105,7 @@ pub(super) async fn options(State(control): State<Arc<Control>>, request: Reques
     if let Some(exposed) = super::exposed().filter(|_| !is_preflight) {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
-    let token = token.as_ref().map(HeaderValue::as_bytes);
-    if !is_preflight && control.rules().apps.authorize_stream(app, stream, access, token).is_ok() {
+    if !is_preflight && control.authorize_stream((app, stream), access, token.as_ref()).is_ok() {
         ice::push_links(&control, (app, stream), access, headers);
     }
     response

@@ -10,6 +10,7 @@ use axum::response::Response;
 use super::super::super::Control;
 use super::super::super::access::Right;
 use super::super::super::operations::{OpenedViewer, ViewerRefusal};
+use super::super::super::registry::places::Account;
 use super::super::super::registry::streams::{StreamKey, StreamSource};
 use super::super::super::session::{Origin, Session};
 use super::super::call::run;
@@ -28,7 +29,8 @@ pub(super) async fn post(
     uri: Uri,
     request: Request,
 ) -> Result<Response, Problem> {
-    let origin = call.origin(&call.admit(&control)?);
+    let holder = call.admit(&control)?;
+    let caller = (call.account(&holder), call.origin(&holder));
     let content = content_type(request.headers());
     let may_wait = wait_wish(request.headers(), &uri).unwrap_or(control.rules().whep.wait);
     let sdp = text(request, &control).await?;
@@ -41,7 +43,7 @@ pub(super) async fn post(
     }
     let (key, node) = (call.key.clone(), Arc::clone(&control));
     let offer = (!wants_offer).then_some(sdp);
-    let (status, viewer) = run(async move { play(&node, &key, origin, offer, may_wait).await }).await?;
+    let (status, viewer) = run(async move { play(&node, &key, caller, offer, may_wait).await }).await?;
     let OpenedViewer { session, sdp } = viewer;
     session.tell_stream(&call.key, "stream watched");
     reply::description(&control, status, &call, &session, sdp)
@@ -64,7 +66,7 @@ fn wait_wish(headers: &HeaderMap, uri: &Uri) -> Option<bool> {
 async fn play(
     control: &Arc<Control>,
     key: &StreamKey,
-    origin: Origin,
+    caller: (Account, Origin),
     offer: Option<String>,
     may_wait: bool,
 ) -> Result<(StatusCode, OpenedViewer), Problem> {
@@ -73,17 +75,17 @@ async fn play(
         return Err(Problem::conflict("nobody publishes this stream at present"));
     }
     let (status, viewer) = match offer {
-        Some(offer) => match control.open_viewer(key, origin.clone(), &offer, &shown).await? {
+        Some(offer) => match control.open_viewer(key, caller.clone(), &offer, &shown).await? {
             Ok(viewer) => (StatusCode::CREATED, viewer),
             Err(ViewerRefusal::Section(mid, cause)) => {
                 return Err(Problem::unprocessable(format!("section {mid:?} cannot be played: {cause}")));
             }
             // The viewer may still be able to take what the stream has: this says what that is.
             Err(ViewerRefusal::Stream) => {
-                (StatusCode::NOT_ACCEPTABLE, control.offer_viewer(key, origin, &shown).await?)
+                (StatusCode::NOT_ACCEPTABLE, control.offer_viewer(key, caller, &shown).await?)
             }
         },
-        None => (StatusCode::CREATED, control.offer_viewer(key, origin, &shown).await?),
+        None => (StatusCode::CREATED, control.offer_viewer(key, caller, &shown).await?),
     };
     let stream = control.streams.add_viewer(key, viewer.session.id);
     if viewer.session.state().is_none() {

@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::super::super::Control;
 use super::super::super::access::{Holder, Right};
 use super::super::super::model::{Kind, Location, NewTracksRequest, SessionDescription, TrackRequest};
+use super::super::super::registry::places::Account;
 use super::super::super::registry::streams::{SourceRefusal, StreamKey, StreamSource};
 use super::super::super::session::{Origin, Session};
 use super::super::call::run;
@@ -25,7 +26,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     let holder = call.admit(&control)?;
-    let origin = call.origin(&holder);
+    let caller = (call.account(&holder), call.origin(&holder));
     let content = content_type(request.headers());
     if content != SDP {
         return Err(wrong_type(&content));
@@ -34,7 +35,7 @@ pub(super) async fn post(
     let offered = offer::check(&sdp, Right::Whip)?;
     let (key, node) = (call.key.clone(), Arc::clone(&control));
     let (session, answer) =
-        run(async move { publish(&node, &key, (holder, origin), sdp, &offered).await }).await?;
+        run(async move { publish(&node, &key, (holder, caller), sdp, &offered).await }).await?;
     session.tell_stream(&call.key, "stream published");
     reply::description(&control, StatusCode::CREATED, &call, &session, answer)
 }
@@ -57,7 +58,7 @@ fn taken(control: &Control) -> Problem {
 async fn publish(
     control: &Arc<Control>,
     key: &StreamKey,
-    (holder, origin): (Holder, Origin),
+    (holder, caller): (Holder, (Account, Origin)),
     sdp: String,
     offered: &OfferedSections,
 ) -> Result<(Arc<Session>, String), Problem> {
@@ -72,7 +73,7 @@ async fn publish(
     if present.is_some_and(|present| !takeover && !present.gives_way_to(Some(&holder))) {
         return Err(taken(control));
     }
-    let session = control.bare_session(&key.app, origin).await?;
+    let session = control.bare_session(&key.app, caller).await?;
     let published = push(control, &session, sdp, offered).await;
     let answer = match published {
         Ok(answer) => answer,

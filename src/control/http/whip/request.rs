@@ -7,7 +7,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::super::super::Control;
-use super::super::super::access::{Holder, Owner, Right};
+use super::super::super::access::{Holder, Owner, Right, StreamAccess};
+use super::super::super::error::ApiError;
+use super::super::super::registry::places::Account;
 use super::super::super::registry::streams::StreamKey;
 use super::super::super::session::{Origin, Session};
 use super::super::base::Base;
@@ -46,18 +48,47 @@ impl FromRequestParts<Arc<Control>> for Call {
     }
 }
 
+impl Control {
+    /// Checks what is shown for a stream.
+    pub(super) fn authorize_stream(
+        &self,
+        (app, stream): (&str, &str),
+        right: Right,
+        token: Option<&HeaderValue>,
+    ) -> Result<StreamAccess, ApiError> {
+        let token = token.map(HeaderValue::as_bytes);
+        let is_session = self.parse_id(stream).is_some();
+        self.rules().apps.authorize_stream(app, stream, right, token, is_session)
+    }
+}
+
 impl Call {
-    /// Checks the token, and tells what it is.
-    pub(super) fn authorize(&self, control: &Control) -> Result<Holder, Problem> {
-        let token = self.token.as_ref().map(HeaderValue::as_bytes);
-        Ok(control.rules().apps.authorize_stream(&self.key.app, &self.key.name, self.access, token)?)
+    /// Checks the token.
+    pub(super) fn authorize(&self, control: &Control) -> Result<StreamAccess, Problem> {
+        let stream = (&*self.key.app, &*self.key.name);
+        Ok(control.authorize_stream(stream, self.access, self.token.as_ref())?)
     }
 
-    /// Checks the token and takes one request off the budget of the stream.
+    /// Checks that the token lets sessions be made, and takes one request off the budget of the stream. Tells by what the
+    /// stream is sent or played.
     pub(super) fn admit(&self, control: &Control) -> Result<Holder, Problem> {
-        let holder = self.authorize(control)?;
+        let access = self.authorize(control)?;
+        access.may_open()?;
         control.streams.spend(&self.key, &control.rules().limits)?;
-        Ok(holder)
+        Ok(access.holder)
+    }
+
+    /// On whose account a session goes that is made by this call. What many share says nothing of who it is, so then it is
+    /// the address, where that is one client's.
+    pub(super) fn account(&self, holder: &Holder) -> Account {
+        let shared = || self.base.stranger.map_or(Account::App, Account::Address);
+        match holder {
+            Holder::Token(owner) => Account::Owner(owner.clone()),
+            // Of those who send a stream with one token the newest replaces the others.
+            Holder::Secret => Account::App,
+            Holder::Configured if self.access == Right::Whip => Account::App,
+            Holder::Configured | Holder::Anybody => shared(),
+        }
     }
 
     /// Who calls, as far as that was said.
@@ -77,7 +108,7 @@ impl Call {
 
     /// Checks the token, finds the session of the resource and takes one request off its budget.
     pub(super) fn session(&self, control: &Control) -> Result<Arc<Session>, Problem> {
-        self.authorize(control)?;
+        self.authorize(control)?.may_touch(&self.resource)?;
         let session = self.known_session(control)?;
         session.spend(
             control.rules().limits.requests_per_second.get(),
