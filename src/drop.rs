@@ -34,10 +34,16 @@ pub enum DropReason {
     PaddingOnly,
     /// RTP that was there before, or is older than anything kept.
     Repeated,
+    /// RTP of a stream in whose place the publisher sends another one by now.
+    FormerSource,
     /// RTP with a payload type that a subscriber cannot take.
     PayloadType,
     /// Subscriber without keys or address yet.
     SubscriberNotReady,
+    /// The way to the subscriber has no room for it.
+    Held,
+    /// It could not be sealed.
+    SealFailed,
     /// A lane to another shard was full.
     LaneFull,
     /// A lane for datagrams that came to another shard than their owner's was full.
@@ -52,7 +58,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -68,8 +74,11 @@ impl DropReason {
         Self::Unpublished,
         Self::PaddingOnly,
         Self::Repeated,
+        Self::FormerSource,
         Self::PayloadType,
         Self::SubscriberNotReady,
+        Self::Held,
+        Self::SealFailed,
         Self::LaneFull,
         Self::HandoverFull,
         Self::SendFailed,
@@ -95,8 +104,11 @@ impl DropReason {
             Self::Unpublished => "unpublished",
             Self::PaddingOnly => "padding_only",
             Self::Repeated => "repeated",
+            Self::FormerSource => "former_source",
             Self::PayloadType => "payload_type",
             Self::SubscriberNotReady => "subscriber_not_ready",
+            Self::Held => "held",
+            Self::SealFailed => "seal_failed",
             Self::LaneFull => "lane_full",
             Self::HandoverFull => "handover_full",
             Self::SendFailed => "send_failed",

@@ -387,6 +387,24 @@ impl Client {
         Some(*self.rtc.direct_api().stream_tx_by_mid(mid, rid)?.ssrc())
     }
 
+    /// Sends a layer of a section under other SSRCs from now on, as browsers do that begin a sender anew. Returns whether
+    /// there is such a layer.
+    pub fn change_ssrc(&mut self, mid: &str, layer: usize, ssrc: u32, rtx: u32) -> bool {
+        let section = self.published.iter().find(|section| section.mid() == mid);
+        let Some((mid, rid)) = section.and_then(|section| Some((section.mid, *section.rids.get(layer)?)))
+        else {
+            return false;
+        };
+        // Not `reset_stream_tx`: the engine of this release does not find requests for the new SSRC then.
+        let mut direct = self.rtc.direct_api();
+        let Some(former) = direct.stream_tx_by_mid(mid, rid).map(|stream| stream.ssrc()) else {
+            return false;
+        };
+        direct.remove_stream_tx(former);
+        direct.declare_stream_tx(ssrc.into(), Some(rtx.into()), mid, rid);
+        true
+    }
+
     /// What it has received, by SSRC, in the order of first arrival.
     pub fn streams(&self) -> &[ReceivedStream] {
         &self.streams

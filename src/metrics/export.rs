@@ -14,8 +14,10 @@ use super::names::{self, ConnectionEnd, Kind, Metric, SessionBound};
 use super::process::Process;
 use super::shard::{LOSS_BOUNDS, ROUND_TRIP_BOUNDS, ShardCounters};
 use super::spread::Spread;
+use super::tally::{Label, Tally, values};
 use crate::drop::{ChannelDrop, DropReason};
 use crate::ids::ShardId;
+use crate::rtp::MediaKind;
 
 /// What runs.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -254,6 +256,14 @@ fn each(
     labels.iter().enumerate().map(|(index, label)| (vec![(*label).to_owned()], at(index))).collect()
 }
 
+/// The same of a tally.
+fn tallied<L: Label, const N: usize>(
+    shards: &[(usize, &ShardCounters)],
+    of: impl Fn(&ShardCounters) -> &Tally<L, N>,
+) -> Values {
+    each(shards, &values::<L>(), |counters| of(counters).counts())
+}
+
 /// The ways of what comes from clients and what goes to them.
 const WAYS: [&str; 2] = ["ingress", "egress"];
 
@@ -264,10 +274,10 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     let sum = |of: &dyn Fn(&ShardCounters) -> u64| total(shards, of);
     let one = |label: &str, value: f64| (vec![label.to_owned()], value);
     let mut rtp = Values::new();
-    for (index, kind) in ["audio", "video"].into_iter().enumerate() {
-        let at = |counts: &[u64; 2]| counts.get(index).copied().unwrap_or_default();
-        rtp.push((vec!["ingress".to_owned(), kind.to_owned()], sum(&|counters| at(&counters.rtp_in))));
-        rtp.push((vec!["egress".to_owned(), kind.to_owned()], sum(&|counters| at(&counters.rtp_out))));
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        let labels = |way: &str| vec![way.to_owned(), kind.label().to_owned()];
+        rtp.push((labels("ingress"), sum(&|counters| counters.rtp_in.of(kind))));
+        rtp.push((labels("egress"), sum(&|counters| counters.rtp_out.of(kind))));
     }
     let pair = |first: (&str, &dyn Fn(&ShardCounters) -> u64),
                 second: (&str, &dyn Fn(&ShardCounters) -> u64)| {
@@ -281,8 +291,9 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::RTP_PACKETS, rtp),
         family(&names::IO_FAULTS, each(shards, &IO_FAULTS, |c| &c.io_faults)),
         family(&names::DROPPED, each(shards, &DropReason::ALL.map(DropReason::label), |c| &c.dropped)),
-        family(&names::RETRANSMISSIONS, each(shards, &["hit", "miss"], |c| &c.retransmissions)),
-        family(&names::KEYFRAME_REQUESTS, each(shards, &["sent", "merged"], |c| &c.keyframe_requests)),
+        family(&names::RETRANSMISSIONS, tallied(shards, |c| &c.retransmissions)),
+        family(&names::REPORTED, tallied(shards, |c| &c.told)),
+        family(&names::KEYFRAME_REQUESTS, tallied(shards, |c| &c.keyframe_requests)),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
         family(&names::HANDED_OVER, vec![(vec![], sum(&|counters| counters.handed_over))]),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
@@ -439,7 +450,9 @@ mod tests {
     fn node() -> Metrics {
         let metrics = Metrics::new(2, "mmsg", Refused::default()).unwrap();
         assert!(!metrics.all_reported());
-        let mut counters = ShardCounters { sessions: 3, rtp_in: [1, 2], ..Default::default() };
+        let mut counters = ShardCounters { sessions: 3, ..Default::default() };
+        counters.rtp_in.add(MediaKind::Audio, 1);
+        counters.rtp_in.add(MediaKind::Video, 2);
         metrics.report(ShardId(0), counters.clone());
         (counters.together, counters.together_sum) = ([5, 4, 0, 8], 5 + 8 + 64);
         counters.reported(Some(Duration::from_millis(80)), 0.0);

@@ -14,3 +14,4 @@ pub mod names;
 pub mod process;
 pub mod shard;
 pub mod spread;
+pub mod tally;

@@ -70,6 +70,8 @@ catalogue! {
     DROPPED = Counter "ringcast_dropped_total" ["reason"];
     /// Packets that subscribers asked for again: served from the cache, or no longer there.
     RETRANSMISSIONS = Counter "ringcast_retransmissions_total" ["result"];
+    /// Packets of video of which subscribers told what became, by transport-wide feedback.
+    REPORTED = Counter "ringcast_reported_packets_total" ["result"];
     /// Keyframe requests sent to publishers, and those merged into one under way.
     KEYFRAME_REQUESTS = Counter "ringcast_keyframe_requests_total" ["outcome"];
     /// Packets handed from shard to shard.

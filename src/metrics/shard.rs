@@ -3,12 +3,60 @@
 use std::time::Duration;
 
 use super::spread::Spread;
+use super::tally::{Label, Tally, labels};
 use crate::drop::{ChannelDrop, DropReason};
+use crate::rtp::MediaKind;
 
 /// Bounds of [`ShardCounters::round_trips`], seconds.
 pub const ROUND_TRIP_BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0];
 /// Bounds of [`ShardCounters::losses`].
 pub const LOSS_BOUNDS: [f64; 7] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5];
+
+impl Label for MediaKind {
+    const ALL: &'static [Self] = &[Self::Audio, Self::Video];
+
+    fn label(self) -> &'static str {
+        Self::label(self)
+    }
+
+    fn place(self) -> usize {
+        self as usize
+    }
+}
+
+labels! {
+    /// What became of a request for a packet.
+    Retransmission {
+        /// It was sent again, from the cache.
+        Hit = "hit",
+        /// The cache does not have it any more.
+        Miss = "miss",
+    }
+}
+
+labels! {
+    /// What became of a wish for a keyframe.
+    KeyframeOutcome {
+        /// The publisher was asked.
+        Sent = "sent",
+        /// A request is under way.
+        Merged = "merged",
+    }
+}
+
+labels! {
+    /// What a subscriber told of a packet, by its transport-wide number.
+    Reported {
+        /// It has come.
+        Arrived = "arrived",
+        /// It has not come.
+        Lost = "lost",
+        /// It has come after all.
+        Late = "late",
+        /// Nothing is known of the number.
+        Unknown = "unknown",
+    }
+}
 
 /// Absolute totals and present sizes of one shard.
 #[derive(Debug, Clone, Default)]
@@ -38,16 +86,18 @@ pub struct ShardCounters {
     pub losses: Spread<7>,
     /// Datagrams that a router on their way has marked for congestion.
     pub congestion_marks: u64,
-    /// RTP packets taken from publishers: audio, video.
-    pub rtp_in: [u64; 2],
-    /// RTP packets forwarded to subscribers: audio, video.
-    pub rtp_out: [u64; 2],
+    /// RTP packets taken from publishers.
+    pub rtp_in: Tally<MediaKind, 2>,
+    /// RTP packets forwarded to subscribers.
+    pub rtp_out: Tally<MediaKind, 2>,
     /// Packets dropped, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
-    /// Retransmissions served from the cache, and requests that it could not serve.
-    pub retransmissions: [u64; 2],
-    /// Keyframe requests: sent to a publisher, and merged into one already under way.
-    pub keyframe_requests: [u64; 2],
+    /// Packets that subscribers asked for again.
+    pub retransmissions: Tally<Retransmission, { Retransmission::COUNT }>,
+    /// Wishes for keyframes.
+    pub keyframe_requests: Tally<KeyframeOutcome, { KeyframeOutcome::COUNT }>,
+    /// Packets that subscribers told of by their transport-wide numbers.
+    pub told: Tally<Reported, { Reported::COUNT }>,
     /// Packets handed to other shards.
     pub lane_out: u64,
     /// Packets taken from other shards.
@@ -108,6 +158,13 @@ impl ShardCounters {
             self.round_trips.observe(&ROUND_TRIP_BOUNDS, time.as_secs_f64());
         }
         self.losses.observe(&LOSS_BOUNDS, fraction_lost);
+    }
+
+    /// Counts packets that were dropped for one reason.
+    pub fn drop_packets(&mut self, reason: DropReason, packets: usize) {
+        if let Some(count) = self.dropped.get_mut(reason as usize) {
+            *count += packets as u64;
+        }
     }
 
     /// Counts one dropped packet.

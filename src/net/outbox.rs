@@ -90,6 +90,12 @@ impl Outbox {
         Some(space)
     }
 
+    /// Holds `max_len` bytes for one datagram until it is there; `None` when they are not there.
+    #[inline]
+    pub fn reserve(&mut self, max_len: usize) -> Option<Reserved<'_>> {
+        self.space(max_len).is_some().then_some(Reserved { outbox: self, max_len })
+    }
+
     /// Makes the first `len` bytes of the last [`space`](Self::space) one datagram.
     ///
     /// A `len` beyond the space that was offered is cut to it.
@@ -172,6 +178,27 @@ impl Outbox {
         let Piece { destination, segment, ecn, .. } = *piece;
         let payload = self.arena.get(piece.start..piece.start + piece.len).unwrap_or_default();
         Outgoing { destination, payload, segment, ecn }
+    }
+}
+
+/// Room for one datagram, which nobody else can take; given back unless it is filled.
+pub struct Reserved<'a> {
+    outbox: &'a mut Outbox,
+    max_len: usize,
+}
+
+impl Reserved<'_> {
+    /// The room.
+    #[inline]
+    pub fn space(&mut self) -> &mut [u8] {
+        let start = self.outbox.used;
+        self.outbox.arena.get_mut(start..start + self.max_len).unwrap_or_default()
+    }
+
+    /// Makes the first `len` bytes of it one datagram, which leaves with these congestion bits, 0 to 3.
+    #[inline]
+    pub fn fill(self, socket: SocketIndex, destination: SocketAddr, len: usize, ecn: u8) {
+        self.outbox.commit_marked(socket, destination, len, ecn);
     }
 }
 

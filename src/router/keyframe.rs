@@ -72,6 +72,11 @@ impl KeyframeRequests {
         due
     }
 
+    /// Returns whether there is a wish that is not fulfilled.
+    pub fn is_demanded(&self) -> bool {
+        self.demanded_at.is_some()
+    }
+
     /// Returns when to poll again.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.demanded_at.and_then(|_| self.due_at())

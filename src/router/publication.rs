@@ -150,6 +150,11 @@ impl Publication {
         self.layer_mut(layer).map_or(KeyframeDemand::Merged, |layer| layer.requests.demand(now))
     }
 
+    /// Returns whether a keyframe of the layer is wanted that has not come.
+    pub fn awaits_keyframe(&self, layer: LayerIndex) -> bool {
+        self.layer(layer).is_some_and(|layer| layer.requests.is_demanded())
+    }
+
     /// Returns the layers whose publisher must be asked for a keyframe (again); each counts as asked.
     pub fn poll_keyframes(&mut self, now: Instant) -> LayerSet {
         let mut due = LayerSet::default();

@@ -6,10 +6,10 @@ use super::LayerIndex;
 use super::fixture::{Xorshift, at_ms, packet, vp8};
 use super::publication::{BatchEntry, Publication};
 use super::segment::HISTORY;
-use super::subscription::{Forwarding, Rewritten, Subscription};
+use super::subscription::{Forwarding, Subscription};
 use crate::ids::PublicationId;
 use crate::plan::{LayerPreference, Ordering, PayloadForm, PayloadMap};
-use crate::rtp::{Codec, MediaKind, Packet};
+use crate::rtp::{Codec, MediaKind, Packet, Rewritten};
 
 /// What makes a packet of a stream itself and not another one: where it came from, and its header.
 type Identity = (PublicationId, LayerIndex, u32, u64, Rewritten);

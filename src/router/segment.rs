@@ -107,10 +107,10 @@ impl Segment {
     }
 }
 
-/// Past segments with their ends; the oldest is forgotten for a new one.
+/// Past segments with their ends; the oldest of [`HISTORY`] is forgotten for a new one. Most subscriptions never have one.
 #[derive(Debug, Default)]
 pub struct History {
-    ring: [Option<Past>; HISTORY],
+    ring: Vec<Past>,
     next: usize,
 }
 
@@ -127,8 +127,10 @@ impl History {
         if index_end <= segment.index_start {
             return;
         }
-        if let Some(slot) = self.ring.get_mut(self.next) {
-            *slot = Some(Past { segment, index_end });
+        let past = Past { segment, index_end };
+        match self.ring.get_mut(self.next) {
+            Some(oldest) => *oldest = past,
+            None => self.ring.push(past),
         }
         self.next = (self.next + 1) % HISTORY;
     }
@@ -154,7 +156,7 @@ impl History {
     }
 
     fn past(&self) -> impl Iterator<Item = &Past> {
-        self.ring.iter().flatten()
+        self.ring.iter()
     }
 }
 

@@ -19,7 +19,7 @@ use super::timing::{Reports, Seam, is_later};
 use crate::drop::DropReason;
 use crate::plan::{LayerPreference, PayloadForm, PayloadMap};
 use crate::rtp::time::WallClock;
-use crate::rtp::{MediaKind, PayloadEdit, SpatialPlace, red};
+use crate::rtp::{MediaKind, PayloadEdit, Rewritten, SpatialPlace, red};
 
 /// How long a subscription that forwards nothing waits for a keyframe after it was asked for. After that it starts
 /// at any frame: keyframes that are encrypted end to end cannot be seen.
@@ -31,31 +31,6 @@ const GAP_MAX: u64 = 1000;
 
 /// Indices of a stream start below this, so that a lost first packet cannot set the rollover counter wrong.
 const INDEX_START_MAX: u64 = 1 << 15;
-
-/// The header with which a packet leaves. One index always comes with the same values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rewritten {
-    /// SRTP packet index: rollover counter and sequence number (RFC 3711 3.3.1).
-    pub index: u64,
-    /// RTP timestamp.
-    pub timestamp: u32,
-    /// Payload type that the client expects.
-    pub payload_type: u8,
-    /// Marker bit.
-    pub marker: bool,
-    /// What is written of the payload; `None` when it goes out as it came.
-    pub edit: Option<PayloadEdit>,
-    /// What is written as frame number into the dependency descriptor; `None` when it goes out as it is.
-    pub frame_number: Option<u16>,
-}
-
-impl Rewritten {
-    /// Returns the RTP sequence number.
-    #[expect(clippy::cast_possible_truncation, reason = "the sequence number is the low half of the index")]
-    pub const fn seq(&self) -> u16 {
-        self.index as u16
-    }
-}
 
 /// What becomes of a packet of the publication for one subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +53,7 @@ pub struct Subscription {
     seam: Option<Seam>,
     cold: Box<Cold>,
     first_timestamp: u32,
-    /// As sent with the newest frame.
-    picture_id: Option<u16>,
-    frame_number: Option<u16>,
-    tl0: Option<u8>,
+    running: Running,
     /// The payload type seen last and what becomes of it.
     payload_type: Option<(u8, Written)>,
     target: Option<LayerIndex>,
@@ -91,6 +63,30 @@ pub struct Subscription {
     /// Whether a keyframe of the layer being forwarded is wanted, though it goes on meanwhile.
     refresh: bool,
     video: bool,
+}
+
+/// Numbers that go on through all segments, as sent with the newest frame.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    picture_id: Option<u16>,
+    frame_number: Option<u16>,
+    tl0: Option<u8>,
+}
+
+impl Running {
+    /// Takes note of a packet of a newer frame than all before. The others of a VP8 frame have the same numbers.
+    fn note(&mut self, segment: &Segment, cached: &CachedPacket) {
+        if let Some(vp8) = &cached.vp8 {
+            self.picture_id = segment.picture_id(vp8).or(self.picture_id);
+            self.tl0 = vp8.tl0.map(|tl0| tl0.wrapping_add(segment.tl0_offset)).or(self.tl0);
+        }
+        self.note_frame(segment, cached);
+    }
+
+    /// Takes note of a packet whose descriptor numbers frames: several have one timestamp.
+    fn note_frame(&mut self, segment: &Segment, cached: &CachedPacket) {
+        self.frame_number = segment.frame_number(cached.frame_number).or(self.frame_number);
+    }
 }
 
 /// How packets of one payload type are written.
@@ -142,9 +138,7 @@ impl Subscription {
                 waiting_since: None,
             }),
             first_timestamp,
-            picture_id: None,
-            frame_number: None,
-            tl0: None,
+            running: Running::default(),
             payload_type: None,
             target: None,
             reason: LayerReason::Best,
@@ -219,6 +213,12 @@ impl Subscription {
         (!flows || self.refresh).then_some(target)
     }
 
+    /// Returns the layer whose keyframe the subscription needs to go on at all, or to go on well after a gap.
+    #[inline]
+    pub fn stuck(&self) -> Option<LayerIndex> {
+        if self.current.is_some() && !self.refresh { None } else { self.wanted_keyframe() }
+    }
+
     /// Decides what to do with one entry of the publication's batch. Each entry is to be given once.
     pub fn rewrite(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
         let cached = &entry.cached;
@@ -226,13 +226,21 @@ impl Subscription {
         if let Some(segment) = &self.current
             && segment.is_of(entry.layer, cached.source)
             && let Some(index) = segment.index_of(cached.packet.seq)
-            && (self.next_index..=self.next_index + GAP_MAX).contains(&index)
+            && index.wrapping_sub(self.next_index) <= GAP_MAX
             && !self.refresh
             && let Some((known, written)) = self.payload_type
             && known == cached.packet.payload_type
         {
-            let segment = *segment;
-            return Forwarding::Forward(self.send(&segment, index, written, cached));
+            let rewritten = rewritten(segment, index, written, cached);
+            self.next_index = index + 1;
+            if self.seam.is_none_or(|seam| is_later(rewritten.timestamp, seam.timestamp)) {
+                self.running.note(segment, cached);
+                self.seam =
+                    Some(Seam { timestamp: rewritten.timestamp, received_at: cached.packet.received_at });
+            } else if cached.frame_number.is_some() {
+                self.running.note_frame(segment, cached);
+            }
+            return Forwarding::Forward(rewritten);
         }
         // So do those of a layer that is neither forwarded nor wanted.
         if self.current_layer() != Some(entry.layer) && self.target.is_some_and(|layer| layer != entry.layer)
@@ -352,14 +360,14 @@ impl Subscription {
             seam.next(packet.timestamp, packet.received_at, clock_rate, reports)
         });
         let offsets = cached.vp8.as_ref().map_or((0, 0), |vp8| {
-            let next_id = self.picture_id.map(|id| id.wrapping_add(1));
-            let next_tl0 = self.tl0.map(|tl0| tl0.wrapping_add(1));
+            let next_id = self.running.picture_id.map(|id| id.wrapping_add(1));
+            let next_tl0 = self.running.tl0.map(|tl0| tl0.wrapping_add(1));
             (
                 next_id.zip(vp8.picture_id).map_or(0, |(next, id)| next.wrapping_sub(id) & 0x7fff),
                 next_tl0.zip(vp8.tl0).map_or(0, |(next, tl0)| next.wrapping_sub(tl0)),
             )
         });
-        let next_frame = self.frame_number.map(|number| number.wrapping_add(1));
+        let next_frame = self.running.frame_number.map(|number| number.wrapping_add(1));
         let frame_number_offset =
             next_frame.zip(cached.frame_number).map_or(0, |(next, number)| next.wrapping_sub(number));
         self.end_segment();
@@ -427,21 +435,14 @@ impl Subscription {
         Forwarding::Forward(rewritten(segment, index, written, cached))
     }
 
-    /// Writes the header of the newest packet so far, and takes note of what has been sent.
-    #[inline]
+    /// Decides the header of the newest packet so far, and takes note of what has been sent.
     fn send(&mut self, segment: &Segment, index: u64, written: Written, cached: &CachedPacket) -> Rewritten {
         let rewritten = rewritten(segment, index, written, cached);
         self.next_index = index + 1;
+        self.running.note(segment, cached);
         if self.seam.is_none_or(|seam| is_later(rewritten.timestamp, seam.timestamp)) {
             let received_at = cached.packet.received_at;
             self.seam = Some(Seam { timestamp: rewritten.timestamp, received_at });
-        }
-        if let Some(vp8) = &cached.vp8 {
-            self.picture_id = segment.picture_id(vp8).or(self.picture_id);
-            self.tl0 = vp8.tl0.map(|tl0| tl0.wrapping_add(segment.tl0_offset)).or(self.tl0);
-        }
-        if cached.frame_number.is_some() {
-            self.frame_number = segment.frame_number(cached.frame_number);
         }
         rewritten
     }

@@ -14,6 +14,7 @@ mod edit;
 pub mod extension;
 pub mod header;
 pub mod red;
+mod rewritten;
 pub mod rtcp;
 pub mod rtx;
 pub mod template;
@@ -26,6 +27,7 @@ pub use descriptor::SpatialPlace;
 pub use edit::PayloadEdit;
 pub use extension::{ExtensionKind, PassedExtensions};
 pub use header::{HeaderOut, RtpView, write_header};
+pub use rewritten::Rewritten;
 pub use template::ExtensionTemplate;
 
 /// Audio or video.

@@ -8,35 +8,22 @@
 use std::time::{Duration, Instant};
 
 use super::Session;
+use super::history::{Purpose, low16};
+use super::sender::Sender;
 use super::transport::{Keys, Path};
 use crate::plan::EgressPlan;
 use crate::rtp::descriptor::FRAME_NUMBER_AT;
 use crate::rtp::header::{HeaderOut, RtpView, write_header};
 use crate::rtp::rtcp::{ReportBlock, SenderReportOut, write_sender_report};
-use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, PayloadEdit, rtx, time};
+use crate::rtp::template::PassedIds;
+use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, PayloadEdit, Rewritten, rtx, time};
 
-/// The largest datagram that is sent: header and extensions, payload, tag.
-pub const DATAGRAM_BYTES_MAX: usize = 1500;
+/// The largest datagram that is sent: header and extensions, payload, tag. It is so much more than the largest that is
+/// taken that no packet fails to fit once its header was decided.
+pub const DATAGRAM_BYTES_MAX: usize = 2048;
 
 /// Sender reports whose answer may still come.
 const REPORTS_REMEMBERED: usize = 4;
-
-/// The header decided for one packet of one stream.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing {
-    /// Rollover counter and sequence number: 48 bits (RFC 3711 3.3.1).
-    pub index: u64,
-    /// RTP timestamp.
-    pub timestamp: u32,
-    /// The client's payload type.
-    pub payload_type: u8,
-    /// Marker bit.
-    pub marker: bool,
-    /// What is written of the payload; `None` when it goes out as it came.
-    pub edit: Option<PayloadEdit>,
-    /// What is written as frame number into the dependency descriptor; `None` when it goes out as it is.
-    pub frame_number: Option<u16>,
-}
 
 /// One stream that leaves for the client.
 #[derive(Debug)]
@@ -51,7 +38,7 @@ pub struct EgressStream {
     mid_id: Option<u8>,
     transport_cc_id: Option<u8>,
     /// The id of each kind that is passed on; 0 for none.
-    passed_ids: [u8; ExtensionKind::ALL.len()],
+    passed_ids: PassedIds,
     /// What all its headers have in common, where the short form of extensions does.
     template: Option<ExtensionTemplate>,
     figures: EgressFigures,
@@ -93,17 +80,43 @@ struct SentReport {
 
 /// A stream with its keys and its path: all that the packets of one batch have in common.
 pub struct Outlet<'a> {
-    pub(super) stream: &'a mut EgressStream,
-    pub(super) keys: &'a Keys,
-    pub(super) transport_number: &'a mut u16,
+    stream: &'a mut EgressStream,
+    departure: Departure<'a>,
     /// Where its datagrams go.
     pub path: Path,
 }
 
+/// What packets of all streams of a session leave by, at one moment.
+struct Departure<'a> {
+    keys: &'a Keys,
+    sender: &'a mut Sender,
+    /// When, as the history has it.
+    at: u32,
+    /// Bytes that IP and UDP add to a datagram.
+    overhead: usize,
+}
+
+impl<'a> Departure<'a> {
+    #[inline]
+    fn new(keys: &'a Keys, sender: &'a mut Sender, path: Path, now: Instant) -> Self {
+        let overhead = if path.remote.is_ipv4() { 20 + 8 } else { 40 + 8 };
+        let at = sender.tick(now);
+        Self { keys, sender, at, overhead }
+    }
+}
+
 impl Outlet<'_> {
-    /// Writes and seals one packet into `space`; returns the length of the datagram.
-    pub fn seal(&mut self, out: &Outgoing, packet: &Packet, space: &mut [u8]) -> Option<usize> {
-        self.stream.seal(self.keys, self.transport_number, out, packet, space)
+    /// Whether so many bytes may leave now. What may not is not given a header.
+    #[inline]
+    pub fn admits(&self, bytes: u64) -> bool {
+        self.departure.sender.pacer().admits(bytes)
+    }
+
+    /// Writes and seals one packet into `space`, [`DATAGRAM_BYTES_MAX`] of an outbox that the datagram is going to lie in,
+    /// and numbers it; returns the length of the datagram.
+    #[inline]
+    pub fn seal(&mut self, out: &Rewritten, packet: &Packet, space: &mut [u8]) -> Option<usize> {
+        self.stream.seal(&mut self.departure, out, packet, space)
     }
 }
 
@@ -119,7 +132,7 @@ impl EgressStream {
             rtx_index: u64::from(first_rtx_index & 0x7fff),
             mid_id: None,
             transport_cc_id: None,
-            passed_ids: [0; ExtensionKind::ALL.len()],
+            passed_ids: PassedIds::default(),
             template: None,
             figures: EgressFigures::default(),
             reports: [None; REPORTS_REMEMBERED],
@@ -137,14 +150,14 @@ impl EgressStream {
         self.mid_id = id_of(ExtensionKind::Mid);
         // Without RTX a packet is sent again bit for bit, which a fresh transport number would forbid.
         self.transport_cc_id = id_of(ExtensionKind::TransportCc).filter(|_| plan.rtx_ssrc.is_some());
-        self.passed_ids = [0; ExtensionKind::ALL.len()];
+        self.passed_ids = PassedIds::default();
         for (id, kind) in plan.extensions.iter().filter(|(_, kind)| kind.is_passed()) {
             if let Some(place) = self.passed_ids.get_mut(*kind as usize).filter(|place| **place == 0) {
                 *place = *id;
             }
         }
         let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
-        self.template = ExtensionTemplate::new(mid, self.transport_cc_id);
+        self.template = ExtensionTemplate::new(mid, self.transport_cc_id, self.passed_ids);
     }
 
     /// The SSRC of its media.
@@ -185,35 +198,50 @@ impl EgressStream {
     }
 
     /// Writes and seals one media packet into `space`; returns the length of the datagram.
-    pub(super) fn seal(
+    #[inline]
+    fn seal(
         &mut self,
-        keys: &Keys,
-        transport_number: &mut u16,
-        out: &Outgoing,
+        by: &mut Departure<'_>,
+        out: &Rewritten,
         packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
+        let (len, payload) = self.seal_media(by, out, packet, space, Purpose::Media)?;
+        self.figures.packets += 1;
+        self.figures.bytes += payload as u64;
+        Some(len)
+    }
+
+    /// The same without counting it; returns the length of the payload too.
+    #[inline]
+    fn seal_media(
+        &self,
+        by: &mut Departure<'_>,
+        out: &Rewritten,
+        packet: &Packet,
+        space: &mut [u8],
+        purpose: Purpose,
+    ) -> Option<(usize, usize)> {
         let header = HeaderOut {
             marker: out.marker,
             payload_type: out.payload_type,
-            seq: low16(out.index),
+            seq: out.seq(),
             timestamp: out.timestamp,
             ssrc: self.ssrc,
         };
-        let header_len = self.write_header(&header, transport_number, out, packet, space)?;
+        let header_len = self.write_header(&header, by.sender.next_number(), out, packet, space)?;
         let written = PayloadEdit::write(out.edit.as_ref(), &packet.payload, space.get_mut(header_len..)?)?;
-        self.figures.packets += 1;
-        self.figures.bytes += written as u64;
-        keys.rtp.seal(space, header_len, header_len + written, out.index, self.ssrc).ok()
+        let len = by.keys.rtp.seal(space, header_len, header_len + written, out.index, self.ssrc).ok()?;
+        self.number(by, len, purpose);
+        Some((len, written))
     }
 
     /// Writes and seals a packet that was sent before: on the retransmission stream (RFC 4588 4) when the client
     /// negotiated one for its payload type, else the same packet once more.
-    pub(super) fn seal_again(
+    fn seal_again(
         &mut self,
-        keys: &Keys,
-        transport_number: &mut u16,
-        out: &Outgoing,
+        by: &mut Departure<'_>,
+        out: &Rewritten,
         rtx_payload_type: Option<u8>,
         packet: &Packet,
         space: &mut [u8],
@@ -223,22 +251,31 @@ impl EgressStream {
             if self.transport_cc_id.is_some() {
                 return None;
             }
+            let (len, _) = self.seal_media(by, out, packet, space, Purpose::Repair)?;
             self.figures.retransmissions += 1;
-            let counted = (self.figures.packets, self.figures.bytes);
-            let sealed = self.seal(keys, transport_number, out, packet, space);
-            (self.figures.packets, self.figures.bytes) = counted;
-            return sealed;
+            return Some(len);
         };
-        self.figures.retransmissions += 1;
         let index = self.rtx_index;
-        self.rtx_index += 1;
         let header =
             HeaderOut { marker: out.marker, payload_type, seq: low16(index), timestamp: out.timestamp, ssrc };
-        let header_len = self.write_header(&header, transport_number, out, packet, space)?;
+        let header_len = self.write_header(&header, by.sender.next_number(), out, packet, space)?;
         let (original, payload) = space.get_mut(header_len..)?.split_at_mut_checked(2)?;
-        rtx::write_original_sequence(original, low16(out.index));
+        rtx::write_original_sequence(original, out.seq());
         let written = PayloadEdit::write(out.edit.as_ref(), &packet.payload, payload)?;
-        keys.rtp.seal(space, header_len, header_len + 2 + written, index, ssrc).ok()
+        // Counted before the cryptography: an index of a packet that failed is not used again.
+        self.rtx_index += 1;
+        let len = by.keys.rtp.seal(space, header_len, header_len + 2 + written, index, ssrc).ok()?;
+        self.number(by, len, Purpose::Repair);
+        self.figures.retransmissions += 1;
+        Some(len)
+    }
+
+    /// Gives away the number that a sealed packet carries, if it carries one.
+    #[inline]
+    fn number(&self, by: &mut Departure<'_>, len: usize, purpose: Purpose) {
+        if self.transport_cc_id.is_some() {
+            by.sender.sent(by.at, len + by.overhead, purpose);
+        }
     }
 
     /// Writes and seals a sender report with the CNAME into `space`; returns the length of the datagram.
@@ -280,19 +317,47 @@ impl EgressStream {
         Some(round_trip)
     }
 
+    #[inline]
     fn write_header(
         &self,
         header: &HeaderOut,
-        transport_number: &mut u16,
-        out: &Outgoing,
+        number: u16,
+        out: &Rewritten,
         packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
-        let len = self.write_common_header(header, transport_number, packet, space)?;
+        let by_template = self
+            .template
+            .as_ref()
+            .and_then(|template| template.write(space, header, number, &packet.extensions, out.frame_number));
+        match by_template {
+            Some(len) => Some(len),
+            None => self.write_long_header(header, number, out, packet, space),
+        }
+    }
+
+    /// Writes a header that needs the two-byte form.
+    #[inline(never)]
+    fn write_long_header(
+        &self,
+        header: &HeaderOut,
+        number: u16,
+        out: &Rewritten,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        let passed = packet.extensions.iter().filter_map(|(kind, value)| {
+            let id = self.passed_ids.get(kind as usize).copied().filter(|id| *id != 0)?;
+            Some((id, value))
+        });
+        let number = number.to_be_bytes();
+        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
+        let transport_cc = self.transport_cc_id.map(|id| (id, number.as_slice()));
+        let len = write_header(space, header, mid.into_iter().chain(transport_cc).chain(passed));
         if let Some(number) = out.frame_number {
             self.renumber_frame(space.get_mut(..len)?, number);
         }
-        Some(len)
+        (len > 0).then_some(len)
     }
 
     /// Writes another frame number into the dependency descriptor of a header that is written.
@@ -302,38 +367,6 @@ impl EgressStream {
         *header.get_mut(place)?.get_mut(FRAME_NUMBER_AT..)?.first_chunk_mut()? = number.to_be_bytes();
         Some(())
     }
-
-    fn write_common_header(
-        &self,
-        header: &HeaderOut,
-        transport_number: &mut u16,
-        packet: &Packet,
-        space: &mut [u8],
-    ) -> Option<usize> {
-        let number = *transport_number;
-        if self.transport_cc_id.is_some() {
-            *transport_number = number.wrapping_add(1);
-        }
-        let passed = packet.extensions.iter().filter_map(|(kind, value)| {
-            let id = self.passed_ids.get(kind as usize).copied().filter(|id| *id != 0)?;
-            Some((id, value))
-        });
-        if let Some(template) = &self.template
-            && let Some(len) = template.write(space, header, number, passed.clone())
-        {
-            return Some(len);
-        }
-        let number = number.to_be_bytes();
-        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
-        let transport_cc = self.transport_cc_id.map(|id| (id, number.as_slice()));
-        let len = write_header(space, header, mid.into_iter().chain(transport_cc).chain(passed));
-        (len > 0).then_some(len)
-    }
-}
-
-/// The 16 bits of a 48-bit index that travel in the header.
-fn low16(index: u64) -> u16 {
-    (index & 0xffff) as u16
 }
 
 /// RTCP counters are 32 bits wide and wrap (RFC 3550 6.4.1).
@@ -345,6 +378,9 @@ impl Session {
     /// Adds a stream to the client; returns its index, which stays until [`Session::remove_stream`].
     pub fn add_stream(&mut self, plan: &EgressPlan, first_rtx_index: u16) -> usize {
         let stream = EgressStream::new(plan, first_rtx_index);
+        if plan.kind == MediaKind::Video {
+            self.sender.remember();
+        }
         if let Some(free) = self.egress.iter().position(Option::is_none) {
             if let Some(slot) = self.egress.get_mut(free) {
                 *slot = Some(stream);
@@ -378,26 +414,27 @@ impl Session {
     }
 
     /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
-    pub fn outlet(&mut self, stream: usize) -> Option<Outlet<'_>> {
+    #[inline]
+    pub fn outlet(&mut self, stream: usize, now: Instant) -> Option<Outlet<'_>> {
         let (keys, path) = self.transports.sealing()?;
         let stream = self.egress.get_mut(stream)?.as_mut()?;
-        Some(Outlet { stream, keys, transport_number: &mut self.transport_number, path })
+        Some(Outlet { stream, departure: Departure::new(keys, &mut self.sender, path, now), path })
     }
 
     /// Writes and seals a packet of a stream once more, as a retransmission.
     pub fn seal_again(
         &mut self,
         stream: usize,
-        out: &Outgoing,
+        out: &Rewritten,
         rtx_payload_type: Option<u8>,
         packet: &Packet,
+        now: Instant,
         space: &mut [u8],
-    ) -> Option<(Path, usize)> {
+    ) -> Option<usize> {
         let (keys, path) = self.transports.sealing()?;
         let stream = self.egress.get_mut(stream)?.as_mut()?;
-        let len =
-            stream.seal_again(keys, &mut self.transport_number, out, rtx_payload_type, packet, space)?;
-        Some((path, len))
+        let mut departure = Departure::new(keys, &mut self.sender, path, now);
+        stream.seal_again(&mut departure, out, rtx_payload_type, packet, space)
     }
 
     /// Writes and seals a sender report of a stream.

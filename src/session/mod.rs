@@ -17,11 +17,13 @@ pub mod egress;
 mod empty;
 pub mod fence;
 mod handshake;
+mod history;
 pub mod ingress;
 mod output;
 mod paths;
 mod reports;
 mod route;
+mod sender;
 mod setup;
 mod transport;
 mod transports;
@@ -34,7 +36,8 @@ use str0m::media::KeyframeRequestKind;
 
 pub use channels::{ChannelEvent, Message, Queued};
 pub use description::Description;
-pub use egress::{EgressStream, Outgoing, Outlet};
+pub use egress::{EgressStream, Outlet};
+pub use history::Told;
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
 pub use paths::{Binding, PATHS_MAX};
@@ -46,6 +49,7 @@ use self::channels::Channels;
 use self::early::Early;
 use self::ingress::Collector;
 use self::paths::Paths;
+use self::sender::Sender;
 use self::transport::{Accepted, BINDING_SUCCESS, EngineError, Feed, Transport, Turn};
 use self::transports::{Transports, Which};
 use crate::drop::DropReason;
@@ -77,7 +81,7 @@ pub struct Session {
     has_unnamed: bool,
     collector: Collector,
     egress: Vec<Option<EgressStream>>,
-    transport_number: u16,
+    sender: Sender,
     last_authentic: Instant,
     connected_once: bool,
     refusal: Option<String>,
@@ -104,7 +108,7 @@ impl Session {
             has_unnamed: false,
             collector: Collector::default(),
             egress: Vec::new(),
-            transport_number: 0,
+            sender: Sender::new(now),
             last_authentic: now,
             connected_once: false,
             refusal: None,
@@ -401,7 +405,7 @@ impl Session {
         let len = keys.client_rtcp.open(&mut self.scratch).map_err(|_| DropReason::BadRtcp)?;
         let Some(plain) = self.scratch.get(..len) else { return Err(DropReason::BadRtcp) };
         for report in rtcp::parse(plain) {
-            reports::read(report, &mut self.egress, now, &mut out.feedback);
+            reports::read(report, &mut self.egress, &mut self.sender, now, &mut out.feedback);
         }
         Ok(())
     }

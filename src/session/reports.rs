@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::egress::EgressStream;
+use super::history::Told;
+use super::sender::Sender;
 use crate::rtp::rtcp::{ReportBlocks, Rtcp};
 
 /// Packets that one NACK may ask for: half of what the cache of a layer holds.
@@ -39,12 +41,15 @@ pub enum Feedback {
         /// Share of packets lost since the report before, 0 to 1.
         fraction_lost: f64,
     },
+    /// What became of packets, by their transport-wide numbers.
+    Transport(Told),
 }
 
 /// Reads one packet of a compound: figures go into their streams, the rest into `feedback`.
 pub(super) fn read(
     report: Rtcp<'_>,
     egress: &mut [Option<EgressStream>],
+    sender: &mut Sender,
     now: Instant,
     feedback: &mut Vec<Feedback>,
 ) {
@@ -66,6 +71,7 @@ pub(super) fn read(
             let wanted = entries.filter_map(|(ssrc, _)| find(egress, ssrc));
             feedback.extend(wanted.map(|stream| Feedback::Keyframe { stream }));
         }
+        Rtcp::Twcc(information) => feedback.push(Feedback::Transport(sender.reported(information))),
         _ => {}
     }
 }

@@ -7,11 +7,32 @@ use super::mailbox::PeerMessage;
 use super::publications::PublicationKey;
 use super::sessions::SessionKey;
 use crate::drop::DropReason;
-use crate::net::Outbox;
-use crate::router::subscription::{Forwarding, Rewritten};
-use crate::rtp::MediaKind;
-use crate::session::Outgoing;
+use crate::metrics::shard::Retransmission;
+use crate::net::{NOT_ECT, Outbox};
+use crate::router::publication::BatchEntry;
+use crate::router::subscription::Forwarding;
+use crate::router::{LAYERS_MAX, LayerIndex, LayerSet};
 use crate::session::egress::DATAGRAM_BYTES_MAX;
+
+/// Bytes of a batch, by layer.
+struct Load([u64; LAYERS_MAX]);
+
+impl Load {
+    fn of(batch: &[BatchEntry]) -> Self {
+        let mut load = Self([0; LAYERS_MAX]);
+        for entry in batch {
+            if let Some(bytes) = load.0.get_mut(entry.layer.position()) {
+                *bytes += entry.cached.packet.payload.len() as u64;
+            }
+        }
+        load
+    }
+
+    /// Bytes for one who gets this layer.
+    fn of_layer(&self, layer: Option<LayerIndex>) -> u64 {
+        layer.and_then(|layer| self.0.get(layer.position()).copied()).unwrap_or_default()
+    }
+}
 
 impl Shard {
     /// Writes everything that this tick forwards into the outbox. `send` empties the outbox when it is full.
@@ -24,13 +45,14 @@ impl Shard {
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
             self.cross(now, key);
-            self.forward(key, outbox, send);
+            self.forward(now, key, outbox, send);
             if let Some(slot) = self.publications.get_mut(key) {
                 slot.state.clear_batch();
                 slot.dirty = false;
             }
         }
         self.dirty = dirty;
+        self.send_keyframe_requests(now, outbox);
         self.tell_addresses();
     }
 
@@ -63,21 +85,40 @@ impl Shard {
         }
     }
 
-    fn forward(&mut self, key: PublicationKey, outbox: &mut Outbox, send: &mut dyn FnMut(&mut Outbox)) {
+    /// Allocate, rewrite, hold or send, seal: a packet that is given a header has its place in the outbox, and leaves.
+    fn forward(
+        &mut self,
+        now: Instant,
+        key: PublicationKey,
+        outbox: &mut Outbox,
+        send: &mut dyn FnMut(&mut Outbox),
+    ) {
         let Some(publication) = self.publications.get(key) else { return };
-        let kind = usize::from(publication.state.kind() == MediaKind::Video);
-        let mut forwarded = 0;
+        let kind = publication.state.kind();
+        let (batch, load) = (publication.state.batch(), Load::of(publication.state.batch()));
+        let (mut forwarded, mut awaited) = (0, LayerSet::default());
         for subscription in &publication.subscribers {
             let Some(slot) = self.subscriptions.get_mut(*subscription) else { continue };
             let session = self.sessions.get_mut(slot.session).filter(|_| slot.ready);
-            let outlet = session.and_then(|session| session.session.outlet(slot.stream));
-            let Some(mut outlet) = outlet else {
-                let packets = publication.state.batch().iter();
-                packets.for_each(|_| self.counters.drop(DropReason::SubscriberNotReady));
+            let outlet = session.and_then(|session| session.session.outlet(slot.stream, now));
+            let socket = outlet.as_ref().and_then(|one| self.addresses.socket_of(one.path));
+            let (Some(mut outlet), Some(socket)) = (outlet, socket) else {
+                self.counters.drop_packets(DropReason::SubscriberNotReady, batch.len());
                 continue;
             };
-            let Some(socket) = self.addresses.socket_of(outlet.path) else { continue };
-            for entry in publication.state.batch() {
+            if !outlet.admits(load.of_layer(slot.state.current_layer())) {
+                self.counters.drop_packets(DropReason::Held, batch.len());
+                continue;
+            }
+            for entry in batch {
+                if outbox.is_full() {
+                    send(outbox);
+                }
+                let Some(mut place) = outbox.reserve(DATAGRAM_BYTES_MAX) else {
+                    self.counters.drop(DropReason::SendFailed);
+                    continue;
+                };
+                let packet = &entry.cached.packet;
                 let rewritten = match slot.state.rewrite(&publication.state, entry) {
                     Forwarding::Forward(rewritten) => rewritten,
                     Forwarding::Skip => continue,
@@ -86,27 +127,40 @@ impl Shard {
                         continue;
                     }
                 };
-                if outbox.is_full() {
-                    send(outbox);
-                }
-                let space = outbox.space(DATAGRAM_BYTES_MAX);
-                let sealed =
-                    space.and_then(|space| outlet.seal(&outgoing(&rewritten), &entry.cached.packet, space));
-                let Some(len) = sealed else {
-                    self.counters.drop(DropReason::SendFailed);
+                let Some(len) = outlet.seal(&rewritten, packet, place.space()) else {
+                    self.counters.drop(DropReason::SealFailed);
                     continue;
                 };
-                outbox.commit_marked(socket, outlet.path.remote, len, entry.cached.packet.ecn);
+                place.fill(socket, outlet.path.remote, len, packet.ecn);
                 forwarded += 1;
             }
+            if let Some(layer) = slot.state.stuck() {
+                awaited.insert(layer);
+            }
         }
-        if let Some(count) = self.counters.rtp_out.get_mut(kind) {
-            *count += forwarded;
+        self.counters.rtp_out.add(kind, forwarded);
+        self.await_keyframes(now, key, awaited);
+    }
+
+    /// Asks for the keyframes without which subscriptions cannot go on, unless they are on their way: whatever they wait
+    /// for, and since when.
+    fn await_keyframes(&mut self, now: Instant, key: PublicationKey, awaited: LayerSet) {
+        for layer in awaited {
+            if self.publications.get(key).is_some_and(|slot| !slot.state.awaits_keyframe(layer)) {
+                self.demand_keyframe(now, key, layer);
+            }
         }
     }
 
     /// Sends a packet again that a client misses: from the publication's cache, never from the publisher.
-    pub(super) fn resend(&mut self, session: SessionKey, stream: usize, seq: u16, outbox: &mut Outbox) {
+    pub(super) fn resend(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        stream: usize,
+        seq: u16,
+        outbox: &mut Outbox,
+    ) {
         let Some(key) = self.subscription_of(session, stream) else { return };
         let Some(slot) = self.subscriptions.get(key) else { return };
         let Some(publication) = self.publications.get(slot.publication) else { return };
@@ -115,18 +169,20 @@ impl Shard {
             stream.figures_mut().nacks += 1;
         }
         let Some((rewritten, cached)) = slot.state.resend(&publication.state, seq) else {
-            self.counters.retransmissions[1] += 1;
-            return;
+            return self.counters.retransmissions.count(Retransmission::Miss);
         };
         let rtx =
             slot.payload_types.iter().find(|map| map.to == rewritten.payload_type).and_then(|map| map.rtx);
-        let sealed = outbox.space(DATAGRAM_BYTES_MAX).and_then(|space| {
-            session.session.seal_again(stream, &outgoing(&rewritten), rtx, &cached.packet, space)
-        });
-        let Some((path, len)) = sealed else { return };
-        let Some(socket) = self.addresses.socket_of(path) else { return };
-        outbox.commit(socket, path.remote, len);
-        self.counters.retransmissions[0] += 1;
+        let path = session.session.ready();
+        let to = path.and_then(|path| Some((self.addresses.socket_of(path)?, path.remote)));
+        let Some((socket, remote)) = to else { return self.counters.drop(DropReason::SubscriberNotReady) };
+        let Some(mut place) = outbox.reserve(DATAGRAM_BYTES_MAX) else {
+            return self.counters.drop(DropReason::SendFailed);
+        };
+        let sealed = session.session.seal_again(stream, &rewritten, rtx, &cached.packet, now, place.space());
+        let Some(len) = sealed else { return self.counters.drop(DropReason::SealFailed) };
+        place.fill(socket, remote, len, NOT_ECT);
+        self.counters.retransmissions.count(Retransmission::Hit);
     }
 
     /// Sender reports of everything that a session receives, by the publishers' clocks as far as they tell them.
@@ -146,16 +202,5 @@ impl Shard {
                 outbox.commit(socket, path.remote, len);
             }
         }
-    }
-}
-
-fn outgoing(rewritten: &Rewritten) -> Outgoing {
-    Outgoing {
-        index: rewritten.index,
-        timestamp: rewritten.timestamp,
-        payload_type: rewritten.payload_type,
-        marker: rewritten.marker,
-        edit: rewritten.edit,
-        frame_number: rewritten.frame_number,
     }
 }

@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use super::command::Event;
 use super::mailbox::PeerMessage;
-use super::publications::{Feed, PublicationKey, PublicationSlot, SubscriptionKey};
+use super::publications::{Feed, Feeding, PublicationKey, PublicationSlot, SubscriptionKey};
 use super::sessions::SessionKey;
 use super::timers::TimerOf;
 use super::{Shard, Unserved};
 use crate::drop::DropReason;
 use crate::ids::PublicationId;
+use crate::metrics::shard::{KeyframeOutcome, Reported};
 use crate::net::Outbox;
 use crate::router::LayerIndex;
 use crate::router::keyframe::KeyframeDemand;
 use crate::router::publication::PushOutcome;
-use crate::rtp::{Codec, MediaKind, Packet};
+use crate::rtp::{Codec, Packet};
 use crate::session::{Feedback, IngressPacket};
 
 /// How often the layers of a simulcast publication are looked over for its subscribers.
@@ -34,16 +35,18 @@ impl Shard {
         let Some(layer) = publication.state.layer_index(rid) else {
             return self.counters.drop(DropReason::UnknownStream);
         };
-        if publication.set_feed(layer, Feed { ssrc: packet.ssrc, clock_rate: packet.clock_rate }) {
-            publication.state.reset_source(layer);
-            for shard in &publication.attached {
-                self.mailbox.send(*shard, layer_message(publication, layer, true));
+        let feed = Feed { ssrc: packet.ssrc, clock_rate: packet.clock_rate };
+        match publication.take_feed(layer, feed, now) {
+            Feeding::Present => {}
+            Feeding::Former => return self.counters.drop(DropReason::FormerSource),
+            Feeding::New => {
+                publication.state.reset_source(layer);
+                for shard in &publication.attached {
+                    self.mailbox.send(*shard, layer_message(publication, layer, true));
+                }
             }
         }
-        let kind = publication.state.kind();
-        if let Some(count) = self.counters.rtp_in.get_mut(usize::from(kind == MediaKind::Video)) {
-            *count += 1;
-        }
+        self.counters.rtp_in.count(publication.state.kind());
         self.push(now, key, layer, packet.codec, packet.packet);
     }
 
@@ -139,7 +142,7 @@ impl Shard {
         outbox: &mut Outbox,
     ) {
         match feedback {
-            Feedback::Nack { stream, seq } => self.resend(session, stream, seq, outbox),
+            Feedback::Nack { stream, seq } => self.resend(now, session, stream, seq, outbox),
             Feedback::Keyframe { stream } => {
                 let Some(slot) = self.sessions.get_mut(session) else { return };
                 if let Some(stream) = slot.session.stream_mut(stream) {
@@ -157,6 +160,13 @@ impl Shard {
             Feedback::Reception { round_trip, fraction_lost } => {
                 self.counters.reported(round_trip, fraction_lost);
             }
+            Feedback::Transport(told) => {
+                let told_of = &mut self.counters.told;
+                told_of.add(Reported::Arrived, told.arrived.into());
+                told_of.add(Reported::Lost, told.lost.into());
+                told_of.add(Reported::Late, told.late.into());
+                told_of.add(Reported::Unknown, told.unknown.into());
+            }
         }
     }
 
@@ -170,8 +180,10 @@ impl Shard {
         let Some(slot) = self.sessions.get(session) else { return };
         for key in &slot.publications {
             let Some(publication) = self.publications.get_mut(*key) else { continue };
-            let position =
-                publication.feeds.iter().position(|feed| feed.is_some_and(|feed| feed.ssrc == ssrc));
+            let position = publication
+                .feeds
+                .iter()
+                .position(|feed| feed.present().is_some_and(|feed| feed.ssrc == ssrc));
             let Some(layer) = position.and_then(LayerIndex::at) else { continue };
             let Some(Feed { clock_rate, .. }) = publication.feed(layer) else { continue };
             publication.state.sender_report(layer, ntp, rtp, clock_rate, now);
@@ -203,7 +215,7 @@ impl Shard {
         let Some(slot) = self.publications.get_mut(key) else { return };
         match slot.state.demand_keyframe(layer, now) {
             KeyframeDemand::Send => self.keyframes_due.push((key, layer)),
-            KeyframeDemand::Merged => self.counters.keyframe_requests[1] += 1,
+            KeyframeDemand::Merged => self.counters.keyframe_requests.count(KeyframeOutcome::Merged),
         }
         self.arm_publication(key, now);
     }
@@ -212,7 +224,7 @@ impl Shard {
     pub(super) fn send_keyframe_requests(&mut self, now: Instant, outbox: &mut Outbox) {
         while let Some((key, layer)) = self.keyframes_due.pop() {
             let Some(slot) = self.publications.get(key) else { continue };
-            self.counters.keyframe_requests[0] += 1;
+            self.counters.keyframe_requests.count(KeyframeOutcome::Sent);
             if slot.origin != self.id {
                 let message = PeerMessage::KeyframeWanted { publication: slot.id, layer };
                 self.mailbox.send(slot.origin, message);

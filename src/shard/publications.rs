@@ -3,7 +3,7 @@
 //! A publication stands on the shard where it is fed and, as a replica, on every shard where somebody receives
 //! it. Neither side knows what feeds or drinks: a session here, or a lane.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sessions::SessionKey;
 use super::table::Key;
@@ -25,6 +25,60 @@ pub(super) struct Feed {
     pub(super) clock_rate: u32,
 }
 
+/// Former streams of a layer that are remembered.
+const FORMER_MAX: usize = 4;
+
+/// How long the present stream of a layer must have been silent before a former one takes its place again: longer than
+/// packets are under way, retransmissions included.
+const FORMER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a packet of some stream means to a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feeding {
+    /// Its stream feeds the layer.
+    Present,
+    /// Its stream feeds the layer from this packet on.
+    New,
+    /// Its stream fed the layer before the present one: the packet is late.
+    Former,
+}
+
+/// What feeds one layer, and what did before.
+#[derive(Debug, Default)]
+pub(super) struct LayerFeed {
+    present: Option<(Feed, Instant)>,
+    former: [Option<u32>; FORMER_MAX],
+}
+
+impl LayerFeed {
+    /// What feeds it.
+    pub(super) fn present(&self) -> Option<Feed> {
+        self.present.map(|(feed, _)| feed)
+    }
+
+    /// Takes note of a packet. A publisher that changes its stream is followed at once; what is still under way of the
+    /// stream before does not change it back.
+    fn take(&mut self, feed: Feed, now: Instant) -> Feeding {
+        if let Some((present, heard)) = &mut self.present {
+            if present.ssrc == feed.ssrc {
+                (*present, *heard) = (feed, now);
+                return Feeding::Present;
+            }
+            if self.former.contains(&Some(feed.ssrc)) && now < *heard + FORMER_PATIENCE {
+                return Feeding::Former;
+            }
+            let gone = present.ssrc;
+            self.former.iter_mut().for_each(|known| *known = known.filter(|known| *known != feed.ssrc));
+            self.former.rotate_right(1);
+            if let Some(newest) = self.former.first_mut() {
+                *newest = Some(gone);
+            }
+        }
+        self.present = Some((feed, now));
+        Feeding::New
+    }
+}
+
 pub(super) struct PublicationSlot {
     pub(super) id: PublicationId,
     pub(super) state: Publication,
@@ -33,7 +87,7 @@ pub(super) struct PublicationSlot {
     /// The session that owns its name, on the origin.
     pub(super) owner: Option<SessionKey>,
     /// What feeds each layer at present, on the origin.
-    pub(super) feeds: Vec<Option<Feed>>,
+    pub(super) feeds: Vec<LayerFeed>,
     /// Layer names in use.
     pub(super) rids: Vec<String>,
     /// Shards that have a replica, on the origin.
@@ -84,17 +138,16 @@ impl PublicationSlot {
 
     /// What feeds a layer.
     pub(super) fn feed(&self, layer: LayerIndex) -> Option<Feed> {
-        self.feeds.get(layer.position()).copied().flatten()
+        self.feeds.get(layer.position()).and_then(LayerFeed::present)
     }
 
-    /// Notes what feeds a layer. Returns whether that is another stream than before.
-    pub(super) fn set_feed(&mut self, layer: LayerIndex, new: Feed) -> bool {
+    /// Takes note of what a packet of a layer came by.
+    pub(super) fn take_feed(&mut self, layer: LayerIndex, feed: Feed, now: Instant) -> Feeding {
         let index = layer.position();
         if self.feeds.len() <= index {
-            self.feeds.resize(index + 1, None);
+            self.feeds.resize_with(index + 1, LayerFeed::default);
         }
-        let Some(feed) = self.feeds.get_mut(index) else { return false };
-        feed.replace(new).map(|old| old.ssrc) != Some(new.ssrc)
+        self.feeds.get_mut(index).map_or(Feeding::Former, |known| known.take(feed, now))
     }
 }
 
@@ -107,4 +160,44 @@ pub(super) struct SubscriptionSlot {
     pub(super) payload_types: Vec<PayloadMap>,
     /// Whether it holds back what comes until the session has keys and an address.
     pub(super) ready: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "an instant cannot be made without the clock")]
+    fn base_instant() -> Instant {
+        Instant::now()
+    }
+
+    fn feed(ssrc: u32) -> Feed {
+        Feed { ssrc, clock_rate: 90_000 }
+    }
+
+    #[test]
+    fn a_layer_follows_a_new_stream_at_once_and_a_former_one_only_after_silence() {
+        let (mut layer, start) = (LayerFeed::default(), base_instant());
+        assert_eq!(layer.take(feed(1), start), Feeding::New);
+        assert_eq!(layer.take(feed(1), start), Feeding::Present);
+        assert_eq!(layer.take(feed(2), start), Feeding::New);
+        assert_eq!(layer.take(feed(1), start + FORMER_PATIENCE / 2), Feeding::Former);
+        assert_eq!(layer.take(feed(2), start + FORMER_PATIENCE / 2), Feeding::Present);
+        assert_eq!(layer.take(feed(1), start + FORMER_PATIENCE), Feeding::Former);
+        assert_eq!(layer.present(), Some(feed(2)));
+        assert_eq!(layer.take(feed(1), start + FORMER_PATIENCE * 3 / 2), Feeding::New, "it has come back");
+        assert_eq!(layer.take(feed(2), start + FORMER_PATIENCE * 3 / 2), Feeding::Former);
+    }
+
+    #[test]
+    fn as_many_former_streams_are_remembered_as_the_bound_says() {
+        let (mut layer, start) = (LayerFeed::default(), base_instant());
+        for ssrc in 0..6 {
+            assert_eq!(layer.take(feed(ssrc), start), Feeding::New);
+        }
+        for ssrc in 1..5 {
+            assert_eq!(layer.take(feed(ssrc), start), Feeding::Former);
+        }
+        assert_eq!(layer.take(feed(0), start), Feeding::New, "forgotten");
+    }
 }

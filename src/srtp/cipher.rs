@@ -51,8 +51,8 @@ impl Cipher {
         };
         let key = UnboundKey::new(algorithm, key).map_err(|_| KeyError::Refused)?;
         let [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, _, _] = *salt;
-        let salt = [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11];
-        Ok(Cipher::Gcm(Gcm { key: LessSafeKey::new(key), salt }))
+        let salt = [0, 0, 0, 0, s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11];
+        Ok(Cipher::Gcm(Gcm { key: LessSafeKey::new(key), salt: u128::from_be_bytes(salt) }))
     }
 
     /// Bytes of the tag.
@@ -76,7 +76,8 @@ impl fmt::Debug for Cipher {
 /// AES-GCM with its salt.
 pub(super) struct Gcm {
     key: LessSafeKey,
-    salt: [u8; 12],
+    /// Its twelve bytes as one number.
+    salt: u128,
 }
 
 impl Gcm {
@@ -84,9 +85,7 @@ impl Gcm {
     /// RTP puts in rollover counter and sequence number, RTCP its 31-bit index.
     fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
         let plain = u128::from(ssrc) << 48 | u128::from(index & 0xffff_ffff_ffff);
-        let [_, _, _, _, bytes @ ..] = plain.to_be_bytes();
-        let mut nonce: [u8; 12] = bytes;
-        nonce.iter_mut().zip(self.salt).for_each(|(byte, salt)| *byte ^= salt);
+        let [_, _, _, _, nonce @ ..] = (plain ^ self.salt).to_be_bytes();
         Nonce::assume_unique_for_key(nonce)
     }
 

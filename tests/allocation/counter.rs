@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use ringcast::metrics::shard::Retransmission;
 use ringcast::shard::Shard;
 
 use crate::harness::meter::{Call, Meter};
@@ -36,10 +37,10 @@ impl Work {
     fn of(shard: &mut Shard) -> Self {
         let counters = shard.counters();
         Self {
-            received: counters.rtp_in.iter().sum(),
-            forwarded: counters.rtp_out.iter().sum(),
+            received: counters.rtp_in.total(),
+            forwarded: counters.rtp_out.total(),
             crossed: counters.lane_out,
-            repeated: counters.retransmissions[0],
+            repeated: counters.retransmissions.of(Retransmission::Hit),
         }
     }
 

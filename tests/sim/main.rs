@@ -27,6 +27,7 @@ mod one_port;
 mod reports;
 mod resend;
 mod roaming;
+mod sources;
 mod tcp;
 mod transports;
 mod unnamed;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringcast::metrics::shard::Retransmission;
 use ringcast_bench::source::Media;
 
 use crate::harness::link::LinkSpec;
@@ -25,7 +26,7 @@ fn a_subscribers_loss_is_made_good_from_the_cache_and_never_asked_of_the_publish
         account.assert_lost_at_most(0.001);
         assert_eq!(account.lost_up, 0);
         assert!(sim.peer(subscriber).down.lost > 20, "the link must have lost something");
-        let again = sim.counted(|counters| counters.retransmissions[0]);
+        let again = sim.counted(|counters| counters.retransmissions.of(Retransmission::Hit));
         assert!(again > 20, "{again}");
         let sent = sim.peer(publisher).client.published()[0].source.totals().next().unwrap().packets;
         assert_eq!(sim.peer(publisher).up.rtp, sent, "the publisher sends every packet once");

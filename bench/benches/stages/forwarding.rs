@@ -191,12 +191,15 @@ pub(super) fn resend_lookup() -> Run {
 pub(super) fn header_write() -> Run {
     let header =
         HeaderOut { marker: true, payload_type: 102, seq: 0x1234, timestamp: 0x0102_0304, ssrc: 0x1234_5678 };
-    let template = ExtensionTemplate::new(Some((1, b"12")), Some(3)).unwrap();
-    let passed: [(u8, &[u8]); 1] = [(5, &[0x80])];
+    let mut ids = [0; ExtensionKind::ALL.len()];
+    ids[ExtensionKind::AudioLevel as usize] = 5;
+    let template = ExtensionTemplate::new(Some((1, b"12")), Some(3), ids).unwrap();
+    let mut passed = PassedExtensions::default();
+    passed.push(ExtensionKind::AudioLevel, &[0x80]);
     let mut space = vec![0; 1500];
     Box::new(move || {
         let template = black_box(&template);
-        let len = template.write(black_box(&mut space), black_box(&header), 7, passed.iter().copied());
+        let len = template.write(black_box(&mut space), black_box(&header), 7, black_box(&passed), None);
         assert!(black_box(len).is_some());
     })
 }

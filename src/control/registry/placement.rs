@@ -47,7 +47,7 @@ impl Placement {
     /// Takes a shard's report.
     pub(in super::super) fn reported(&self, shard: ShardId, counters: &ShardCounters) {
         if let Some(load) = locked(&self.loads).get_mut(usize::from(shard.0)) {
-            let sent = counters.rtp_out.iter().sum::<u64>();
+            let sent = counters.rtp_out.total();
             load.rate = sent.saturating_sub(load.sent);
             load.sent = sent;
         }
@@ -59,7 +59,9 @@ mod tests {
     use super::*;
 
     fn report(sent: u64) -> ShardCounters {
-        ShardCounters { rtp_out: [sent, 0], ..ShardCounters::default() }
+        let mut counters = ShardCounters::default();
+        counters.rtp_out.add(crate::rtp::MediaKind::Audio, sent);
+        counters
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::wire::{u16_at, u32_at, u64_at};
 
+pub mod twcc;
 mod write;
 
 pub use write::{SenderReportOut, write_sender_report};

@@ -1,0 +1,92 @@
+//! When what goes to one client leaves, and what has left.
+//!
+//! A packet's way out: the router decides its header, the [`Pacer`] lets it go, the session writes and seals it in place, and
+//! only then it is numbered and remembered. So nothing has a transport-wide number that has not been sealed, and nothing that
+//! has one is dropped: who seals holds the room in the outbox already.
+
+use std::time::{Duration, Instant};
+
+use super::history::{History, Purpose, Record, TICKS_PER_SECOND, Told, low16};
+use crate::rtp::rtcp::twcc;
+
+/// The sending side of one session.
+#[derive(Debug)]
+pub(super) struct Sender {
+    began: Instant,
+    /// Of the next packet that carries one.
+    next_number: u64,
+    /// What was sent, once there is video.
+    history: Option<Box<History>>,
+    pacer: Pacer,
+}
+
+/// Holds back what the way to the client has no room for. This one knows no bound: it holds back nothing.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    /// Bytes that may leave at once.
+    allowance: u64,
+}
+
+impl Pacer {
+    const UNBOUNDED: Self = Self { allowance: u64::MAX };
+
+    /// Whether so many bytes may leave now.
+    #[inline]
+    pub(super) fn admits(&self, bytes: u64) -> bool {
+        bytes <= self.allowance
+    }
+}
+
+impl Sender {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { began: now, next_number: 0, history: None, pacer: Pacer::UNBOUNDED }
+    }
+
+    /// Begins to remember what is sent, unless it does.
+    pub(super) fn remember(&mut self) {
+        self.history.get_or_insert_with(|| Box::new(History::new(self.next_number)));
+    }
+
+    pub(super) fn pacer(&self) -> &Pacer {
+        &self.pacer
+    }
+
+    /// The moment as the history has it.
+    #[inline]
+    pub(super) fn tick(&self, now: Instant) -> u32 {
+        ticks(now.saturating_duration_since(self.began))
+    }
+
+    /// The number that the next packet is to carry. It is given away by [`Self::sent`], not before.
+    #[inline]
+    pub(super) fn next_number(&self) -> u16 {
+        low16(self.next_number)
+    }
+
+    /// Takes note of a sealed packet that carries the next number.
+    #[inline]
+    pub(super) fn sent(&mut self, at: u32, bytes: usize, purpose: Purpose) {
+        self.next_number += 1;
+        if let Some(history) = &mut self.history {
+            history.push(Record::new(at, bytes, purpose));
+        }
+    }
+
+    /// Takes the client's feedback on the numbers of this transport, as far as the history reaches, and returns what is new
+    /// of it.
+    pub(super) fn reported(&mut self, information: &[u8]) -> Told {
+        let mut told = Told::default();
+        if let (Some(history), Some(arrivals)) = (&mut self.history, twcc::arrivals(information)) {
+            for arrival in arrivals.take(history.reach()) {
+                history.reported(arrival.number, arrival.delta.is_some(), &mut told);
+            }
+        }
+        told
+    }
+}
+
+/// Ticks of a span, modulo 2^32.
+fn ticks(span: Duration) -> u32 {
+    let seconds = (span.as_secs() & u64::from(u32::MAX)) as u32;
+    seconds.wrapping_mul(TICKS_PER_SECOND).wrapping_add(span.subsec_micros() / 4)
+}
