@@ -17,7 +17,8 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite};
+use str0m::rtp::rtcp::{Rtcp, Twcc};
+use str0m::rtp::{RawPacket, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use self::channels::ClientChannel;
@@ -41,7 +42,7 @@ pub struct ClientSetup {
     pub address: SocketAddr,
     /// The beginning of the run: sending times in stamps count from here, for all clients of the run alike.
     pub epoch: Instant,
-    /// Whether every arrival is kept.
+    /// Whether every arrival is kept, and what the far end says of our own packets.
     pub keep_log: bool,
     /// ICE credentials of a client whose place this one takes; its own when absent.
     pub credentials: Option<Credentials>,
@@ -124,6 +125,7 @@ pub struct Client {
     published: Vec<Published>,
     streams: Vec<ReceivedStream>,
     index_of: HashMap<u32, usize>,
+    feedback: Vec<(u64, Duration)>,
     channels: Vec<ClientChannel>,
     transmits: VecDeque<Transmit>,
     timeout: Instant,
@@ -158,6 +160,7 @@ impl Client {
             .set_crypto_provider(engine::provider())
             .set_dtls_cert(certificate)
             .set_rtp_mode(true)
+            .enable_raw_packets(setup.keep_log)
             .set_rtcp_report_interval_audio(Duration::from_secs(1))
             .clear_codecs()
             .enable_opus(true, false)
@@ -171,6 +174,7 @@ impl Client {
             published: Vec::new(),
             streams: Vec::new(),
             index_of: HashMap::new(),
+            feedback: Vec::new(),
             channels: Vec::new(),
             transmits: VecDeque::new(),
             timeout: now,
@@ -299,6 +303,12 @@ impl Client {
         self.published.push(section);
         self.settle(now);
         Ok(())
+    }
+
+    /// When our packets came by the far end's word, if that is kept: each with its number in the whole connection, and a time
+    /// since a moment of the far end's own.
+    pub fn feedback(&self) -> &[(u64, Duration)] {
+        &self.feedback
     }
 
     /// Takes a datagram.
@@ -507,6 +517,11 @@ impl Client {
                 }
             }
             Event::RtpPacket(packet) => self.receive(now, &packet),
+            Event::RawPacket(packet) => {
+                if let RawPacket::RtcpRx(Rtcp::Twcc(feedback)) = *packet {
+                    self.take_feedback(now, feedback);
+                }
+            }
             Event::Closed => self.published.clear(),
             event => self.handle_channel_event(event),
         }
@@ -525,6 +540,14 @@ impl Client {
             at: now,
             keep_log: self.setup.keep_log,
         });
+    }
+
+    /// Times in feedback count from a moment that its sender has chosen.
+    fn take_feedback(&mut self, zero: Instant, feedback: Twcc) {
+        let last = self.feedback.last().map_or(0, |(number, _)| *number);
+        let said = feedback.into_iter(zero, last.into());
+        let came = said.filter_map(|(number, _, at)| Some((*number, at?.saturating_duration_since(zero))));
+        self.feedback.extend(came);
     }
 
     fn new_stream(&mut self, ssrc: u32) -> Option<usize> {

@@ -8,12 +8,14 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::time::Duration;
 
 /// Room for the larger of the two kinds of address, a `sockaddr_in6` of 28 bytes, padded to keep what follows aligned.
 pub(super) const NAME_BYTES: usize = 32;
 
-/// Room for the control messages of one received datagram: segment size and traffic class, 24 bytes each, and a spare.
-pub(super) const CONTROL_BYTES: usize = 72;
+/// Room for the control messages of one received datagram: segment size and traffic class, 24 bytes each, the stamp, 32
+/// bytes, and a spare.
+pub(super) const CONTROL_BYTES: usize = 104;
 
 /// A control message to be sent: its header and at most a word.
 pub(super) type SentControl = [u8; HEADER_BYTES + WORD];
@@ -31,6 +33,9 @@ pub(super) struct Notes {
     pub(super) segment: Option<usize>,
     /// The congestion bits.
     pub(super) ecn: u8,
+    /// When the kernel took it from the network, since 1970 by the clock of the calendar. Of several datagrams that it has
+    /// joined, the first.
+    pub(super) stamp: Option<Duration>,
 }
 
 impl Notes {
@@ -45,6 +50,7 @@ impl Notes {
                 (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                     notes.ecn = first_byte(message.data) & ECN_MASK;
                 }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => notes.stamp = read_stamp(message.data),
                 _ => {}
             }
             control = rest;
@@ -76,6 +82,14 @@ fn split_message(control: &[u8]) -> Option<(Message<'_>, &[u8])> {
 
 fn read_int(data: &[u8]) -> Option<usize> {
     usize::try_from(i32::from_ne_bytes(*data.first_chunk()?)).ok()
+}
+
+/// Reads a `timespec`, which is two words: seconds and the nanoseconds beyond them.
+fn read_stamp(data: &[u8]) -> Option<Duration> {
+    let (seconds, rest) = data.split_first_chunk::<WORD>()?;
+    let seconds = u64::try_from(isize::from_ne_bytes(*seconds)).ok()?;
+    let nanoseconds = u32::try_from(isize::from_ne_bytes(*rest.first_chunk::<WORD>()?)).ok()?;
+    (nanoseconds < 1_000_000_000).then(|| Duration::new(seconds, nanoseconds))
 }
 
 /// Returns the class byte, which IPv4 sends as one byte and IPv6 as an int.
@@ -198,9 +212,35 @@ mod tests {
     fn segment_size_and_congestion_bits_are_read() {
         let mut control = message(libc::IPPROTO_IP, libc::IP_TOS, &[0xfe]);
         control.extend(message(libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes()));
-        assert_eq!(Notes::read(&control), Notes { segment: Some(1200), ecn: 2 });
+        assert_eq!(Notes::read(&control), Notes { segment: Some(1200), ecn: 2, stamp: None });
         let class = message(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &3i32.to_ne_bytes());
-        assert_eq!(Notes::read(&class), Notes { segment: None, ecn: 3 });
+        assert_eq!(Notes::read(&class), Notes { ecn: 3, ..Notes::default() });
+    }
+
+    fn stamp(seconds: isize, nanoseconds: isize) -> Vec<u8> {
+        let data = [seconds.to_ne_bytes(), nanoseconds.to_ne_bytes()].concat();
+        message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &data)
+    }
+
+    #[test]
+    fn the_stamp_is_read_beside_all_else_and_room_for_all_is_reserved() {
+        let mut control = stamp(1_900_000_000, 999_999_999);
+        control.extend(message(libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes()));
+        control.extend(message(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &3i32.to_ne_bytes()));
+        let expected = Duration::new(1_900_000_000, 999_999_999);
+        assert_eq!(Notes::read(&control), Notes { segment: Some(1200), ecn: 3, stamp: Some(expected) });
+        assert!(control.len() <= CONTROL_BYTES);
+    }
+
+    #[test]
+    fn a_stamp_that_is_no_time_is_none() {
+        for broken in [stamp(-1, 0), stamp(1, -1), stamp(1, 1_000_000_000)] {
+            assert_eq!(Notes::read(&broken), Notes::default());
+        }
+        let whole = stamp(1, 2);
+        for cut in 0..whole.len() {
+            assert_eq!(Notes::read(&whole[..cut]).stamp, None, "{cut}");
+        }
     }
 
     #[test]
@@ -231,7 +271,7 @@ mod tests {
         assert!(rest.is_empty());
         for destination in ["192.0.2.1:1", "[2001:db8::1]:1"] {
             let class = class_control(&destination.parse().unwrap(), 0xfe);
-            assert_eq!(Notes::read(&class), Notes { segment: None, ecn: 2 });
+            assert_eq!(Notes::read(&class), Notes { ecn: 2, ..Notes::default() });
             let (message, rest) = split_message(&class).unwrap();
             assert_eq!(message.data, 2i32.to_ne_bytes(), "the other bits stay zero");
             assert!(rest.is_empty());

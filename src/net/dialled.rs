@@ -15,10 +15,11 @@ use std::os::fd::AsFd;
 use mio::Interest;
 use slab::Slab;
 
+use super::ancillary::Notes;
 use super::outbox::Transmit;
 use super::sys::{self, Outgoing, Slot};
 use super::watch::{self, Watch};
-use super::{Datagram, NetError, Outbox, SendReport, SocketIndex, SocketKind, udp};
+use super::{Datagram, Moment, NetError, Outbox, SendReport, SocketIndex, SocketKind, udp};
 
 /// Bytes of a receive buffer: one more than the largest datagram that anybody takes, so that a larger one is seen.
 const DATAGRAM_BYTES: usize = 2048;
@@ -45,7 +46,7 @@ impl DialledSocket {
     /// When the kernel refuses, with cause and remedy.
     pub fn bind(address: IpAddr) -> Result<Self, NetError> {
         let socket = udp::bind(SocketAddr::new(address, 0))?;
-        udp::ask_for_class(&socket)?;
+        udp::ask_for_notes(&socket)?;
         let address = socket.local_addr().map_err(NetError::setup("read the address of a socket"))?;
         Ok(Self { address, socket })
     }
@@ -138,7 +139,7 @@ impl Dialled {
     }
 
     /// Reads what has come, within bounds, and hands every datagram to `take`.
-    pub fn receive(&mut self, take: &mut dyn FnMut(Datagram<'_>)) {
+    pub fn receive(&mut self, moment: &Moment, take: &mut dyn FnMut(Datagram<'_>)) {
         self.take_reports();
         let mut reads = READS;
         while reads > 0
@@ -153,7 +154,9 @@ impl Dialled {
                 match sys::receive_batch(&entry.socket, slots) {
                     Ok(received) => {
                         let datagrams = slots.iter().take(received);
-                        datagrams.filter_map(|slot| datagram_in(slot, entry.index)).for_each(&mut *take);
+                        datagrams
+                            .filter_map(|slot| datagram_in(slot, entry.index, moment))
+                            .for_each(&mut *take);
                         left = left.saturating_sub(received.max(1));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -210,14 +213,15 @@ impl Dialled {
 }
 
 /// What a receive has put into a slot; `None` from a source that cannot be read.
-fn datagram_in(slot: &Slot, socket: SocketIndex) -> Option<Datagram<'_>> {
+fn datagram_in<'a>(slot: &'a Slot, socket: SocketIndex, moment: &Moment) -> Option<Datagram<'a>> {
     let payload = slot.payload.get(..slot.filled.payload)?;
-    Some(Datagram { socket, source: slot.source()?, payload, ecn: slot.notes().ecn })
+    let Notes { ecn, stamp, .. } = slot.notes();
+    Some(Datagram { socket, source: slot.source()?, payload, ecn, arrived: moment.arrival(stamp) })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant, SystemTime};
 
     use super::super::{IoKind, host};
     use super::*;
@@ -236,11 +240,17 @@ mod tests {
         while got.is_empty() {
             let ready = tokio::time::timeout(Duration::from_secs(10), dialled.ready());
             ready.await.expect("something comes");
-            dialled.receive(&mut |datagram| {
+            dialled.receive(&moment(), &mut |datagram| {
                 got.push((datagram.socket, datagram.source, datagram.payload.to_vec()));
             });
         }
         got
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "real sockets have a real clock")]
+    fn moment() -> Moment {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Moment::new(Instant::now(), since_1970)
     }
 
     fn run(test: impl Future<Output = ()>) {
@@ -299,10 +309,33 @@ mod tests {
                 let mut came = Vec::new();
                 while came.is_empty() {
                     tokio::time::timeout(Duration::from_secs(10), far.ready()).await.expect("it comes");
-                    far.receive(&mut |datagram| came.push((datagram.payload.to_vec(), datagram.ecn)));
+                    far.receive(&moment(), &mut |datagram| {
+                        came.push((datagram.payload.to_vec(), datagram.ecn))
+                    });
                 }
                 assert_eq!(came, [(vec![ecn], ecn)]);
             }
+        });
+    }
+
+    #[test]
+    fn each_datagram_has_the_time_at_which_it_came_not_that_at_which_it_is_read() {
+        run(async {
+            let mut dialled = Dialled::new().unwrap();
+            let near = socket();
+            let far = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let before = moment().now();
+            far.send_to(b"first", near.address).unwrap();
+            while moment().now() - before < Duration::from_millis(20) {}
+            let between = moment().now();
+            far.send_to(b"second", near.address).unwrap();
+            dialled.add(number(0), near.socket).unwrap();
+            let mut came = Vec::new();
+            while came.len() < 2 {
+                tokio::time::timeout(Duration::from_secs(10), dialled.ready()).await.expect("both come");
+                dialled.receive(&moment(), &mut |datagram| came.push(datagram.arrived));
+            }
+            assert!(came[0] < between && came[1] > came[0], "{came:?}");
         });
     }
 
@@ -352,7 +385,7 @@ mod tests {
             let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             for _ in 0..3 {
                 dialled.send(&outbox(number(0), gone, &[b"a"]));
-                dialled.receive(&mut |_| panic!("nothing comes"));
+                dialled.receive(&moment(), &mut |_| panic!("nothing comes"));
             }
             let far = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             far.send_to(b"x", address).unwrap();

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::dialled::Dialled;
 use super::tcp::{Arrival, Connections, Figures};
-use super::{Datagram, Driver, IoKind, NetError, Outbox, SendReport, SocketIndex, Waker};
+use super::{Datagram, Driver, IoKind, Moment, NetError, Outbox, SendReport, SocketIndex, Waker};
 
 /// The sockets and connections of one shard.
 ///
@@ -64,13 +64,13 @@ impl Door {
     }
 
     /// Hands what has come to `take`: `budget` datagrams of the driver at most, and of the others within their bounds.
-    pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) {
-        self.driver.receive(budget, take);
+    pub fn receive(&mut self, budget: usize, moment: &Moment, take: &mut dyn FnMut(Datagram<'_>)) {
+        self.driver.receive(budget, moment, take);
         if !self.connections.is_empty() {
-            self.connections.receive(take);
+            self.connections.receive(moment.now(), take);
         }
         if !self.dialled.is_empty() {
-            self.dialled.receive(take);
+            self.dialled.receive(moment, take);
         }
     }
 

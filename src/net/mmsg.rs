@@ -13,10 +13,13 @@ use std::time::Instant;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::ancillary::Notes;
 use super::offload::{Joined, Refusal, Segmentation, refuses_segments, send_singly};
 use super::outbox::{Outbox, Piece, Pieces};
 use super::sys::{self, BATCH_MAX, OutgoingMessage, Slot};
-use super::{Datagram, EAGER_WAITS_MAX, Faults, NetError, SendReport, SocketIndex, Waker, passed, udp};
+use super::{
+    Datagram, EAGER_WAITS_MAX, Faults, Moment, NetError, SendReport, SocketIndex, Waker, passed, udp,
+};
 
 /// Receive buffers. Each holds the longest row of datagrams that the kernel joins, 64 KiB, hence 2 MiB per shard at
 /// most; pages that no datagram reaches cost nothing.
@@ -160,10 +163,15 @@ impl MmsgDriver {
     }
 
     /// See [`super::Driver::receive`].
-    pub(super) fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
+    pub(super) fn receive(
+        &mut self,
+        budget: usize,
+        moment: &Moment,
+        take: &mut dyn FnMut(Datagram<'_>),
+    ) -> usize {
         let mut taken = 0;
         while taken < budget {
-            if let Some(datagram) = self.next_datagram() {
+            if let Some(datagram) = self.next_datagram(moment) {
                 take(datagram);
                 taken += 1;
             } else if !self.open_next() && !self.refill() {
@@ -174,15 +182,15 @@ impl MmsgDriver {
     }
 
     /// Returns the next datagram of the slot that is open.
-    fn next_datagram(&mut self) -> Option<Datagram<'_>> {
+    fn next_datagram(&mut self, moment: &Moment) -> Option<Datagram<'_>> {
         let joined = self.joined.as_mut()?;
-        let (socket, source, ecn) = (joined.socket, joined.source, joined.ecn);
+        let (socket, source, Notes { ecn, stamp, .. }) = (joined.socket, joined.source, joined.notes);
         let range = joined.next_range();
         if joined.is_done() {
             self.joined = None;
         }
         let payload = self.slots.get(self.next.checked_sub(1)?)?.payload.get(range?)?;
-        Some(Datagram { socket, source, payload, ecn })
+        Some(Datagram { socket, source, payload, ecn, arrived: moment.arrival(stamp) })
     }
 
     /// Opens the next filled slot, if there is one.
@@ -194,9 +202,7 @@ impl MmsgDriver {
                 self.faults.unreadable += 1;
                 continue;
             };
-            let notes = slot.notes();
-            let payload = 0..filled.payload;
-            self.joined = Some(Joined::new(self.socket, source, notes.ecn, payload, notes.segment));
+            self.joined = Some(Joined::new(self.socket, source, slot.notes(), 0..filled.payload));
             return true;
         }
         false

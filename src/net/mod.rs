@@ -12,6 +12,7 @@ mod door;
 pub mod host;
 pub mod local;
 pub mod mmsg;
+mod moment;
 mod offload;
 pub mod outbox;
 pub mod probe;
@@ -29,6 +30,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
 pub use door::Door;
+pub use moment::Moment;
 pub use outbox::Outbox;
 pub use probe::IoKind;
 pub use socket::{DIALLED_MAX, SocketIndex, SocketKind};
@@ -57,6 +59,8 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
     /// The congestion bits of its IP header (RFC 3168 5), 0 to 3.
     pub ecn: u8,
+    /// When the kernel took it from the network, as well as that is known; never later than the turn that hands it out.
+    pub arrived: Instant,
 }
 
 /// What became of the datagrams handed to one [`Driver::send`].
@@ -235,10 +239,10 @@ impl Driver {
     }
 
     /// Hands every waiting datagram, at most `budget`, to `take` and returns how many those were.
-    pub fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
+    pub fn receive(&mut self, budget: usize, moment: &Moment, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
         match self {
-            Self::Uring(driver) => driver.receive(budget, take),
-            Self::Mmsg(driver) => driver.receive(budget, take),
+            Self::Uring(driver) => driver.receive(budget, moment, take),
+            Self::Mmsg(driver) => driver.receive(budget, moment, take),
         }
     }
 
@@ -354,6 +358,11 @@ mod tests {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "real sockets have a real clock")]
+    fn moment() -> Moment {
+        Moment::new(Instant::now(), std::time::Duration::ZERO)
+    }
+
     #[test]
     fn a_look_without_sleep_finds_datagrams_and_wakes() {
         for io in IoKind::ALL {
@@ -371,7 +380,8 @@ mod tests {
                 peer.send_to(b"here", address).unwrap();
                 while !driver.poll() {}
                 let mut payload = Vec::new();
-                assert_eq!(driver.receive(8, &mut |datagram| payload.extend_from_slice(datagram.payload)), 1);
+                let mut take = |datagram: Datagram<'_>| payload.extend_from_slice(datagram.payload);
+                assert_eq!(driver.receive(8, &moment(), &mut take), 1);
                 assert_eq!(payload, b"here");
             })
             .unwrap();

@@ -6,6 +6,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 
+use super::ancillary::Notes;
 use super::outbox::{Outbox, Piece};
 use super::sys::{self, Outgoing};
 use super::{Faults, SendReport, SocketIndex};
@@ -23,7 +24,7 @@ const REFUSALS_MAX: u8 = 8;
 pub(super) struct Joined {
     pub(super) socket: SocketIndex,
     pub(super) source: SocketAddr,
-    pub(super) ecn: u8,
+    pub(super) notes: Notes,
     at: usize,
     end: usize,
     segment: usize,
@@ -31,17 +32,11 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Describes the datagrams in `payload`, cut every `segment` bytes where the kernel has joined them.
-    pub(super) fn new(
-        socket: SocketIndex,
-        source: SocketAddr,
-        ecn: u8,
-        payload: Range<usize>,
-        segment: Option<usize>,
-    ) -> Self {
+    /// Describes the datagrams in `payload`, cut where the kernel has joined them, as its notes say.
+    pub(super) fn new(socket: SocketIndex, source: SocketAddr, notes: Notes, payload: Range<usize>) -> Self {
         let len = payload.len();
-        let segment = segment.filter(|size| *size > 0).unwrap_or(len);
-        Self { socket, source, ecn, at: payload.start, end: payload.end, segment, done: false }
+        let segment = notes.segment.filter(|size| *size > 0).unwrap_or(len);
+        Self { socket, source, notes, at: payload.start, end: payload.end, segment, done: false }
     }
 
     /// Returns the place of the next datagram; an empty payload is one empty datagram.
@@ -199,7 +194,8 @@ mod tests {
 
     /// Returns start and length of each datagram in a payload that begins at 10.
     fn cut(len: usize, segment: Option<usize>) -> Vec<(usize, usize)> {
-        let mut joined = Joined::new(SocketIndex::bound(0), address(), 0, 10..10 + len, segment);
+        let notes = Notes { segment, ..Notes::default() };
+        let mut joined = Joined::new(SocketIndex::bound(0), address(), notes, 10..10 + len);
         let mut found = Vec::new();
         while let Some(range) = joined.next_range() {
             found.push((range.start, range.len()));

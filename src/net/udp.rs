@@ -63,23 +63,24 @@ pub fn buffer_bytes(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
 }
 
-/// Asks the kernel for what the drivers know how to read: joined datagrams and the traffic class.
+/// Asks the kernel for what the drivers know how to read: joined datagrams, the traffic class and the time of arrival.
 ///
 /// Old kernels lack the one or the other, which costs nothing but the offload.
 pub(super) fn prepare(socket: &UdpSocket) -> Result<(), NetError> {
     socket.set_nonblocking(true).map_err(NetError::setup("make a socket nonblocking"))?;
-    ask_for_class(socket)?;
+    ask_for_notes(socket)?;
     let _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     Ok(())
 }
 
-/// Asks the kernel to tell the traffic class of each datagram. A kernel that cannot tells nothing.
-pub(super) fn ask_for_class(socket: &UdpSocket) -> Result<(), NetError> {
+/// Asks the kernel to tell the traffic class of each datagram, and when it came. A kernel that cannot tells nothing.
+pub(super) fn ask_for_notes(socket: &UdpSocket) -> Result<(), NetError> {
     let options = SockRef::from(socket);
     let _ = match socket.local_addr().map_err(NetError::setup("read the address of a socket"))? {
         SocketAddr::V4(_) => options.set_recv_tos_v4(true),
         SocketAddr::V6(_) => options.set_recv_tclass_v6(true),
     };
+    let _ = set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
     Ok(())
 }
 

@@ -49,7 +49,9 @@ use super::ancillary::{CONTROL_BYTES, NAME_BYTES, Notes, read_address};
 use super::offload::{Joined, Refusal, Segmentation, refuses_segments, send_singly};
 use super::outbox::{Outbox, Piece, Pieces};
 use super::sys::{OutgoingMessage, Pages, empty_header};
-use super::{Datagram, EAGER_WAITS_MAX, Faults, NetError, SOCKETS_MAX, SendReport, SocketIndex, Waker, udp};
+use super::{
+    Datagram, EAGER_WAITS_MAX, Faults, Moment, NetError, SOCKETS_MAX, SendReport, SocketIndex, Waker, udp,
+};
 
 /// Receive buffers. More do not make it faster (64 and 128 cost the same as 1024); when they run out, datagrams wait in
 /// the socket.
@@ -308,10 +310,15 @@ impl UringDriver {
     }
 
     /// See [`super::Driver::receive`].
-    pub(super) fn receive(&mut self, budget: usize, take: &mut dyn FnMut(Datagram<'_>)) -> usize {
+    pub(super) fn receive(
+        &mut self,
+        budget: usize,
+        moment: &Moment,
+        take: &mut dyn FnMut(Datagram<'_>),
+    ) -> usize {
         let mut taken = 0;
         while taken < budget {
-            if let Some(datagram) = self.next_datagram() {
+            if let Some(datagram) = self.next_datagram(moment) {
                 take(datagram);
                 taken += 1;
             } else if !self.open_next() {
@@ -330,12 +337,12 @@ impl UringDriver {
     }
 
     /// Returns the next datagram of the buffer that is open.
-    fn next_datagram(&mut self) -> Option<Datagram<'_>> {
+    fn next_datagram(&mut self, moment: &Moment) -> Option<Datagram<'_>> {
         let (buffer, joined) = self.joined.as_mut()?;
         let range = joined.next_range()?;
-        let (socket, source, ecn) = (joined.socket, joined.source, joined.ecn);
+        let (socket, source, Notes { ecn, stamp, .. }) = (joined.socket, joined.source, joined.notes);
         let payload = self.buffers.bytes(*buffer)?.get(range)?;
-        Some(Datagram { socket, source, payload, ecn })
+        Some(Datagram { socket, source, payload, ecn, arrived: moment.arrival(stamp) })
     }
 
     /// Gives back the buffer that is open if all its datagrams were taken.
@@ -388,7 +395,7 @@ impl UringDriver {
         let source = read_address(message.name_data())?;
         let notes = Notes::read(message.control_data());
         let payload = PAYLOAD_AT..PAYLOAD_AT + message.payload_data().len();
-        Some(Joined::new(socket, source, notes.ecn, payload, notes.segment))
+        Some(Joined::new(socket, source, notes, payload))
     }
 
     /// Takes all completions from the ring.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use str0m::ice::StunMessage;
 
+use super::Incoming;
 use super::transport::{Feed, Path, nominating};
 use super::transports::Which;
 use super::{Binding, Session, SessionOutput, SessionSetup, dtls};
@@ -143,7 +144,9 @@ impl Session {
         let (Some(early), Some(present)) = (self.early.take(), self.transports.present()) else { return };
         self.paths.belong_to(present.generation());
         for Held { check, handshake } in early.held {
-            let feeds = handshake.iter().map(|datagram| Feed::Datagram(check.path, datagram));
+            let path = check.path;
+            let feeds = handshake.iter().map(|contents| Incoming { path, contents, arrived: now });
+            let feeds = feeds.map(Feed::Datagram);
             for feed in std::iter::once(Feed::Answered(&check)).chain(feeds) {
                 if let Err(error) = self.run(Which::Present, feed, setup, now, out) {
                     out.dropped.push(self.refused(&error));

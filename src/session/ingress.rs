@@ -4,7 +4,6 @@
 //! read from the datagram itself, where they stand in the clear under the packet's authentication.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
 
 use str0m::Rtc;
 use str0m::media::Mid;
@@ -138,10 +137,9 @@ impl Collector {
         &'a mut self,
         sections: &'a [IngressSection],
         datagram: &'a [u8],
-        now: Instant,
         out: &'a mut SessionOutput,
     ) -> Draining<'a> {
-        Draining { collector: self, sections, datagram, now, out }
+        Draining { collector: self, sections, datagram, out }
     }
 }
 
@@ -149,7 +147,6 @@ pub(super) struct Draining<'a> {
     collector: &'a mut Collector,
     sections: &'a [IngressSection],
     datagram: &'a [u8],
-    now: Instant,
     out: &'a mut SessionOutput,
 }
 
@@ -198,7 +195,7 @@ impl Draining<'_> {
                 payload_type,
                 extensions: self.extensions(plan),
                 payload: packet.payload,
-                received_at: self.now,
+                received_at: packet.timestamp,
                 ecn: 0,
             },
         })

@@ -43,7 +43,7 @@ pub use output::SessionOutput;
 pub use paths::{Binding, PATHS_MAX};
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
-pub use transport::{Carrier, Path, binding_request};
+pub use transport::{Carrier, Incoming, Path, binding_request};
 
 use self::channels::Channels;
 use self::early::Early;
@@ -224,7 +224,8 @@ impl Session {
         let copy = transport.shown(&message, ufrag, path, contents);
         let before = out.transmits.len();
         self.last_authentic = now;
-        let feed = Feed::Datagram(path, copy.as_deref().unwrap_or(contents));
+        let contents = copy.as_deref().unwrap_or(contents);
+        let feed = Feed::Datagram(Incoming { path, contents, arrived: now });
         self.run(which, feed, setup, now, out).map_err(|_| DropReason::Refused)?;
         let answered = out.transmits.iter().skip(before).any(|(to, range)| {
             *to == path
@@ -244,12 +245,12 @@ impl Session {
     /// The reason for which the datagram was dropped.
     pub fn handle_datagram(
         &mut self,
-        path: Path,
-        contents: &[u8],
+        incoming: Incoming<'_>,
         setup: &SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
+        let Incoming { path, contents, .. } = incoming;
         if let Some(early) = self.early.as_deref_mut() {
             return early.datagram(path, contents);
         }
@@ -266,8 +267,7 @@ impl Session {
             return Err(DropReason::NoKeys);
         }
         let packets = out.packets.len();
-        self.run(which, Feed::Datagram(path, contents), setup, now, out)
-            .map_err(|error| self.refused(&error))?;
+        self.run(which, Feed::Datagram(incoming), setup, now, out).map_err(|error| self.refused(&error))?;
         if out.packets.len() > packets {
             self.received(which, path, now);
         }
@@ -281,18 +281,17 @@ impl Session {
     /// The reason for which the datagram was dropped.
     pub fn handle_dialled(
         &mut self,
-        path: Path,
-        contents: &[u8],
+        incoming: Incoming<'_>,
         setup: &SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
         let Some(transport) = self.transports.present() else { return Err(DropReason::UnknownSource) };
-        match transport.accepts(path, contents, now) {
+        match transport.accepts(incoming.path, incoming.contents, now) {
             Accepted::Check => self
-                .run(Which::Present, Feed::Datagram(path, contents), setup, now, out)
+                .run(Which::Present, Feed::Datagram(incoming), setup, now, out)
                 .map_err(|error| self.refused(&error)),
-            Accepted::Proven => self.handle_datagram(path, contents, setup, now, out),
+            Accepted::Proven => self.handle_datagram(incoming, setup, now, out),
             Accepted::No(reason) => Err(reason),
         }
     }
@@ -420,11 +419,11 @@ impl Session {
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
         let Some(transport) = self.transports.get_mut(which) else { return Ok(()) };
-        let datagram = if let Feed::Datagram(_, contents) = &feed { contents } else { &[][..] };
+        let datagram = if let Feed::Datagram(incoming) = &feed { incoming.contents } else { &[][..] };
         if self.has_unnamed {
             transport.latch(&mut self.collector, &self.ingress, datagram);
         }
-        let mut drain = self.collector.drain(&self.ingress, datagram, now, out);
+        let mut drain = self.collector.drain(&self.ingress, datagram, out);
         let turn = transport.turn(feed, now, &mut drain)?;
         self.follow(which, turn, setup, now, out)?;
         self.take_wires(now, out);
@@ -432,7 +431,7 @@ impl Session {
             return Ok(());
         };
         if self.channels.send(transport, &mut out.channels) {
-            let mut drain = self.collector.drain(&self.ingress, &[], now, out);
+            let mut drain = self.collector.drain(&self.ingress, &[], out);
             let turn = transport.turn(Feed::Timeout, now, &mut drain)?;
             self.follow(which, turn, setup, now, out)?;
             self.take_wires(now, out);
@@ -448,7 +447,7 @@ impl Session {
         let Some(transport) = self.transports.present_mut().filter(|transport| transport.is_keyed()) else {
             return Ok(());
         };
-        let mut drain = self.collector.drain(&self.ingress, &[], now, out);
+        let mut drain = self.collector.drain(&self.ingress, &[], out);
         Ok(transport.close(now, &mut drain)?)
     }
 

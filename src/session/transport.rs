@@ -89,6 +89,17 @@ pub struct Path {
     pub remote: SocketAddr,
 }
 
+/// What came from a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The way that it came by.
+    pub path: Path,
+    /// Its bytes.
+    pub contents: &'a [u8],
+    /// When the kernel took it from the network: this turn or earlier.
+    pub arrived: Instant,
+}
+
 /// Why the engine took no further part.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
@@ -126,7 +137,7 @@ pub(super) enum Accepted {
 pub(super) enum Feed<'a> {
     Nothing,
     Timeout,
-    Datagram(Path, &'a [u8]),
+    Datagram(Incoming<'a>),
     /// What was answered before there was this engine.
     Answered(&'a Check),
     KeyframeRequest(u32, KeyframeRequestKind),
@@ -162,6 +173,8 @@ pub(super) struct Transport {
     /// Whether the far end of a full agent answers its checks.
     consented: bool,
     timeout: Option<Instant>,
+    /// When the last media came.
+    heard: Instant,
     closed: bool,
     wires: Wires,
 }
@@ -208,6 +221,7 @@ impl Transport {
             answered_before: None,
             consented: false,
             timeout: Some(now),
+            heard: now,
             closed: false,
             wires: Wires::default(),
         };
@@ -349,13 +363,14 @@ impl Transport {
         match feed {
             Feed::Nothing => {}
             Feed::Timeout => self.rtc.handle_input(Input::Timeout(now))?,
-            Feed::Datagram(path, contents) => {
+            Feed::Datagram(Incoming { path, contents, arrived }) => {
                 if !is_check(contents) {
                     self.ways.received(path, contents.len());
                     let may_answer = !self.is_keyed() || is_handshake(contents);
                     self.cause = may_answer.then_some(path);
                 }
-                self.receive(path, contents, now)?;
+                let at = self.arrival(contents, arrived, now);
+                self.receive(path, contents, at)?;
             }
             Feed::Answered(check) => {
                 self.ways.proven(check.path, check.received);
@@ -408,6 +423,19 @@ impl Transport {
             }
         }
         Err(EngineError::Restless)
+    }
+
+    /// The time at which the engine is shown a datagram.
+    ///
+    /// Of media, when it came: the engine reports that to the client, which makes out from it what the network can carry
+    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01 3.1), and a turn takes many datagrams. The times of one client do
+    /// not fall. One that lies before what the engine has seen moves none of its timers. All else goes by the turn.
+    fn arrival(&mut self, contents: &[u8], arrived: Instant, now: Instant) -> Instant {
+        if !is_media(contents) {
+            return now;
+        }
+        self.heard = arrived.max(self.heard).min(now);
+        self.heard
     }
 
     fn receive(&mut self, path: Path, contents: &[u8], now: Instant) -> Result<(), EngineError> {
@@ -632,6 +660,11 @@ fn stun_message(contents: &[u8]) -> Option<StunMessage<'_>> {
 /// (RFC 6347 4.1), or with a record of 1.3 under the keys of the handshake, which are those of epoch 2 (RFC 9147 4, 6.1).
 fn is_handshake(contents: &[u8]) -> bool {
     contents.first().is_some_and(|first| [20, 22].contains(first) || first & 0b1110_0011 == 0b0010_0010)
+}
+
+/// Whether a datagram is RTP or RTCP (RFC 7983 7).
+pub(super) fn is_media(contents: &[u8]) -> bool {
+    contents.first().is_some_and(|first| (128..192).contains(first))
 }
 
 /// Whether a datagram is STUN rather than DTLS, RTP or RTCP (RFC 7983 7).

@@ -13,7 +13,7 @@ use super::{DATAGRAM_BYTES_MAX, Shard};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
 use crate::net::{CONGESTION_EXPERIENCED, Datagram, Outbox};
-use crate::session::{Binding, SessionOutput, binding_request};
+use crate::session::{Binding, Incoming, SessionOutput, binding_request};
 
 /// How one datagram came.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,8 @@ pub(super) struct Arrival {
     pub(super) source: Source,
     /// The congestion bits of its IP header.
     ecn: u8,
+    /// When the kernel took it from the network.
+    pub(super) at: Instant,
     /// The shard that handed it over.
     via: Option<ShardId>,
 }
@@ -35,21 +37,21 @@ impl Arrival {
 impl Shard {
     /// Takes one datagram that arrived on a socket.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>, outbox: &mut Outbox) {
-        let Datagram { socket, source, payload, ecn } = datagram;
+        let Datagram { socket, source, payload, ecn, arrived: at } = datagram;
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += payload.len() as u64;
         self.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
-        self.take(now, &Arrival { source, ecn, via: None }, payload, outbox);
+        self.take(now, &Arrival { source, ecn, at, via: None }, payload, outbox);
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
     pub fn handle_handed_over(&mut self, now: Instant, budget: usize, outbox: &mut Outbox) {
         for _ in 0..budget {
             let Some((from, parcel)) = self.mailbox.handover().receive() else { return };
-            let Datagram { socket, source, payload, ecn } = parcel.datagram();
+            let Datagram { socket, source, payload, ecn, arrived: at } = parcel.datagram();
             let source = Source { socket, address: source };
-            self.take(now, &Arrival { source, ecn, via: Some(from) }, payload, outbox);
+            self.take(now, &Arrival { source, ecn, at, via: Some(from) }, payload, outbox);
             self.mailbox.handover().give_back(from, parcel);
         }
     }
@@ -132,8 +134,9 @@ impl Shard {
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
         let path = self.addresses.path_of(arrival.source).ok_or(DropReason::UnknownSource)?;
+        let incoming = Incoming { path, contents: datagram, arrived: arrival.at };
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
-            session.handle_datagram(path, datagram, setup, now, out)?;
+            session.handle_datagram(incoming, setup, now, out)?;
             arrival.mark(out);
             Ok(())
         });
@@ -151,11 +154,12 @@ impl Shard {
         datagram: &[u8],
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
-        let Arrival { source: Source { socket, address }, ecn, via } = *arrival;
+        let Arrival { source: Source { socket, address }, ecn, at: arrived, via } = *arrival;
         if via.is_some() || !self.addresses.is_shared(socket) {
             return Err(otherwise);
         }
-        if !self.mailbox.hand_over(owner, Datagram { socket, source: address, payload: datagram, ecn }) {
+        let parcel = Datagram { socket, source: address, payload: datagram, ecn, arrived };
+        if !self.mailbox.hand_over(owner, parcel) {
             return Err(DropReason::HandoverFull);
         }
         self.counters.handed_over += 1;

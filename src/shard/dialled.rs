@@ -15,6 +15,7 @@ use super::sessions::SessionKey;
 use crate::drop::DropReason;
 use crate::net::dialled::DialledSocket;
 use crate::net::{DIALLED_MAX, Outbox, SocketIndex};
+use crate::session::Incoming;
 
 /// What the worker does for sessions that call out.
 #[derive(Debug)]
@@ -95,8 +96,9 @@ impl Shard {
     ) -> Result<(), DropReason> {
         let dialling = self.addresses.session_dialling(&arrival.source);
         let (key, path) = dialling.ok_or(DropReason::UnknownSource)?;
+        let incoming = Incoming { path, contents: datagram, arrived: arrival.at };
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
-            session.handle_dialled(path, datagram, setup, now, out)?;
+            session.handle_dialled(incoming, setup, now, out)?;
             arrival.mark(out);
             Ok(())
         });

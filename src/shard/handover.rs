@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
@@ -24,14 +25,15 @@ pub(super) struct Parcel {
     socket: SocketIndex,
     source: SocketAddr,
     ecn: u8,
+    arrived: Instant,
     len: usize,
     bytes: [u8; DATAGRAM_BYTES_MAX],
 }
 
 impl Parcel {
     pub(super) fn datagram(&self) -> Datagram<'_> {
-        let Self { socket, source, ecn, .. } = *self;
-        Datagram { socket, source, payload: self.bytes.get(..self.len).unwrap_or_default(), ecn }
+        let Self { socket, source, ecn, arrived, .. } = *self;
+        Datagram { socket, source, payload: self.bytes.get(..self.len).unwrap_or_default(), ecn, arrived }
     }
 }
 
@@ -79,12 +81,12 @@ impl Handover {
 
     /// Copies a datagram onto the lane to its owner. Returns whether there was room.
     pub(super) fn send(&mut self, to: ShardId, datagram: Datagram<'_>) -> bool {
-        let Datagram { socket, source, payload, ecn } = datagram;
+        let Datagram { socket, source, payload, ecn, arrived } = datagram;
         let Some(Some((lane, made))) = self.outward.get_mut(usize::from(to.0)) else { return false };
         let parcel = lane.empty.pop().or_else(|| {
             (*made < PARCELS_MAX).then(|| {
                 *made += 1;
-                Box::new(Parcel { socket, source, ecn, len: 0, bytes: [0; DATAGRAM_BYTES_MAX] })
+                Box::new(Parcel { socket, source, ecn, arrived, len: 0, bytes: [0; DATAGRAM_BYTES_MAX] })
             })
         });
         let Some(mut parcel) = parcel else { return false };
@@ -95,7 +97,7 @@ impl Handover {
             }
             None => false,
         };
-        (parcel.socket, parcel.source, parcel.ecn) = (socket, source, ecn);
+        (parcel.socket, parcel.source, parcel.ecn, parcel.arrived) = (socket, source, ecn, arrived);
         parcel.len = if fits { payload.len() } else { 0 };
         // No more parcels than room were made.
         lane.full.push(parcel).is_ok() && fits
@@ -122,7 +124,19 @@ impl Handover {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
     use super::*;
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an instant has no other beginning; the tests only add to it"
+    )]
+    fn base_instant() -> Instant {
+        static BASE: OnceLock<Instant> = OnceLock::new();
+        *BASE.get_or_init(Instant::now)
+    }
 
     fn pair() -> (Handover, Handover) {
         let mut all = Handover::join(2);
@@ -136,6 +150,7 @@ mod tests {
             source: "192.0.2.9:1234".parse().unwrap(),
             payload,
             ecn: 1,
+            arrived: base_instant() + Duration::from_millis(u64::from(socket)),
         }
     }
 
@@ -150,11 +165,12 @@ mod tests {
             assert!(!first.send(ShardId(1), datagram(3, b"one too many")));
             for number in 0..PARCELS_MAX {
                 let (from, parcel) = second.receive().unwrap();
-                let Datagram { socket, source, payload, ecn } = parcel.datagram();
+                let Datagram { socket, source, payload, ecn, arrived } = parcel.datagram();
                 assert_eq!(
                     (from, socket, source, ecn),
                     (ShardId(0), SocketIndex::bound(3), datagram(3, b"").source, 1)
                 );
+                assert_eq!(arrived, base_instant() + Duration::from_millis(3), "that of the first shard");
                 assert_eq!(payload, vec![round; number % DATAGRAM_BYTES_MAX + 1]);
                 second.give_back(from, parcel);
             }

@@ -76,7 +76,7 @@ fn what_belongs_to_nobody_is_dropped_with_its_reason() {
     let mut give = |shard: &mut Shard, payload: &[u8]| {
         shard.handle_datagram(
             now,
-            Datagram { socket: SocketIndex::bound(0), source: source(), payload, ecn: 0 },
+            Datagram { socket: SocketIndex::bound(0), source: source(), payload, ecn: 0, arrived: now },
             &mut outbox,
         );
     };

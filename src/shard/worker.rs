@@ -7,7 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use crossbeam_queue::ArrayQueue;
@@ -21,7 +21,7 @@ use super::{Certificate, Dial, Shard, ShardSetup, Steer, WallClock};
 use crate::ids::{NodeKeys, ShardId};
 use crate::net::steering::Steering;
 use crate::net::tcp::Arrival;
-use crate::net::{Datagram, Door, Faults, IoKind, Outbox, SendReport, Waker, host, sys};
+use crate::net::{Datagram, Door, Faults, IoKind, Moment, Outbox, SendReport, Waker, host, sys};
 
 /// Commands that wait for one shard at most.
 const COMMANDS_MAX: usize = 16_384;
@@ -43,6 +43,9 @@ const HELD_BACK_RETRY: Duration = Duration::from_millis(1);
 /// wake costs more than what it is for. Within that time media mostly come, which carry the deadlines of a call along.
 /// Below what a retransmission notices.
 const TIMER_SPAN: Duration = Duration::from_millis(20);
+/// Two clocks are read so close to each other, or again, so often.
+const READINGS_APART: Duration = Duration::from_micros(20);
+const READINGS: usize = 4;
 /// How often counters are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -299,8 +302,9 @@ impl Turn {
         };
         self.look_for_work(deadline);
         self.door.wait(deadline).await;
-        let begun = now();
-        self.take_in(begun);
+        let moment = moment();
+        let begun = moment.now();
+        self.take_in(&moment);
         self.dial();
         let door = &mut self.door;
         let mut sent = SendReport::default();
@@ -372,14 +376,15 @@ impl Turn {
         }
     }
 
-    fn take_in(&mut self, now: Instant) {
+    fn take_in(&mut self, moment: &Moment) {
+        let now = moment.now();
         let (shard, outbox) = (&mut self.shard, &mut self.outbox);
         let mut take = |datagram: Datagram<'_>| shard.handle_datagram(now, datagram, outbox);
         for _ in 0..ARRIVAL_BUDGET {
             let Some(arrival) = self.arrivals.pop() else { break };
             self.door.admit(arrival, now, &mut take);
         }
-        self.door.receive(DATAGRAM_BUDGET, &mut take);
+        self.door.receive(DATAGRAM_BUDGET, moment, &mut take);
         shard.handle_handed_over(now, DATAGRAM_BUDGET, outbox);
         for _ in 0..COMMAND_BUDGET {
             let Some(command) = self.commands.pop() else { break };
@@ -425,4 +430,20 @@ impl Turn {
 #[expect(clippy::disallowed_methods, reason = "the worker is the shell that reads the clock for its shard")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// What both clocks say now. A thread that is taken off its core between the two readings would make all datagrams of the
+/// turn seem late, so the pair is read again then.
+#[expect(clippy::disallowed_methods, reason = "the worker is the shell that reads the clocks for its shard")]
+fn moment() -> Moment {
+    let mut before = Instant::now();
+    for _ in 0..READINGS {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let after = Instant::now();
+        if after.duration_since(before) <= READINGS_APART {
+            return Moment::new(after, since_1970);
+        }
+        before = after;
+    }
+    Moment::new(before, Duration::ZERO)
 }

@@ -45,6 +45,7 @@ properties! {
     receive::joined_datagrams_are_handed_out_singly_and_the_budget_holds,
     receive::a_burst_beyond_all_buffers_is_received_whole_and_more_after_it,
     receive::a_busy_socket_does_not_starve_another,
+    receive::each_datagram_has_the_time_at_which_it_came,
     receive::congestion_bits_are_told,
     receive::congestion_bits_leave_as_they_were_written,
     send::a_burst_leaves_as_segments_and_arrives_as_datagrams,

@@ -1,6 +1,7 @@
 //! What a driver hands out is what was sent to it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use ringcast::net::{IoKind, Outbox, SocketIndex, udp};
 
@@ -112,6 +113,27 @@ pub(crate) async fn a_busy_socket_does_not_starve_another(rig: Rig) {
         }
     }
     panic!("the quiet socket was not served in ten rounds");
+}
+
+pub(crate) async fn each_datagram_has_the_time_at_which_it_came(mut rig: Rig) {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let peer = rig.peer();
+    let mut sent = Vec::new();
+    for number in 0..4 {
+        let before = Instant::now();
+        peer.send_to(&[number], rig.address()).unwrap();
+        sent.push((before, Instant::now()));
+        while sent[usize::from(number)].1.elapsed() < PAUSE {}
+    }
+    let received = rig.collect(4).await;
+    assert!(received.iter().map(|one| one.payload[0]).eq(0..4));
+    // All are taken at once, long after the first has come. The two clocks drift apart by less than the part of a pause
+    // that is left out here.
+    for (pair, sent) in received.windows(2).zip(sent.windows(2)) {
+        let apart = pair[1].arrived - pair[0].arrived;
+        assert!(apart > PAUSE / 2, "{apart:?}");
+        assert!(apart < sent[1].1 - sent[0].0 + PAUSE / 2, "{apart:?}");
+    }
 }
 
 pub(crate) async fn congestion_bits_are_told(mut rig: Rig) {

@@ -1,9 +1,9 @@
 //! What all properties use: a driver with its sockets, plain peers, and loops that end.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use ringcast::net::{Driver, IoKind, Outbox, SocketIndex, Waker, host, probe, udp};
+use ringcast::net::{Driver, IoKind, Moment, Outbox, SocketIndex, Waker, host, probe, udp};
 
 /// After this a property counts as broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,6 +19,7 @@ pub(crate) struct Received {
     pub(crate) source: SocketAddr,
     pub(crate) ecn: u8,
     pub(crate) payload: Vec<u8>,
+    pub(crate) arrived: Instant,
 }
 
 /// One driver, its waker and the addresses of its sockets.
@@ -85,8 +86,12 @@ impl Rig {
 
     /// Receives once.
     pub(crate) fn round(&mut self, budget: usize, received: &mut Vec<Received>) -> usize {
-        self.driver.receive(budget, &mut |datagram| {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let moment = Moment::new(Instant::now(), since_1970);
+        self.driver.receive(budget, &moment, &mut |datagram| {
+            assert!(datagram.arrived <= moment.now());
             received.push(Received {
+                arrived: datagram.arrived,
                 socket: u8::try_from(datagram.socket.position()).unwrap(),
                 source: datagram.source,
                 ecn: datagram.ecn,

@@ -102,7 +102,7 @@ impl Server {
     }
 
     fn receive(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: 0 };
+        let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: 0, arrived: now };
         self.shard.handle_datagram(now, datagram, &mut self.outbox);
     }
 

@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod arrival;
 mod calling;
 mod channels;
 mod churn;

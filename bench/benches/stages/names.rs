@@ -22,6 +22,7 @@ fn keys() -> NodeKeys {
 
 fn from_remote(payload: &[u8]) -> Datagram<'_> {
     Datagram {
+        arrived: at_ms(0),
         socket: SocketIndex::bound(0),
         source: SocketAddr::from(([192, 0, 2, 2], 5000)),
         payload,

@@ -105,7 +105,7 @@ impl Connections {
             self.drop_entry(old, CloseReason::ByClient);
         }
         self.figures.bytes[0] += (first.len() + framing::PREFIX_BYTES) as u64;
-        take(Datagram { socket: listener, source: peer, payload: &first, ecn: NOT_ECT });
+        take(Datagram { socket: listener, source: peer, payload: &first, ecn: NOT_ECT, arrived: now });
         self.mark_readable(key);
     }
 
@@ -126,7 +126,10 @@ impl Connections {
     }
 
     /// Reads what has come, within bounds, and hands every datagram to `take`. Returns whether more may wait.
-    pub fn receive(&mut self, take: &mut dyn FnMut(Datagram<'_>)) -> bool {
+    ///
+    /// All of it came now: the kernel stamps packets of TCP, and what they carry is read out of a stream that has waited for
+    /// retransmissions anyway.
+    pub fn receive(&mut self, now: Instant, take: &mut dyn FnMut(Datagram<'_>)) -> bool {
         self.take_reports();
         for _ in 0..READS {
             let Some(key) = self.readable.pop_front() else { break };
@@ -135,7 +138,7 @@ impl Connections {
             let (socket, source) = (connection.listener, connection.peer);
             let before = connection.received;
             let progress = connection.read(&mut self.scratch, &mut |payload| {
-                take(Datagram { socket, source, payload, ecn: NOT_ECT });
+                take(Datagram { socket, source, payload, ecn: NOT_ECT, arrived: now });
             });
             self.figures.bytes[0] += connection.received - before;
             match progress {

@@ -64,7 +64,7 @@ impl Rig {
             while let Ok(arrival) = self.arrivals.try_recv() {
                 connections.add(arrival, self.base, &mut take);
             }
-            connections.receive(&mut take);
+            connections.receive(self.base, &mut take);
             if condition(self) {
                 return;
             }

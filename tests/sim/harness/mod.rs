@@ -114,6 +114,9 @@ pub(crate) struct Sim {
     pub(crate) onlookers: HashMap<SocketAddr, Vec<Vec<u8>>>,
     /// A shard that does not get to what the others tell it.
     pub(crate) behind: Option<ShardId>,
+    /// How long a turn of a busy shard lasts: so long it may be before it takes what has come.
+    pub(crate) turns_last: Option<Duration>,
+    waiting: Vec<(Instant, ShardId, SocketAddr, Vec<u8>)>,
 }
 
 /// The kernel's part of a port that all shards share.
@@ -190,6 +193,8 @@ impl Sim {
             outside: HashMap::new(),
             onlookers: HashMap::new(),
             behind: None,
+            turns_last: None,
+            waiting: Vec::new(),
         }
     }
 
@@ -236,11 +241,12 @@ impl Sim {
 
     /// The earliest deadline of anything.
     fn next_at(&mut self) -> Option<Instant> {
+        let turn = self.next_turn();
         let shards = self.shards.iter_mut().filter_map(Shard::poll_timeout);
         let peers = self.peers.values().flat_map(|peer| {
             [peer.client.poll_timeout(), peer.up.next_at(), peer.down.next_at()].into_iter().flatten()
         });
-        shards.chain(peers).min()
+        shards.chain(peers).chain(turn).min()
     }
 
     /// Hands over everything that has arrived.
@@ -260,9 +266,25 @@ impl Sim {
                 let Some(peer) = self.peers.get(&key) else { break };
                 let source = self.outside.get(&PeerKey(key)).copied().unwrap_or(datagram.client);
                 let shard = self.landing(source).unwrap_or(peer.shard);
-                self.inject(shard, source, &datagram.contents);
+                if self.turns_last.is_some() {
+                    self.waiting.push((now, shard, source, datagram.contents));
+                } else {
+                    self.inject(shard, source, &datagram.contents);
+                }
             }
         }
+        if self.next_turn().is_some_and(|at| at <= now) {
+            for (arrived, shard, source, datagram) in std::mem::take(&mut self.waiting) {
+                self.inject_arrived(arrived, shard, source, &datagram);
+            }
+        }
+    }
+
+    /// When shards that are busy take what waits.
+    fn next_turn(&self) -> Option<Instant> {
+        let (span, (first, ..)) = (self.turns_last?, self.waiting.first()?);
+        let turns = first.duration_since(self.base).as_nanos().div_ceil(span.as_nanos());
+        Some(self.base + span * u32::try_from(turns).unwrap())
     }
 
     /// The shard that the kernel gives datagrams of a source to, where shards share a port.
@@ -276,8 +298,12 @@ impl Sim {
 
     /// Gives a shard a datagram.
     pub(crate) fn inject(&mut self, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
+        self.inject_arrived(self.now, shard, source, datagram);
+    }
+
+    fn inject_arrived(&mut self, arrived: Instant, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
         let (now, outbox) = (self.now, &mut self.outbox);
-        let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: self.ecn };
+        let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: self.ecn, arrived };
         self.meter.run(Call::Datagram, &mut self.shards[usize::from(shard.0)], &mut |shard| {
             shard.handle_datagram(now, datagram, outbox);
         });
