@@ -2,18 +2,20 @@
 // its own" to its first decoded frame. One line of JSON for each join.
 //
 //   node bench/join/join.js --rounds N --rtts 0,100 --ways whep,pull NAME=API,MEDIA_PORT ... --app ID --secret SECRET
+//     --after MS    joins twice each time, the second so much later than the first has begun
 //
 // Servers take turns, so that what disturbs the machine disturbs all of them. Publisher and viewers are tabs of one
 // Chromium; the publisher is on loopback, and between viewers and server stands a relay.
 
 import dgram from "node:dgram";
-import http from "node:http";
 import os from "node:os";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { startChromium } from "../../tests/browser/lib/chromium.js";
+import { openStage, serversOf } from "./stage.js";
 
 const JOIN_PATIENCE_MS = 20_000;
+/** The first of a pair comes so long after the last viewer, so that nothing that was done for that one serves it. */
+const ALONE_MS = 1500;
 // On loopback a browser has two candidates that lead to the server, and checks take turns; a viewer elsewhere has one.
 const ADDRESS = Object.values(os.networkInterfaces()).flat().find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 if (!ADDRESS) throw new Error("joins need a network interface with an IPv4 address besides loopback");
@@ -61,23 +63,7 @@ class Relay {
 
 /** What runs in the page. */
 function kit() {
-  const sleep = (ms) => (ms > 0 ? new Promise((resolve) => setTimeout(resolve, ms)) : undefined);
-  const headers = (secret, type) => ({ Authorization: `Bearer ${secret}`, "Content-Type": type });
-
-  /** A call that takes a round trip more. */
-  async function call(method, url, { secret, body, rtt = 0 }) {
-    const type = typeof body === "string" ? "application/sdp" : "application/json";
-    await sleep(rtt / 2);
-    const response = await fetch(url, {
-      method,
-      headers: headers(secret, type),
-      body: typeof body === "object" ? JSON.stringify(body) : body,
-    });
-    const text = await response.text();
-    await sleep(rtt / 2);
-    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
-    return { text, location: response.headers.get("Location"), json: () => JSON.parse(text) };
-  }
+  const { sleep, call, offer } = window.stage;
 
   /** Leads to the relay instead of the server. */
   const through = (sdp, { relay }) =>
@@ -86,11 +72,6 @@ function kit() {
       .filter((line) => !(line.startsWith("a=candidate:") && / tcp /i.test(line)))
       .map((line) => line.replace(/^(a=candidate:\S+ 1 udp \d+) \S+ \d+ /i, `$1 ${relay} `))
       .join("\r\n");
-
-  const offer = async (pc) => {
-    await pc.setLocalDescription(await pc.createOffer());
-    return pc.localDescription.sdp;
-  };
 
   window.joining = {
     /** Sends a picture to a stream, for as long as the page is there. */
@@ -105,13 +86,29 @@ function kit() {
       return location.split("/").at(-1);
     },
 
+    /** Joins, and joins again a little later than the first has begun: what the second waits, and what the first did. */
+    async joinAfter({ after, ...options }) {
+      let first;
+      const begun = new Promise((resolve) => {
+        first = this.join({ ...options, onBegin: resolve });
+      });
+      await Promise.race([begun, first]);
+      await sleep(after);
+      const [alone, second] = await Promise.all([first, this.join(options)]);
+      return { ...second, alone: alone.ms };
+    },
+
     /** Joins once. Resolves with what it took and what was negotiated. */
-    async join({ way, base, whep, publisher, patience, ...options }) {
+    async join({ way, base, whep, publisher, patience, onBegin, ...options }) {
       const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
       const video = document.body.appendChild(Object.assign(document.createElement("video"), { muted: true, autoplay: true }));
       const times = {};
       const since = (begun) => Math.round((performance.now() - begun) * 10) / 10;
       let begun;
+      const begin = () => {
+        onBegin?.();
+        return performance.now();
+      };
       pc.addEventListener("iceconnectionstatechange", () => {
         if (["connected", "completed"].includes(pc.iceConnectionState)) times.ice ??= since(begun);
       });
@@ -132,7 +129,7 @@ function kit() {
           pc.addTransceiver("video", { direction: "recvonly" });
           const { text } = await call("POST", whep, { ...options, body: await offer(pc) });
           await description("answer", text);
-          begun = performance.now();
+          begun = begin();
         } else {
           const { sessionId } = (await call("POST", `${base}/sessions/new`, options)).json();
           const tracks = [{ location: "remote", sessionId: publisher, trackName: "video" }];
@@ -140,7 +137,7 @@ function kit() {
           const reply = (await call("POST", `${session}/tracks/new`, { ...options, body: { tracks } })).json();
           await description("offer", reply.sessionDescription.sdp);
           await pc.setLocalDescription(await pc.createAnswer());
-          begun = performance.now();
+          begun = begin();
           const body = { sessionDescription: { type: "answer", sdp: pc.localDescription.sdp } };
           await call("PUT", `${session}/renegotiate`, { ...options, body });
         }
@@ -158,37 +155,15 @@ function kit() {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: Object.fromEntries(["rounds", "rtts", "ways", "app", "secret"].map((name) => [name, { type: "string" }])),
+  options: Object.fromEntries(["rounds", "rtts", "ways", "after", "app", "secret"].map((name) => [name, { type: "string" }])),
 });
-const servers = positionals.map((text) => {
-  const [name, rest] = text.split("=");
-  const [origin, port] = rest.split(",");
-  const [whip, whep] = ["whip", "whep"].map((kind) => `${origin}/${kind}/${values.app}/joins`);
-  return { name, port: Number(port), whip, whep, base: `${origin}/v1/apps/${values.app}` };
-});
-const pages = http.createServer((_, response) => {
-  response.setHeader("Content-Type", "text/html");
-  response.end('<!doctype html><meta charset="utf-8"><title>joins</title><link rel="icon" href="data:,"><body>');
-});
-pages.listen(0);
-await once(pages, "listening");
-const browser = await startChromium({ loopback: false });
-const end = async () => {
-  await browser.stop();
-  pages.closeAllConnections();
-  pages.close();
-};
-process.on("SIGTERM", () => end().finally(() => process.exit(143)));
+const after = Number(values.after ?? 0);
+const servers = serversOf(positionals, values.app);
+const { tab, end } = await openStage();
 
 try {
   // A page that may use the camera is shown to more networks than a viewer's, so each has an origin of its own.
-  const [studio, page] = await Promise.all(
-    ["localhost", "127.0.0.1"].map(async (host) => {
-      const page = await browser.tab(`http://${host}:${pages.address().port}/`);
-      await page.evaluate(kit);
-      return page;
-    }),
-  );
+  const [studio, page] = await Promise.all(["localhost", "127.0.0.1"].map((host) => tab(host, kit)));
   await page.bringToFront();
   const { secret } = values;
   for (const server of servers) {
@@ -200,7 +175,11 @@ try {
         for (const { name, port, base, whep, publisher } of round % 2 ? servers : servers.toReversed()) {
           const relay = await Relay.start(port, rtt);
           const options = { way, rtt, secret, base, whep, publisher, patience: JOIN_PATIENCE_MS, relay: `${ADDRESS} ${relay.port}` };
-          const join = page.evaluate((options) => window.joining.join(options), options);
+          if (after > 0) await new Promise((resolve) => setTimeout(resolve, ALONE_MS));
+          const join = page.evaluate(
+            ({ after, ...options }) => (after > 0 ? window.joining.joinAfter({ after, ...options }) : window.joining.join(options)),
+            { ...options, after },
+          );
           const found = await join.catch((error) => ({ error: error.message.split("\n")[0] }));
           relay.stop();
           console.log(JSON.stringify({ server: name, way, rtt, round, ...found }));

@@ -1,4 +1,4 @@
-"""This build of the server beside another one: CPU of a forwarded packet and of a whole connect, in alternating rounds."""
+"""This build of the server beside another one: a forwarded packet, a whole connect and a subscriber's memory, in turn."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from typing import Optional
 
 from compared import two_ways
 from comparison import Group, carry_out, expected_seconds, rounds_of, runs_of
-from join import BESIDE, THIS
+from browser import BESIDE, THIS
 from outcome import Bar, Outcome, Panel, Series, Table
 from rig import Options, Rig, progress
 from run_result import Run
 from servers import Ringcast
-from singles import connect_flags, connects_expected
+from singles import (
+    MEMORY_SECONDS, connect_flags, connects_expected, few_and_many, in_kilobytes, memory_workloads, more_by_round, runs,
+)
+from singles import expected as singles_expected
 from spread import Spread, paired, ratio, spread, valid_by_round
+from workload import audio
 
 MARKS = ((1.02, "must"),)
 
@@ -22,13 +26,15 @@ def sides(options: Options) -> tuple[tuple[str, Ringcast], ...]:
 
 
 def groups(options: Options) -> list[Group]:
-    return two_ways(options, "builds", f"{THIS} / {BESIDE}", sides(options), MARKS)
+    sound = () if options.quick else (audio(200),)
+    return two_ways(options, "builds", f"{THIS} / {BESIDE}", sides(options), MARKS, sound)
 
 
 def expected(options: Options) -> float:
     if not options.beside:
         return 0.0
-    return expected_seconds(groups(options), options) + 2 * connects_expected(options)
+    memory = 2 * singles_expected(options, memory_workloads(options), MEMORY_SECONDS)
+    return expected_seconds(groups(options), options) + 2 * connects_expected(options) + memory
 
 
 def carry_out_builds(rig: Rig) -> Outcome:
@@ -36,6 +42,7 @@ def carry_out_builds(rig: Rig) -> Outcome:
         return Outcome(notes=["not measured: it needs another build of the server, `--beside BINARY`"])
     outcome = carry_out(rig, groups(rig.options))
     connects(rig, outcome)
+    memory(rig, outcome)
     return outcome
 
 
@@ -64,6 +71,25 @@ def connects(rig: Rig, outcome: Outcome) -> None:
     outcome.panels.append(Panel("Ratio of CPU of one connect", [Bar(f"{THIS} / {BESIDE}", found)], list(MARKS)))
 
 
+def memory(rig: Rig, outcome: Outcome) -> None:
+    """Memory of one more subscriber of one video, of both builds."""
+    workloads, told = memory_workloads(rig.options), lambda run: f"{run.figure('memory', 'after_bytes')} bytes in all"
+    found = few_and_many(rig, outcome, workloads, MEMORY_SECONDS, told, sides(rig.options))
+    count = runs(rig.options)
+    each = [more_by_round(workloads, one, lambda run: in_kilobytes(run, "after_bytes")) for one in found]
+    ratios = spread(ratio(each[0].get(number), each[1].get(number)) for number in range(1, count + 1))
+    outcome.keep("builds memory", ratios)
+    table = Table(["memory of one more subscriber of one video", "rounds used", "median (min–max)"])
+    bars = []
+    for (name, _), one in zip(sides(rig.options), map(lambda one: spread(one.values()), each)):
+        bars.append(Bar(name, one, len(bars)))
+        table.rows.append([f"{name}, KB", f"{one.count if one else 0} of {count}", one.text(1) if one else "none is valid"])
+    text = ratios.text() if ratios else "none is valid"
+    table.rows.append([f"{THIS} / {BESIDE}", f"{ratios.count if ratios else 0} of {count}", text])
+    outcome.tables.append(table)
+    outcome.panels.append(Panel("Memory of one more subscriber, KB", bars, digits=1))
+
+
 def used(found: Optional[Spread], rounds: int) -> str:
     return f"{found.count if found else 0} of {rounds - (rounds > 1)}"
 
@@ -73,5 +99,5 @@ def microseconds(run: Run) -> Optional[float]:
 
 
 SERIES = [
-    Series("builds", "This build beside another one: a forwarded packet and a whole connect", expected, carry_out_builds)
+    Series("builds", "This build beside another one: a packet, a connect, a subscriber", expected, carry_out_builds)
 ]

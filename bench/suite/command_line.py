@@ -17,9 +17,12 @@ import capacity
 import compared
 import counted
 import join
+import newcomer
 import peers
 import profiled
 import singles
+import storm
+import uplink
 from machine import ROOT
 from outcome import Outcome, Series
 from processes import Children, Failed
@@ -34,8 +37,8 @@ QUICK_ROUNDS, QUICK_SECONDS = 2, 2
 INTERRUPTED = 130
 
 SERIES: list[Series] = [
-    *compared.SERIES, *builds.SERIES, *peers.SERIES, *singles.SERIES, *join.SERIES, *capacity.SERIES, *counted.SERIES,
-    *profiled.SERIES,
+    *compared.SERIES, *builds.SERIES, *peers.SERIES, *singles.SERIES, *join.SERIES, *newcomer.SERIES, *uplink.SERIES,
+    *storm.SERIES, *capacity.SERIES, *counted.SERIES, *profiled.SERIES,
 ]
 NAMES = [series.name for series in SERIES]
 
@@ -53,7 +56,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke test: short, small, good for no figure")
     parser.add_argument("--base-port", type=int, default=BASE_PORT, help="first of twenty ports [%(default)s]")
     parser.add_argument("--results", type=Path, help="folder for results [bench/results/<date>-<commit>]")
-    parser.add_argument("--beside", type=Path, metavar="BINARY", help="another build of the server, for `builds` and `join`")
+    parser.add_argument("--beside", type=Path, metavar="BINARY", help="another build of the server, beside which `builds`, `join`, `newcomer`, `uplink` and `storm` measure this one")
     parser.add_argument("--no-build", action="store_true", help="take the programs as they are")
     parser.add_argument("--install-peers", action="store_true", help="install what the other servers need, and end")
     chosen = parser.parse_args(words)

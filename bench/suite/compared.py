@@ -7,11 +7,12 @@ from dataclasses import replace
 from comparison import Group, Ratio, Variant, carry_out, expected_seconds, good_runs
 from namespaces import VethPair
 from outcome import Bar, Outcome, Panel, Series
+from peers import versions_groups, versions_notes
 from processes import Failed
 from rig import Options, Rig
 from servers import Limit, Ringcast
 from spread import spread
-from workload import VIDEO_KBPS, Workload, fan_out
+from workload import VIDEO_KBPS, Workload, audio, fan_out
 
 # 1 → 1000 at the rate of the others would be nearly more than a load generator on one core can take in.
 LARGE_FAN_OUT = 1000
@@ -40,7 +41,8 @@ def against_limit(workload: Workload) -> Group:
 
 
 def limit_groups(options: Options) -> list[Group]:
-    return [against_limit(fan_out(count)) for count in sizes(options, (1, 10, 50, 200), (10, 50))]
+    sound = [] if options.quick else [audio(200)]
+    return [against_limit(workload) for workload in [*map(fan_out, sizes(options, (1, 10, 50, 200), (10, 50))), *sound]]
 
 
 def shape_groups(options: Options) -> list[Group]:
@@ -77,7 +79,7 @@ def load_groups(options: Options) -> list[Group]:
     workloads = [
         Workload(f"{rooms} rooms of 1 → {size}", rooms=rooms, subscribers=size),
         Workload(f"mesh of {callers}", mesh=callers),
-        *(Workload(f"audio 1 → {count}", subscribers=count, audio_only=True) for count in listeners),
+        *map(audio, listeners),
     ]
     return [Group([Variant(workload.label, Ringcast(), workload)]) for workload in workloads]
 
@@ -86,12 +88,16 @@ Marks = tuple[tuple[float, str], ...]
 
 
 def two_ways(
-    options: Options, kind: str, name: str, ways: tuple[tuple[str, Ringcast], ...], marks: Marks = ()
+    options: Options,
+    kind: str,
+    name: str,
+    ways: tuple[tuple[str, Ringcast], ...],
+    marks: Marks = (),
+    more: tuple[Workload, ...] = (),
 ) -> list[Group]:
-    """Two settings or builds of this server, at two sizes; the ratio is the first by the second."""
+    """Two settings or builds of this server, at two sizes and with more workloads; the ratio is the first by the second."""
     groups = []
-    for count in sizes(options, (50, 200), (50,)):
-        workload = fan_out(count)
+    for workload in [*map(fan_out, sizes(options, (50, 200), (50,))), *more]:
         variants = [Variant(f"{workload.label}, {way}", server, workload) for way, server in ways]
         key = f"{kind} {workload.label}"
         groups.append(Group(variants, [Ratio(key, f"{workload.label}: {name}", *(v.name for v in variants), marks)]))
@@ -217,6 +223,12 @@ def carry_out_shards(rig: Rig) -> Outcome:
     return outcome
 
 
+def carry_out_limit(rig: Rig) -> Outcome:
+    outcome = carry_out(rig, [*limit_groups(rig.options), *versions_groups(rig.options)])
+    outcome.notes += versions_notes()
+    return outcome
+
+
 def carry_out_shape(rig: Rig) -> Outcome:
     outcome = carry_out(rig, shape_groups(rig.options))
     outcome.notes.append(
@@ -240,7 +252,12 @@ def with_own_end(name: str, title: str, groups, end, rounds=None) -> Series:
 
 
 SERIES = [
-    of_groups("limit", "This server beside the bare loop that only receives, copies, seals and sends", limit_groups),
+    with_own_end(
+        "limit",
+        "This server beside the bare loop that only receives, copies, seals and sends",
+        lambda options: [*limit_groups(options), *versions_groups(options)],
+        carry_out_limit,
+    ),
     with_own_end("shape", "How the cost of a packet grows with fan-out and with lines", shape_groups, carry_out_shape),
     of_groups("load", "Rooms, a mesh, and audio", load_groups, FEWER_ROUNDS),
     of_groups("drivers", "io_uring beside recvmmsg and sendmmsg", driver_groups),

@@ -6,33 +6,21 @@ builds of the server, one of them given by --beside, take turns in it.
 
 from __future__ import annotations
 
-import json
-import shutil
-from typing import Iterable, Optional
+from typing import Optional
 
+import browser
+from browser import START_SECONDS, names
 from comparison import rounds_of
-from machine import ROOT
 from outcome import Bar, Outcome, Panel, Series, Table
-from processes import Failed
 from rig import Options, Rig, progress
 from run_result import Run
-from servers import APP, SECRET, Ports, Ringcast
 from spread import paired, ratio, spread, valid_by_round
 
 SCRIPT = "bench/join/join.js"
-# What the browser is driven by is installed with the tests.
-DRIVER = ROOT / "tests" / "browser" / "node_modules" / "playwright-core"
 RTTS, RTTS_QUICK = (0, 50, 100, 150, 250), (0, 100)
 # Who offers decides who may begin the handshake.
 WAYS = {"whep": "the viewer offers (WHEP)", "pull": "the server offers (tracks/new)"}
-THIS, BESIDE = "this build", "the build beside it"
-START_SECONDS, JOIN_SECONDS, JOIN_PATIENCE_SECONDS = 15, 2, 25
-# The second server's ports lie between those of the first.
-PORTS_APART = 4
-
-
-def names(options: Options) -> list[str]:
-    return [THIS, BESIDE] if options.beside else [THIS]
+JOIN_SECONDS, JOIN_PATIENCE_SECONDS = 2, 25
 
 
 def rtts(options: Options) -> tuple[int, ...]:
@@ -49,36 +37,12 @@ def expected(options: Options) -> float:
 
 def carry_out(rig: Rig) -> Outcome:
     options, outcome = rig.options, Outcome()
-    if not shutil.which("node") or not DRIVER.is_dir():
-        raise Failed("joins need Node and the browser tests' packages: `npm ci` in tests/browser")
-    started, flags = [], []
-    try:
-        for number, name in enumerate(names(options)):
-            ports = Ports(options.ports.base + number * PORTS_APART)
-            target = Ringcast(binary=options.beside if name == BESIDE else None)
-            running = target.start(rig.children, options.programs, rig.place(), ports)
-            started.append(running.child)
-            flags.append(f"{name}=http://127.0.0.1:{ports.api},{ports.media}")
-        command = ["node", SCRIPT, "--rounds", str(rounds_of(options)), "--app", APP, "--secret", SECRET]
-        command += ["--rtts", ",".join(map(str, rtts(options))), "--ways", ",".join(WAYS), *flags]
-        browser = rig.children.start(command, "join")
-        started.append(browser)
-        patience = START_SECONDS * 4 + joins(options) * JOIN_PATIENCE_SECONDS
-        status = rig.children.wait(browser, patience)
-        if status != 0:
-            raise Failed(f"{SCRIPT} failed with status {status}: {browser.last_words()}")
-        commands = [rig.written(child.command) for child in started]
-        for found in results(browser.said()):
-            add(outcome, found, commands, rounds_of(options))
-    finally:
-        for child in reversed(started):
-            rig.children.stop(child)
+    flags = ["--rounds", str(rounds_of(options)), "--rtts", ",".join(map(str, rtts(options))), "--ways", ",".join(WAYS)]
+    found, commands = browser.measured(rig, SCRIPT, flags, joins(options) * JOIN_PATIENCE_SECONDS)
+    for one in found:
+        add(outcome, one, commands, rounds_of(options))
     show(outcome, options)
     return outcome
-
-
-def results(said: str) -> Iterable[dict]:
-    return (json.loads(line) for line in said.splitlines() if line.startswith("{"))
 
 
 def variant(name: str, way: str, rtt: int) -> str:
@@ -86,12 +50,9 @@ def variant(name: str, way: str, rtt: int) -> str:
 
 
 def add(outcome: Outcome, found: dict, commands: list[str], rounds: int) -> None:
-    number, error = found["round"], found.get("error")
     label = variant(found["server"], found["way"], found["rtt"])
-    run = Run(label, number, False, commands, found, [error] if error else [], failed=bool(error))
-    outcome.add(run, label, number, number == 1 and rounds > 1)
-    if not error:
-        progress(f"  {label}, round {number}: {found['ms']:,.0f} ms, DTLS {found['dtls']}, {found['profile']}")
+    if browser.add(outcome, found, label, commands, rounds):
+        progress(f"  {label}, round {found['round']}: {found['ms']:,.0f} ms, DTLS {found['dtls']}, {found['profile']}")
 
 
 def runs_of(outcome: Outcome, name: str, way: str, rtt: int) -> list[Run]:

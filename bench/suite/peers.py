@@ -15,7 +15,9 @@ from workload import fan_out
 
 # At 1 → 200 Janus is left out: it is far from that at 1 → 50. Half the rate is for machines on which one core of the
 # others does not carry the whole.
-LARGE_PEERS = ("mediasoup", "pion")
+LARGE_PEERS = ("mediasoup", "mediasoup-3.27", "pion")
+# Two versions of one server, the newer first.
+VERSIONS = ("mediasoup-3.27", "mediasoup")
 
 
 def place(rig: Rig) -> Place:
@@ -54,6 +56,25 @@ def split() -> tuple[list[Peer], list[str]]:
         else:
             lines.append(f"{peer.name} is left out: {reason}")
     return ready, lines or ([] if ready else ["there is no peer in bench/peers"])
+
+
+def versions_groups(options: Options) -> list[Group]:
+    """What became of another server, where both of its versions can be measured here."""
+    versions = [Peer(name) for name in VERSIONS]
+    if any(peer.why_not() for peer in versions):
+        return []
+    groups = []
+    for workload in (fan_out(50),) if options.quick else (fan_out(50), fan_out(200)):
+        variants = [Variant(f"{workload.label}, {peer.name}", peer, workload, place) for peer in versions]
+        names = [variant.name for variant in variants]
+        told = f"{workload.label}: {' / '.join(VERSIONS)}"
+        groups.append(Group(variants, [Ratio(f"versions {workload.label}", told, *names)]))
+    return groups
+
+
+def versions_notes() -> list[str]:
+    lines = [(name, Peer(name).why_not()) for name in VERSIONS]
+    return [f"{name} is not beside the other version: {reason}" for name, reason in lines if reason]
 
 
 def expected(options: Options) -> float:

@@ -177,7 +177,7 @@ class Peer:
             return None
         lines = (done.stdout + done.stderr).strip().splitlines()
         said = lines[0] if lines else f"{shown(script)} ended with status {done.returncode}"
-        return said.removeprefix(f"{self.name}: ")
+        return said.removeprefix(self.name.split("-")[0] + ": ")
 
 
 Target = Ringcast | Limit | Peer

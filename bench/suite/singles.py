@@ -9,7 +9,7 @@ from outcome import Bar, Outcome, Panel, Series, Table
 from rig import Options, Rig, progress
 from run_result import Run
 from servers import Ringcast
-from spread import Spread, paired, spread, valid_by_round
+from spread import Spread, spread, valid_by_round
 from workload import Workload, fan_out
 
 RUNS = 3
@@ -44,32 +44,53 @@ def expected(options: Options, workloads: tuple[Workload, Workload], seconds: fl
     return runs(options) * sum(workload.run_seconds(seconds) for workload in workloads)
 
 
+# The valid runs with few subscribers and with many, by their rounds.
+Pair = list[dict[int, Run]]
+
+
 def few_and_many(
-    rig: Rig, outcome: Outcome, workloads: tuple[Workload, Workload], seconds: int, told: Callable[[Run], str]
-) -> list[dict[int, Run]]:
-    """Runs both in turn, each with a fresh server, and returns the valid runs of each by their round."""
+    rig: Rig,
+    outcome: Outcome,
+    workloads: tuple[Workload, Workload],
+    seconds: int,
+    told: Callable[[Run], str],
+    sides: tuple[tuple[str, Ringcast], ...] = (("", Ringcast()),),
+) -> list[Pair]:
+    """Runs both against each side in turn, each with a fresh server."""
     count = runs(rig.options)
+
+    def name_of(side: str, workload: Workload) -> str:
+        return f"{workload.label}, memory, {side}" if side else workload.label
+
     for number in range(1, count + 1):
-        for workload in workloads:
-            label = f"{workload.label}, run {number} of {count}"
-            flags = [*workload.flags(), "--seconds", str(seconds)]
-            run = outcome.add(rig.attempt(Ringcast(), flags, seconds, label), workload.label, number)
-            progress(f"  {label}: {told(run)}" + run.why_void())
-    return [valid_by_round([r for r in outcome.runs if r.variant == one.label]) for one in workloads]
+        for side, target in sides:
+            for workload in workloads:
+                name = name_of(side, workload)
+                label = f"{name}, run {number} of {count}"
+                flags = [*workload.flags(), "--seconds", str(seconds)]
+                run = outcome.add(rig.attempt(target, flags, seconds, label), name, number)
+                progress(f"  {label}: {told(run)}" + run.why_void())
+    return [
+        [valid_by_round([r for r in outcome.runs if r.variant == name_of(side, one)]) for one in workloads]
+        for side, _ in sides
+    ]
+
+
+def more_by_round(
+    workloads: tuple[Workload, Workload], found: Pair, figure: Callable[[Run], Optional[float]]
+) -> dict[int, float]:
+    """By how much a figure grows with each subscriber more, for each round in which both runs are valid."""
+    more = workloads[1].subscribers - workloads[0].subscribers
+    small, large = ({number: figure(run) for number, run in side.items()} for side in found)
+    known = [number for number in small if small[number] is not None and large.get(number) is not None]
+    return {number: (large[number] - small[number]) / more for number in sorted(known)}
 
 
 def each_more(
-    workloads: tuple[Workload, Workload], found: list[dict[int, Run]], figure: Callable[[Run], Optional[float]]
+    workloads: tuple[Workload, Workload], found: Pair, figure: Callable[[Run], Optional[float]]
 ) -> Optional[Spread]:
-    """By how much a figure grows with each subscriber more, in rounds in which both runs are valid."""
-    more = workloads[1].subscribers - workloads[0].subscribers
-
-    def growth(many: Run, few: Run) -> Optional[float]:
-        upper, lower = figure(many), figure(few)
-        return None if upper is None or lower is None else (upper - lower) / more
-
-    small, large = found
-    return paired(large.values(), small.values(), growth)
+    """The same over all rounds."""
+    return spread(more_by_round(workloads, found, figure).values())
 
 
 def memory(rig: Rig) -> Outcome:
@@ -80,7 +101,7 @@ def memory(rig: Rig) -> Outcome:
     """
     outcome = Outcome()
     workloads = memory_workloads(rig.options)
-    found = few_and_many(
+    (found,) = few_and_many(
         rig, outcome, workloads, MEMORY_SECONDS, lambda run: f"{run.figure('memory', 'after_bytes')} bytes in all"
     )
     each = each_more(workloads, found, lambda run: in_kilobytes(run, "after_bytes"))
@@ -109,7 +130,7 @@ def idle(rig: Rig) -> Outcome:
     """
     outcome = Outcome()
     workloads = idle_workloads(rig.options)
-    found = few_and_many(
+    (found,) = few_and_many(
         rig, outcome, workloads, IDLE_SECONDS, lambda run: f"{run.figure('server', 'cpu_ns')} ns of CPU in all"
     )
     each = each_more(workloads, found, cpu_of_a_second)

@@ -6,7 +6,8 @@ import unittest
 from contextlib import redirect_stderr
 from pathlib import Path
 
-from join import BESIDE, THIS, WAYS, add, joins, results, show
+from browser import BESIDE, THIS, results
+from join import WAYS, add, joins, show
 from outcome import Outcome
 from rig import Options
 from servers import Ports

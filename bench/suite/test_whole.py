@@ -54,7 +54,8 @@ bare = "--limit" in sys.argv
 void = ["a backlog"] if number == {void} else []
 result = {{"kind": "media", "expected": 100, "delivered": 100, "delivered_ratio": 1.0, "damaged": 0, "void": void,
           "server": {{"ns_per_packet": 500 if bare else 1000, "system_ns_per_packet": 100}}, "own": {{"busy": 0.1}},
-          "latency_ms": {{"p50": 1, "p99": 2, "p999": 3}}, "parameters": {{"subscribers": value("--subscribers")}}}}
+          "latency_ms": {{"p50": 1, "p99": 2, "p999": 3}}, "parameters": {{"subscribers": value("--subscribers")}},
+          "memory": {{"after_bytes": 1e6 * number * number}}}}
 if "--connects" in sys.argv:
     result = {{"kind": "connects", "void": void, "connects_per_core_second": 2500.0 + number,
               "server": {{"us_per_connect": 100.0 * number}}}}
@@ -148,8 +149,11 @@ class WholeRuns(unittest.TestCase):
         self.assertEqual(outcome.errors, [])
         self.assertNotIn(str(other), " ".join(command for run in outcome.runs for command in run.commands))
         begun = [run.commands[0].startswith("taskset -c 0 OLD ") or run.commands[0].startswith("OLD ") for run in outcome.runs]
-        self.assertEqual(begun, [False, True] * 6)
+        # A packet and a connect take turns for three rounds; of memory there is one, with few subscribers and with many.
+        self.assertEqual(begun, [False, True] * 6 + [False, False, True, True])
         self.assertEqual(outcome.measures["builds 1 → 50"].count, 2)
+        # They were runs 13 to 16 of a load generator that says the square of that.
+        self.assertAlmostEqual(outcome.measures["builds memory"].median, 27 / 31)
         # The runs before were six of media; each connect costs 100 µs more than the one before.
         self.assertAlmostEqual(outcome.measures["builds connects"].low, 900 / 1000)
 

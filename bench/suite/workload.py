@@ -65,6 +65,11 @@ class Workload:
         return measured + 2.0 + 0.006 * self.clients() + 0.0012 * lines
 
 
+def audio(subscribers: int) -> Workload:
+    """One publisher of sound and so many subscribers."""
+    return Workload(f"audio 1 → {subscribers}", subscribers=subscribers, audio_only=True)
+
+
 def fan_out(subscribers: int, **more: object) -> Workload:
     """One publisher of video and so many subscribers."""
     return Workload(f"1 → {subscribers}", subscribers=subscribers, **more)

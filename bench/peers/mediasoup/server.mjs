@@ -8,7 +8,6 @@ import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
-import mediasoup from 'mediasoup';
 import { clientCapabilities, describe, dtlsOf, routerCodecs, sectionsOf } from './sdp.mjs';
 
 const REQUEST_BYTES_MAX = 1 << 20;
@@ -17,6 +16,8 @@ const { values: args } = parseArgs({
   options: { listen: { type: 'string' }, 'media-address': { type: 'string' }, pidfile: { type: 'string' } },
 });
 
+// Two versions stand side by side under two names.
+const { default: mediasoup } = await import(process.env.MEDIASOUP_PACKAGE ?? 'mediasoup');
 const worker = await mediasoup.createWorker({
   logLevel: 'error',
   disableLiburing: process.env.MEDIASOUP_LIBURING === 'off',
