@@ -12,23 +12,23 @@ import sys
 import time
 from pathlib import Path
 
-import builds
-import capacity
-import compared
-import counted
-import join
-import newcomer
-import peers
-import profiled
-import singles
-import storm
-import uplink
-from machine import ROOT
-from outcome import Outcome, Series
-from processes import Children, Failed
-from results import Results
-from rig import Options, Rig, default_programs, missing_programs, say
-from servers import Ports, shown
+from report.outcome import Outcome, Series
+from report.results import Results
+from runs.machine import ROOT
+from runs.processes import Children, Failed
+from runs.rig import Options, Rig, default_programs, missing_programs, say
+from runs.servers import Ports, shown
+from series import builds
+from series import capacity
+from series import compared
+from series import counted
+from series import join
+from series import newcomer
+from series import peers
+from series import profiled
+from series import singles
+from series import storm
+from series import uplink
 
 BASE_PORT = 21000
 FILES_WANTED = 65536

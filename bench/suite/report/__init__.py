@@ -1,0 +1,1 @@
+"""What is made of runs: medians and ratios, tables, plots, pages and the verdict."""
