@@ -51,7 +51,9 @@ fn feedback_has_packets_of_one_turn_as_far_apart_as_they_came_for_each_publisher
 fn a_packet_handed_over_by_another_shard_has_the_time_at_which_it_came_there() {
     let mut sim = Sim::on_one_port(2, 72, false);
     let publishers = [0, 1].map(|shard| sim.join(shard, Way::clean(10)));
-    publishers.map(|publisher| sim.publish(publisher, &[Media::audio()]));
+    for publisher in publishers {
+        sim.publish(publisher, &[Media::audio()]);
+    }
     sim.run_for(SECOND);
     sim.turns_last = Some(6 * APART);
     sim.run_for(4 * SECOND);
