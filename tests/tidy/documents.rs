@@ -15,7 +15,7 @@ const COMMANDS: [&str; 11] = [
     "kernel-tuning/check",
     "start",
     "tests/browser/run",
-    "tests/browser/webrtc-rs/run",
+    "tests/browser/stacks/webrtc-rs/run",
     "tests/fresh",
     "tests/run",
     "tests/schemathesis/run",

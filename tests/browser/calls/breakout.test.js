@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { picture, tone, useRig } from "./lib/rig.js";
+import { picture, tone, useRig } from "../lib/rig.js";
 
 const ROUNDS = 20;
 const rig = useRig({ before, after, afterEach });

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { DataPeer } from "./lib/datapeer.js";
-import { useRig } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { DataPeer } from "../lib/datapeer.js";
+import { useRig } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const rig = useRig({ before, after, afterEach }, { server: { shards: 2 } });
 let open = [];

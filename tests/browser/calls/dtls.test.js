@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
-import { FIREFOX, startFirefox } from "./lib/firefox.js";
-import { useRig } from "./lib/rig.js";
+import { FIREFOX, startFirefox } from "../lib/firefox.js";
+import { useRig } from "../lib/rig.js";
 
 const CERTIFICATES = {
   ECDSA: { name: "ECDSA", namedCurve: "P-256" },

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { picture, tone, useRig } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { picture, tone, useRig } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const rig = useRig({ before, after, afterEach });
 

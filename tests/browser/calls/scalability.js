@@ -1,10 +1,10 @@
 // Every scalability mode of this Chromium, one after another: sent to a connection of the same page, to one who pulls and
 // to one who plays by WHEP. Takes many minutes; the tests of every day take a handful of modes.
 // A run of any test by `tests/browser/run` installs what it needs.
-//   [CODECS="VP9 AV1"] [MODES="L3T3_KEY S2T1"] [MS=30000] node tests/browser/scalability.js
+//   [CODECS="VP9 AV1"] [MODES="L3T3_KEY S2T1"] [MS=30000] node tests/browser/calls/scalability.js
 
-import { compare, offered } from "./lib/scalability.js";
-import { Rig } from "./lib/rig.js";
+import { compare, offered } from "../lib/scalability.js";
+import { Rig } from "../lib/rig.js";
 
 const only = (process.env.MODES ?? "").split(" ").filter(Boolean);
 const rig = await Rig.start();

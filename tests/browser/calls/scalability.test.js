@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { compare } from "./lib/scalability.js";
-import { useRig } from "./lib/rig.js";
+import { compare } from "../lib/scalability.js";
+import { useRig } from "../lib/rig.js";
 
 const rig = useRig({ before, after, afterEach });
 

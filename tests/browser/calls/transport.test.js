@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { longestGaps, picture, tone, useRig } from "./lib/rig.js";
+import { longestGaps, picture, tone, useRig } from "../lib/rig.js";
 
 const rig = useRig({ before, after, afterEach }, { server: { shards: 2 } });
 

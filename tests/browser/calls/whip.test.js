@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { picture, tone, useRig } from "./lib/rig.js";
+import { picture, tone, useRig } from "../lib/rig.js";
 
 const rig = useRig({ before, after, afterEach });
 

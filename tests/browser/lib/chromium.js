@@ -1,6 +1,6 @@
 // One Chromium process with as many tabs as a test file needs, and a small web server for the test page.
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import http from "node:http";
 import os from "node:os";
 import path from "node:path";
@@ -98,5 +98,3 @@ export async function startChromium({ executablePath = CHROMIUM, args = [], host
     },
   };
 }
-
-export const readText = (file) => readFile(path.join(here, "..", file), "utf8");

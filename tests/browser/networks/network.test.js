@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { canMakeNetns, makeNetns } from "./lib/netns.js";
-import { Rig, picture, tone } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { canMakeNetns, makeNetns } from "../lib/netns.js";
+import { Rig, picture, tone } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const skip = (await canMakeNetns()) ? false : "network namespaces are not allowed here";
 

@@ -2,15 +2,15 @@
 // NAT seen from outside and inside, a NAT that changes its mapping in the middle of a call. The test and its server live
 // in a network namespace, each browser in another, and all cables between them are made here.
 
-import "./lib/apart.js";
+import "../lib/apart.js";
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { addAddress, bridge, cable, counted, defaultRoute, filter, here, makeRouter } from "./lib/cables.js";
-import { startChromium, startPageServer } from "./lib/chromium.js";
-import { makeNamespace } from "./lib/netns.js";
-import { Rig, longestGaps, picture, tone } from "./lib/rig.js";
-import { startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { addAddress, bridge, cable, counted, defaultRoute, filter, here, makeRouter } from "../lib/cables.js";
+import { startChromium, startPageServer } from "../lib/chromium.js";
+import { makeNamespace } from "../lib/netns.js";
+import { Rig, longestGaps, picture, tone } from "../lib/rig.js";
+import { startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 /** What a group of tests has made, and takes away again in reverse order. */
 class Site {

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { picture, tone, useRig } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { picture, tone, useRig } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const CLIENTS = 6;
 /** So many that the kernel's hash brings all clients to their own shard once in 4096 runs. */

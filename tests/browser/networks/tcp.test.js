@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { after, afterEach, before, describe, test } from "node:test";
-import { startChromium } from "./lib/chromium.js";
-import { canMakeNetns, makeNetns } from "./lib/netns.js";
-import { Rig, longestGaps, picture, tone } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { startChromium } from "../lib/chromium.js";
+import { canMakeNetns, makeNetns } from "../lib/netns.js";
+import { Rig, longestGaps, picture, tone } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const skip = (await canMakeNetns()) ? false : "network namespaces are not allowed here";
 

@@ -8,9 +8,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { makeNetns } from "./lib/netns.js";
-import { picture, Rig, tone } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { makeNetns } from "../lib/netns.js";
+import { picture, Rig, tone } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const SHARED = "shared-by-ringcast-and-coturn";
 const TURN_BIN = process.env.TURN_BIN ?? "/usr/bin/turnserver";

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { FORWARDED, portForNginx, startNginx } from "./lib/nginx.js";
-import { picture, tone, useRig } from "./lib/rig.js";
-import { startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { FORWARDED, portForNginx, startNginx } from "../lib/nginx.js";
+import { picture, tone, useRig } from "../lib/rig.js";
+import { startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 let told; // A proxy that tells the prefix.
 let other; // A server that knows its public URL, behind a proxy that tells nothing.

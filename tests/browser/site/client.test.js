@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { SignJWT } from "jose";
-import { picture, tone, useRig } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { picture, tone, useRig } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const rig = useRig({ before, after, afterEach });
 

@@ -8,9 +8,9 @@ import { mkdtemp } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { startChromium } from "./lib/chromium.js";
-import { binary, startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { startChromium } from "../lib/chromium.js";
+import { binary, startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 let server;
 let browser;

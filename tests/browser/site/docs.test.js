@@ -6,13 +6,13 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { startChromium } from "./lib/chromium.js";
-import { binary, freeTcpPort, freeUdpPorts, startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { startChromium } from "../lib/chromium.js";
+import { binary, freeTcpPort, freeUdpPorts, startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 /** The blocks of one language in a page of docs/. */
 async function blocks(page, language) {
-  const text = await readFile(new URL(`../../docs/${page}`, import.meta.url), "utf8");
+  const text = await readFile(new URL(`../../../docs/${page}`, import.meta.url), "utf8");
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
 }
 

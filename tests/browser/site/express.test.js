@@ -8,9 +8,9 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { startChromium } from "./lib/chromium.js";
-import { freeTcpPort, startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { startChromium } from "../lib/chromium.js";
+import { freeTcpPort, startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 const run = promisify(execFile);
 let folder;
@@ -22,7 +22,7 @@ let origin;
 before(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-express-"));
   // A copy, so that what npm installs does not lie in the sources.
-  const client = fileURLToPath(new URL("../../client", import.meta.url));
+  const client = fileURLToPath(new URL("../../../client", import.meta.url));
   await cp(client, folder, { recursive: true, filter: (source) => !source.includes("node_modules") });
   const cwd = path.join(folder, "examples/express");
   await run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], { cwd });

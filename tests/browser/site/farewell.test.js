@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { picture, useRig } from "./lib/rig.js";
-import { startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { picture, useRig } from "../lib/rig.js";
+import { startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 const rig = useRig({ before, after, afterEach });
 

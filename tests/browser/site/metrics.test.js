@@ -11,10 +11,10 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gunzipSync } from "node:zlib";
-import { freeTcpPort, startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { freeTcpPort, startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
-const grafana = fileURLToPath(new URL("../../grafana/", import.meta.url));
+const grafana = fileURLToPath(new URL("../../../grafana/", import.meta.url));
 const run = promisify(execFile);
 
 let folder;

@@ -8,7 +8,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import jwt from "jsonwebtoken";
-import { startServer } from "./lib/server.js";
+import { startServer } from "../lib/server.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 let folder;
@@ -27,12 +27,12 @@ after(async () => {
 const members = (one) => Object.getOwnPropertyNames(one.prototype).filter((name) => name !== "constructor");
 
 test("the packed package resolves by its names, and its types know what it exports", async () => {
-  const packed = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", folder], { cwd: path.join(here, "../../client"), encoding: "utf8" }));
+  const packed = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", folder], { cwd: path.join(here, "../../../client"), encoding: "utf8" }));
   const [{ filename }] = packed;
   const target = path.join(folder, "node_modules/ringcast-client");
   await mkdir(target, { recursive: true });
   execFileSync("tar", ["-xzf", path.join(folder, filename), "--strip-components=1", "-C", target]);
-  await symlink(path.join(here, "node_modules/rxjs"), path.join(folder, "node_modules/rxjs"));
+  await symlink(path.join(here, "../node_modules/rxjs"), path.join(folder, "node_modules/rxjs"));
   await writeFile(path.join(folder, "package.json"), '{ "type": "module" }');
   await writeFile(path.join(folder, "load.js"), 'export * as all from "ringcast-client";\nexport * as session from "ringcast-client/session";\n');
   const { all, session } = await import(pathToFileURL(path.join(folder, "load.js")));
@@ -57,7 +57,7 @@ client.publishEverything(track);
 `;
   await writeFile(path.join(folder, "app.ts"), text);
   const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"];
-  const tsc = path.join(here, "node_modules/typescript/bin/tsc");
+  const tsc = path.join(here, "../node_modules/typescript/bin/tsc");
   try {
     execFileSync(process.execPath, [tsc, ...options, "app.ts"], { cwd: folder, encoding: "utf8" });
   } catch (error) {

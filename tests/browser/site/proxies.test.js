@@ -7,9 +7,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { startChromium } from "./lib/chromium.js";
-import { freeTcpPort, startServer } from "./lib/server.js";
-import { until } from "./lib/until.js";
+import { startChromium } from "../lib/chromium.js";
+import { freeTcpPort, startServer } from "../lib/server.js";
+import { until } from "../lib/until.js";
 
 const NAME = "sfu.example.com";
 
@@ -31,7 +31,7 @@ after(async () => {
 
 /** The snippet of one language for a whole site, with the one for a path put in, for the server under test. */
 async function snippet(language) {
-  const text = await readFile(new URL("../../docs/proxies.md", import.meta.url), "utf8");
+  const text = await readFile(new URL("../../../docs/proxies.md", import.meta.url), "utf8");
   const found = [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
   assert.equal(found.length, 2, `a site and a path for ${language}`);
   const [site, below] = found;

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, afterEach, before, test } from "node:test";
 import express from "express";
-import { createProxy } from "../../client/examples/express/proxy.js";
-import { bundleKit } from "./lib/chromium.js";
-import { Peer, picture, Rig } from "./lib/rig.js";
+import { createProxy } from "../../../client/examples/express/proxy.js";
+import { bundleKit } from "../lib/chromium.js";
+import { Peer, picture, Rig } from "../lib/rig.js";
 
 let running;
 const rig = () => running;

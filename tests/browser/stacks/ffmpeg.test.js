@@ -6,12 +6,12 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { useOutside } from "./lib/outside.js";
-import { useRig } from "./lib/rig.js";
+import { useOutside } from "../lib/outside.js";
+import { useRig } from "../lib/rig.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 // PyAV comes with aiortc.
-const python = process.env.AIORTC_PYTHON ?? path.resolve(here, "../.cache/venv/bin/python");
+const python = process.env.AIORTC_PYTHON ?? path.resolve(here, "../../.cache/venv/bin/python");
 const skip = existsSync(python) ? false : `${python} is not there`;
 
 describe("ffmpeg", { skip }, () => {

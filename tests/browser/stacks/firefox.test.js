@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
-import { FAKE_MICROPHONE_HZ, FIREFOX, startFirefox } from "./lib/firefox.js";
-import { DataPeer } from "./lib/datapeer.js";
-import { picture, tone, useRig } from "./lib/rig.js";
+import { FAKE_MICROPHONE_HZ, FIREFOX, startFirefox } from "../lib/firefox.js";
+import { DataPeer } from "../lib/datapeer.js";
+import { picture, tone, useRig } from "../lib/rig.js";
 
 const skip = existsSync(FIREFOX) ? false : `${FIREFOX} is not there`;
 

@@ -5,9 +5,9 @@ import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { useOutside } from "./lib/outside.js";
-import { picture, tone, useRig } from "./lib/rig.js";
-import { until } from "./lib/until.js";
+import { useOutside } from "../lib/outside.js";
+import { picture, tone, useRig } from "../lib/rig.js";
+import { until } from "../lib/until.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const python = process.env.GSTREAMER_PYTHON ?? "/usr/bin/python3";

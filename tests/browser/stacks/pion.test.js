@@ -5,12 +5,12 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { after, afterEach, before, describe } from "node:test";
 import { fileURLToPath } from "node:url";
-import { expectations } from "./lib/native.js";
-import { useOutside } from "./lib/outside.js";
-import { useRig } from "./lib/rig.js";
+import { expectations } from "../lib/native.js";
+import { useOutside } from "../lib/outside.js";
+import { useRig } from "../lib/rig.js";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const client = process.env.PION_CLIENT ?? path.resolve(here, "../.cache/pion/client");
+const client = process.env.PION_CLIENT ?? path.resolve(here, "../../.cache/pion/client");
 const skip = existsSync(client) ? false : `${client} is not there`;
 
 describe("Pion", { skip }, () => {
