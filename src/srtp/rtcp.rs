@@ -5,6 +5,10 @@
 //! AES-CM:   | header 8 | sealed | E, index 31 | tag 10 |
 //! ```
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use super::cipher::{Cipher, RtcpAad};
 use super::replay::Windows;
 use super::{OpenError, SealError};
@@ -18,35 +22,41 @@ pub(super) const INDEX_LEN: usize = 4;
 /// The bit in front of the index that says that the packet is encrypted.
 const ENCRYPTED: u32 = 1 << 31;
 
-/// Seals the RTCP that leaves on one transport. It counts the index itself.
+/// Sources whose indices are kept apart. Beyond that they go on together from the highest.
+const COUNTED_MAX: usize = 4096;
+
+/// Seals the RTCP that leaves on one transport. It counts the indices itself.
+///
+/// Each source has its own (RFC 3711 3.2.3), as with libsrtp. An index has 31 bits and ends for good: counted together, the
+/// reports of a few hundred streams would use it up within weeks; a source that reports once a second takes 68 years.
 #[derive(Debug)]
 pub struct SrtcpSender {
     cipher: Cipher,
-    next_index: u32,
+    /// The next index of each source, by SSRC.
+    next: HashMap<u32, u32, RandomState>,
+    /// The first index of a source that is not among them.
+    floor: u32,
 }
 
 impl SrtcpSender {
     /// Takes a derived session key; the first index is 0 (RFC 3711 3.2.1).
     pub(super) fn new(cipher: Cipher) -> SrtcpSender {
-        SrtcpSender { cipher, next_index: 0 }
+        SrtcpSender { cipher, next: HashMap::default(), floor: 0 }
     }
 
     /// Seals a compound of `len` bytes in place and answers its whole length; `packet` needs room for
     /// [`Profile::rtcp_overhead`](super::Profile::rtcp_overhead) more.
     pub fn seal(&mut self, packet: &mut [u8], len: usize) -> Result<usize, SealError> {
-        if self.next_index >= ENCRYPTED {
-            return Err(SealError::Exhausted);
-        }
         let trailer_len = self.cipher.tag_len() + INDEX_LEN;
         let total = len.checked_add(trailer_len).ok_or(SealError::Room)?;
         let packet = packet.get_mut(..total).ok_or(SealError::Room)?;
         let (text, trailer) = packet.split_at_mut_checked(len).ok_or(SealError::Room)?;
         let (header, body) = text.split_first_chunk_mut::<HEADER_LEN>().ok_or(SealError::Room)?;
 
-        let (ssrc, index) = (ssrc_of(header), u64::from(self.next_index));
-        let index_word = (self.next_index | ENCRYPTED).to_be_bytes();
+        let ssrc = ssrc_of(header);
         // Counted before the cryptography: an index of a packet that failed is not used again.
-        self.next_index += 1;
+        let index = self.take_index(ssrc).ok_or(SealError::Exhausted)?;
+        let (index, index_word) = (u64::from(index), (index | ENCRYPTED).to_be_bytes());
         match &self.cipher {
             Cipher::Gcm(gcm) => {
                 let tag = gcm.seal(ssrc, index, &rtcp_aad(header, index_word), body)?;
@@ -66,10 +76,21 @@ impl SrtcpSender {
         Ok(total)
     }
 
-    /// Sets the index of the next packet, for test vectors.
+    fn take_index(&mut self, ssrc: u32) -> Option<u32> {
+        if self.next.len() >= COUNTED_MAX && !self.next.contains_key(&ssrc) {
+            self.floor = self.next.values().copied().fold(self.floor, u32::max);
+            self.next.clear();
+        }
+        let next = self.next.entry(ssrc).or_insert(self.floor);
+        let index = Some(*next).filter(|index| *index < ENCRYPTED)?;
+        *next += 1;
+        Some(index)
+    }
+
+    /// Sets the index of the next packet of any source, for tests.
     #[cfg(test)]
     pub(super) fn set_next_index(&mut self, index: u32) {
-        self.next_index = index;
+        (self.next, self.floor) = (HashMap::default(), index);
     }
 }
 

@@ -235,6 +235,35 @@ fn every_changed_byte_of_rtcp_is_noticed() {
     }
 }
 
+/// The index of a sealed compound, without its E bit.
+fn index_of(profile: Profile, sealed: &[u8]) -> u32 {
+    let tag = if matches!(profile, Profile::AesCm128HmacSha1_80) { 10 } else { 0 };
+    let (_, word) = sealed[..sealed.len() - tag].split_last_chunk().unwrap();
+    u32::from_be_bytes(*word) & !(1 << 31)
+}
+
+#[test]
+fn each_source_has_rtcp_indices_of_its_own_and_none_twice_however_many_there_are() {
+    for profile in Profile::ALL {
+        let mut server = derive(profile, &material(profile)).unwrap();
+        let mut used = std::collections::HashSet::new();
+        let mut seal = |ssrc: u32| {
+            let mut packet = [0x80; 100];
+            packet[4..8].copy_from_slice(&ssrc.to_be_bytes());
+            let len = server.rtcp_sender.seal(&mut packet, 28).unwrap();
+            let index = index_of(profile, &packet[..len]);
+            assert!(used.insert((ssrc, index)), "{profile}: {ssrc} {index}");
+            index
+        };
+        // Three hundred streams that report for a minute use up a minute, not five hours.
+        let highest = (0..60).flat_map(|_| 0..300).map(&mut seal).max();
+        assert_eq!(highest, Some(59));
+        // More than are told apart, then the first ones again.
+        assert_eq!((0..10_000).chain(0..300).map(&mut seal).count(), 10_300);
+        assert!(seal(0) < 100);
+    }
+}
+
 #[test]
 fn the_last_rtcp_index_is_used_once_and_then_no_more() {
     for profile in Profile::ALL {

@@ -83,7 +83,7 @@ fn rtcp_is_sealed_as_libsrtp_seals_it() {
         for Vector { index, clear, sealed } in rtcp {
             let mut packet = clear.clone();
             packet.resize(clear.len() + profile.rtcp_overhead(), 0);
-            // libsrtp counts from 1 for each source, this module from 0 for all of them together.
+            // libsrtp counts from 1, this module from 0.
             sender.set_next_index(u32::try_from(index).unwrap());
             let len = sender.seal(&mut packet, clear.len()).unwrap();
             assert_eq!(packet[..len], sealed, "{profile} {index}");
