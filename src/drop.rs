@@ -10,7 +10,7 @@ pub enum DropReason {
     UnknownProtocol,
     /// From an address that no session has proven.
     UnknownSource,
-    /// STUN that cannot be parsed or is no binding request.
+    /// STUN that cannot be parsed, is no binding request, or answers none of ours.
     BadStun,
     /// STUN user name that is not ours: wrong shard, node, incarnation or code.
     ForeignUfrag,
@@ -18,6 +18,8 @@ pub enum DropReason {
     UnknownUfrag,
     /// STUN whose integrity does not hold.
     BadIntegrity,
+    /// A check from an address that another session holds.
+    HeldAddress,
     /// The session's engine refused the datagram.
     Refused,
     /// Handshake for an address to which three times as much had gone as came from it.
@@ -58,7 +60,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -66,6 +68,7 @@ impl DropReason {
         Self::ForeignUfrag,
         Self::UnknownUfrag,
         Self::BadIntegrity,
+        Self::HeldAddress,
         Self::Refused,
         Self::Amplification,
         Self::NoKeys,
@@ -96,6 +99,7 @@ impl DropReason {
             Self::ForeignUfrag => "foreign_ufrag",
             Self::UnknownUfrag => "unknown_ufrag",
             Self::BadIntegrity => "bad_integrity",
+            Self::HeldAddress => "held_address",
             Self::Refused => "refused",
             Self::Amplification => "amplification",
             Self::NoKeys => "no_keys",

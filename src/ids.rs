@@ -336,6 +336,13 @@ pub fn random_u32() -> u32 {
     u32::from_be_bytes(random())
 }
 
+/// Draws the id of a STUN transaction of ours (RFC 8489 5), which begins with the shard that begins it.
+pub fn random_transaction(shard: ShardId) -> [u8; 12] {
+    let mut id = random::<12>();
+    id[0] = shard.0;
+    id
+}
+
 /// Draws random bytes from the system.
 fn random<const LEN: usize>() -> [u8; LEN] {
     let mut bytes = [0; LEN];

@@ -97,6 +97,8 @@ pub struct TransportPlan {
     pub generation: u32,
     /// Our credentials of this transport; they change at an ICE restart and with the generation.
     pub local: IceCredentials,
+    /// The client's, once it has described itself: by these it can be asked whether it is where it seems to be.
+    pub remote: Option<IceCredentials>,
     /// The description of the client's sending sections alone that feeds the ingress engine, as SDP.
     pub ingress_offer: String,
     /// Our part in ICE.

@@ -4,7 +4,9 @@ use super::Negotiation;
 use super::limits;
 use super::slots::Slot;
 use super::unnamed;
+use crate::ids::IceCredentials;
 use crate::plan::{ChannelsPlan, DtlsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
+use crate::sdp::Ice;
 
 impl Negotiation {
     /// Gives the whole desired state of the session. Sections whose exchange is not complete are not in it,
@@ -24,6 +26,7 @@ impl Negotiation {
             transport: TransportPlan {
                 generation: self.transport.generation,
                 local: self.transport.local.clone(),
+                remote: self.transport.remote.as_ref().map(|remote| credentials(&remote.ice)),
                 ingress_offer: ingress_offer.unwrap_or_default(),
                 agent: self.transport.agent,
                 dtls: self.dtls_plan(),
@@ -71,6 +74,10 @@ impl Negotiation {
             told_by: if unnamed::is_unnamed(slot) { self.told_by(slot) } else { Vec::new() },
         })
     }
+}
+
+fn credentials(ice: &Ice) -> IceCredentials {
+    IceCredentials { ufrag: ice.ufrag.clone(), pwd: ice.pwd.clone() }
 }
 
 fn egress_plan(slot: &Slot) -> Option<EgressPlan> {

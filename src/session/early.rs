@@ -12,9 +12,11 @@ use std::time::Instant;
 use str0m::ice::StunMessage;
 
 use super::Incoming;
-use super::transport::{Feed, Path, nominating};
+use super::check;
+use super::paths::Path;
+use super::transport::Feed;
 use super::transports::Which;
-use super::{Binding, Session, SessionOutput, SessionSetup, dtls};
+use super::{Binding, Session, SessionOutput, SessionSetup};
 use crate::drop::DropReason;
 use crate::ids::IceCredentials;
 
@@ -22,8 +24,6 @@ use crate::ids::IceCredentials;
 const PATHS_HELD: usize = 4;
 /// Datagrams of a handshake that wait on each of them: a hello with a post-quantum key comes in two.
 const DATAGRAMS_HELD: usize = 2;
-/// Room for an answer to a check: a header, an address, MESSAGE-INTEGRITY and FINGERPRINT take 76.
-const ANSWER_BYTES: usize = 128;
 
 /// Verified checks from one path that were answered before there was an engine.
 #[derive(Debug)]
@@ -70,30 +70,24 @@ impl Early {
         ufrag: &str,
         bytes: usize,
     ) -> Result<Vec<u8>, DropReason> {
-        let (hmac, pwd) = (dtls::provider().sha1_hmac_provider, self.credentials.pwd.as_bytes());
-        let is_ours =
-            self.credentials.ufrag == ufrag && message.verify(pwd, |key, parts| hmac.sha1_hmac(key, parts));
-        if !is_ours {
+        let pwd = &self.credentials.pwd;
+        if self.credentials.ufrag != ufrag || !check::verifies(&message, pwd) {
             return Err(DropReason::BadIntegrity);
         }
         // One that takes itself for the controlled one is for the engine to sort out (RFC 8445 7.3.1.1).
         if message.ice_controlled().is_some() {
             return Err(DropReason::Refused);
         }
-        let shown = nominating(&message, pwd, bytes).ok_or(DropReason::BadStun)?;
-        let mut answer = vec![0; ANSWER_BYTES];
-        let length = StunMessage::binding_reply(message.trans_id(), path.remote)
-            .to_bytes(Some(pwd), &mut answer, |key, parts| hmac.sha1_hmac(key, parts))
-            .map_err(|_| DropReason::BadStun)?;
-        answer.truncate(length);
+        let shown = check::nominating(&message, pwd, bytes).ok_or(DropReason::BadStun)?;
+        let answer = check::answer(&message, path.remote, pwd).ok_or(DropReason::BadStun)?;
         let nominates = message.use_candidate();
-        let mut check = Check { path, received: bytes, sent: answer.len(), nominates, shown };
+        let mut seen = Check { path, received: bytes, sent: answer.len(), nominates, shown };
         if let Some(held) = self.at(path) {
-            check.received = check.received.saturating_add(held.check.received);
-            check.sent = check.sent.saturating_add(held.check.sent);
-            held.check = check;
+            seen.received = seen.received.saturating_add(held.check.received);
+            seen.sent = seen.sent.saturating_add(held.check.sent);
+            held.check = seen;
         } else if self.held.len() < PATHS_HELD {
-            self.held.push(Held { check, handshake: Vec::new() });
+            self.held.push(Held { check: seen, handshake: Vec::new() });
         }
         Ok(answer)
     }
@@ -131,12 +125,13 @@ impl Session {
         message: StunMessage<'_>,
         ufrag: &str,
         bytes: usize,
+        now: Instant,
         out: &mut SessionOutput,
     ) -> Result<Binding, DropReason> {
         let early = self.early.as_deref_mut().ok_or(DropReason::UnknownUfrag)?;
         let answer = early.check(path, message, ufrag, bytes)?;
         out.transmit(path, &answer);
-        Ok(self.remember(path, 0))
+        Ok(self.remember(path, 0, now))
     }
 
     /// Shows the engine that was just made what came before it. What it refuses of that is dropped as ever.
@@ -173,7 +168,7 @@ mod tests {
         let name = format!("{}:them", ours.ufrag);
         let message = StunMessage::binding_request(&name, TransId::new(), controlling, 7, 9, false);
         let mut bytes = vec![0; 256];
-        let hmac = dtls::provider().sha1_hmac_provider;
+        let hmac = crate::session::dtls::provider().sha1_hmac_provider;
         let length =
             message.to_bytes(Some(pwd.as_bytes()), &mut bytes, |key, parts| hmac.sha1_hmac(key, parts));
         bytes.truncate(length.unwrap());

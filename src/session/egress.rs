@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use super::history::{Purpose, low16};
+use super::paths::Path;
 use super::sender::Sender;
-use super::transport::{Keys, Path};
+use super::transport::Keys;
 use crate::plan::EgressPlan;
 use crate::rtp::descriptor::FRAME_NUMBER_AT;
 use crate::rtp::header::{HeaderOut, RtpView, write_header};

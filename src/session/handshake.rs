@@ -15,8 +15,7 @@
 //! Encoders by ffmpeg send one check of 108 bytes, lose a hello that comes close behind the answer, and are silent until the
 //! next; it would not fit three times that check.
 
-use super::PATHS_MAX;
-use super::transport::{Carrier, Path};
+use super::paths::{Carrier, PATHS_MAX, Path};
 
 /// How many times as much may go to a path as came from it.
 const FACTOR: usize = 3;

@@ -10,7 +10,8 @@ use str0m::media::Mid;
 use str0m::rtp::RtpPacket;
 
 use super::SessionOutput;
-use super::transport::{Drain, Path};
+use super::paths::Path;
+use super::transport::Drain;
 use super::wires::WireEvent;
 use crate::drop::DropReason;
 use crate::plan::IngressPlan;

@@ -10,17 +10,20 @@
 //! when it has keys. Streams, SSRCs and figures belong to the session and go on.
 
 pub mod channels;
+mod check;
 mod description;
 mod dtls;
 mod early;
 pub mod egress;
 mod empty;
+mod engine;
 pub mod fence;
 mod handshake;
 mod history;
 pub mod ingress;
 mod output;
 mod paths;
+mod probes;
 mod reports;
 mod route;
 mod sender;
@@ -35,22 +38,23 @@ use std::time::{Duration, Instant};
 use str0m::media::KeyframeRequestKind;
 
 pub use channels::{ChannelEvent, Message, Queued};
+pub use check::{answer_for, binding_request};
 pub use description::Description;
 pub use egress::{EgressStream, Outlet};
 pub use history::Told;
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
-pub use paths::{Binding, PATHS_MAX};
+pub use paths::{Binding, Carrier, PATHS_MAX, Path};
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
-pub use transport::{Carrier, Incoming, Path, binding_request};
+pub use transport::Incoming;
 
 use self::channels::Channels;
 use self::early::Early;
 use self::ingress::Collector;
 use self::paths::Paths;
 use self::sender::Sender;
-use self::transport::{Accepted, BINDING_SUCCESS, EngineError, Feed, Transport, Turn};
+use self::transport::{Accepted, EngineError, Feed, Transport, Turn};
 use self::transports::{Transports, Which};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
@@ -214,29 +218,37 @@ impl Session {
     ) -> Result<Binding, DropReason> {
         let (message, ufrag) = binding_request(contents).ok_or(DropReason::BadStun)?;
         if self.early.is_some() {
-            return self.handle_early_check(path, message, ufrag, contents.len(), out);
+            return self.handle_early_check(path, message, ufrag, contents.len(), now, out);
         }
-        let which =
-            self.transports.of_check(path, &self.paths, |transport| transport.verifies(&message, ufrag));
-        let which = which.ok_or(DropReason::BadIntegrity)?;
-        let nominates = message.use_candidate();
-        let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
-        let copy = transport.shown(&message, ufrag, path, contents);
-        let before = out.transmits.len();
+        let verifies = |transport: &Transport| transport.verifies(&message, ufrag);
+        let which = self.transports.of_check(path, &self.paths, verifies).ok_or(DropReason::BadIntegrity)?;
         self.last_authentic = now;
-        let contents = copy.as_deref().unwrap_or(contents);
-        let feed = Feed::Datagram(Incoming { path, contents, arrived: now });
-        self.run(which, feed, setup, now, out).map_err(|_| DropReason::Refused)?;
-        let answered = out.transmits.iter().skip(before).any(|(to, range)| {
-            *to == path
-                && out.bytes.get(range.clone()).is_some_and(|bytes| bytes.starts_with(&BINDING_SUCCESS))
-        });
-        let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
-        if answered {
-            transport.checked(path, nominates, now);
+        if self.transports.get(which).is_some_and(Transport::is_closed) {
+            self.revive(setup, now).map_err(|_| DropReason::Refused)?;
         }
-        let generation = transport.generation();
-        Ok(self.remember(path, generation))
+        let Some(transport) = self.transports.get_mut(which).filter(|transport| !transport.is_closed())
+        else {
+            return Err(DropReason::Refused);
+        };
+        let (generation, nominates) = (transport.generation(), message.use_candidate());
+        transport.proven(path, contents.len());
+        let is_answered = if transport.has_answered() {
+            transport.answer(&message, ufrag, path, out)
+        } else {
+            let copy = transport.shown(&message, ufrag, contents.len());
+            let contents = copy.as_deref().unwrap_or(contents);
+            let feed = Feed::Datagram(Incoming { path, contents, arrived: now });
+            self.run(which, feed, setup, now, out).map_err(|_| DropReason::Refused)?;
+            self.transports.get(which).is_some_and(Transport::has_answered)
+        };
+        if is_answered {
+            let is_certain = self.paths.is_certain(path, now);
+            let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
+            if transport.checked(path, nominates, is_certain, now) {
+                transport.ask(path, ufrag, setup.shard, now, out);
+            }
+        }
+        Ok(self.remember(path, generation, now))
     }
 
     /// Takes DTLS, SRTP or SRTCP from an address that a check has proven.
@@ -255,6 +267,9 @@ impl Session {
             return early.datagram(path, contents);
         }
         let which = self.transports.of_path(path, &self.paths);
+        if self.transports.get(which).is_some_and(Transport::is_closed) {
+            return Err(DropReason::Refused);
+        }
         if rtcp::is_rtcp(contents) {
             self.handle_rtcp(which, contents, now, out)?;
             self.received(which, path, now);
@@ -314,6 +329,7 @@ impl Session {
     /// An authentic packet came from a proven address.
     fn received(&mut self, which: Which, path: Path, now: Instant) {
         self.last_authentic = now;
+        self.paths.confirm(path, now);
         if let Some(transport) = self.transports.get_mut(which) {
             transport.received(path, now);
         }
@@ -375,6 +391,8 @@ impl Session {
         if self.transports.present().is_some_and(Transport::has_consent) {
             self.last_authentic = now;
         }
+        let in_use = self.transports.present().and_then(Transport::path);
+        self.paths.expire(in_use, now, &mut out.paths_removed);
         self.egress.iter_mut().flatten().for_each(EgressStream::tick);
         Ok(true)
     }
@@ -480,6 +498,9 @@ impl Session {
         for stream in self.egress.iter_mut().flatten() {
             stream.rebase(crate::ids::random_u16());
         }
+        if let Some(path) = self.transports.present().and_then(Transport::path) {
+            self.paths.confirm(path, now);
+        }
         self.connected_once = true;
         self.closed_by_client = false;
         self.last_authentic = now;
@@ -509,7 +530,15 @@ impl Session {
         if self.transports.succeed() {
             return Ok(());
         }
-        let Some(plan) = &self.plan else { return Ok(()) };
+        if let Some(present) = self.transports.present_mut() {
+            present.drop_keys();
+        }
+        self.revive(setup, now)
+    }
+
+    /// Makes an engine in place of one that has ended; where that was done too often lately, a later check does.
+    fn revive(&mut self, setup: &SessionSetup, now: Instant) -> Result<(), EngineError> {
+        let Some(plan) = self.plan.as_ref().filter(|_| self.transports.has_room(now)) else { return Ok(()) };
         self.transports.replace(&setup.parts(&self.dialled), plan, None, now)
     }
 
@@ -521,9 +550,9 @@ impl Session {
         }
     }
 
-    fn remember(&mut self, path: Path, generation: u32) -> Binding {
+    fn remember(&mut self, path: Path, generation: u32, now: Instant) -> Binding {
         let in_use = self.transports.present().and_then(Transport::path);
-        self.paths.remember(path, generation, in_use)
+        self.paths.remember(path, generation, in_use, now)
     }
 }
 

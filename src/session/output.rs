@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::channels::ChannelEvent;
 use super::ingress::IngressPacket;
+use super::paths::Path;
 use super::reports::Feedback;
-use super::transport::Path;
 use super::wires::WireEvent;
 use crate::drop::DropReason;
 

@@ -1,23 +1,28 @@
 //! Which of a client's proven addresses media goes to.
 //!
 //! Owns that choice for one transport. A path comes in question only after a connectivity check from it carried the right
-//! password; who calls sees to that. Four things move the route, and nothing that a stranger sends is among them:
+//! password; who calls sees to that. Whoever copies a check can send it from anywhere, so one that came by UDP moves nothing:
+//! it says where the client may *want* to be reached, and media stays where it is until something has come from there that
+//! nobody else could send (RFC 9000 9.3 is the model). Wanted is a path
+//!
+//! - by a check by which the client nominates (RFC 8445 7.3.1.5), at once;
+//! - by a check from another path, once the present one has been quiet for [`GONE`], for clients that send no packets.
+//!
+//! Four things move the route, and nothing that a stranger sends is among them:
 //!
 //! - the end of the handshake, by the path that it came by;
-//! - a check by which the client nominates (RFC 8445 7.3.1.5), at once;
-//! - an authentic packet from another path, once the present one has been quiet for [`QUIET`]: a client sends media where
+//! - an answer to a check of ours from the wanted path ([`super::probes`]), or an authentic packet from there, at once;
+//! - an authentic packet from any other path, once the present one has been quiet for [`QUIET`]: a client sends media where
 //!   it wants to receive it. Firefox and aiortc do not nominate again when the NAT between has changed; their checks
 //!   that keep consent fresh (RFC 7675 5.1) prove the new address, and their packets say that it is the one;
-//! - a check from another path, once the present one has been quiet for [`GONE`], for clients that send no packets.
+//! - a check from a wanted path that needs no answer: a TCP connection, or an address where the client was lately for certain.
 //!
-//! A datagram that was copied and sent again from elsewhere is no packet (it fails the replay check), but it may be a check
-//! that nominates. So a path that no packet has come by gives way to one by which they do come, [`QUIET`] after it was
-//! taken, and from then on nominations count no more than other checks: whoever copies has turned media away once, for
-//! that long.
+//! Who stands between client and server can pass on even our checks. So a path that no packet has come by gives way to one by
+//! which they do come, [`QUIET`] after it was taken, and from then on nominations count no more than other checks.
 
 use std::time::{Duration, Instant};
 
-use super::transport::Path;
+use super::paths::Path;
 
 /// How long the present path must have been quiet before an authentic packet from another one moves the route: longer
 /// than packets overtake each other, shorter than a viewer notices.
@@ -25,11 +30,15 @@ const QUIET: Duration = Duration::from_millis(500);
 /// The same for a check that does not nominate: longer than clients pause between two checks of the path in use (Chromium
 /// 2.5 seconds, Firefox and aiortc 4 to 6).
 const GONE: Duration = Duration::from_secs(8);
+/// How long a path stays wanted without another check from there.
+const WANTED: Duration = Duration::from_secs(10);
 
 /// The present path, and what speaks for it.
 #[derive(Debug, Default)]
 pub(super) struct Route {
     present: Option<Present>,
+    /// Where the client may want to be reached, and when it last said so.
+    wanted: Option<(Path, Instant)>,
     /// A nomination has pointed to where nobody was.
     was_misled: bool,
 }
@@ -56,33 +65,52 @@ impl Route {
         self.present.as_ref().map(|present| present.path)
     }
 
-    /// Takes note of an answered check from a path.
-    pub(super) fn checked(&mut self, path: Path, nominates: bool, now: Instant) {
+    /// Takes note of an answered check from a path. `is_certain` where no answer to a check of ours is needed. Returns
+    /// whether the path is wanted, and one is.
+    pub(super) fn checked(&mut self, path: Path, nominates: bool, is_certain: bool, now: Instant) -> bool {
         let patience = if nominates && !self.was_misled { Duration::ZERO } else { GONE };
-        match &mut self.present {
-            Some(present) if present.path == path => present.heard = now,
-            Some(present) if now < present.heard + patience => {}
-            present => *present = Some(Present::new(path, false, now)),
+        if let Some(present) = self.present.as_mut().filter(|present| present.path == path) {
+            present.heard = now;
+            // The client stays, or is back.
+            self.wanted.take_if(|_| nominates);
+            return false;
+        }
+        let is_early = self.present.as_ref().is_some_and(|present| now < present.heard + patience);
+        if is_early && !self.wants(path, now) {
+            return false;
+        }
+        self.wanted = Some((path, now));
+        if is_certain {
+            self.go(path, false, now);
+        }
+        !is_certain
+    }
+
+    /// Takes the answer to a check of ours.
+    pub(super) fn answered(&mut self, path: Path, now: Instant) {
+        if self.wants(path, now) {
+            self.go(path, false, now);
         }
     }
 
     /// Takes note of a packet whose authenticity and order were checked, from a proven path.
     pub(super) fn received(&mut self, path: Path, now: Instant) {
+        let is_wanted = self.wants(path, now);
         match &mut self.present {
             Some(present) if present.path == path => (present.heard, present.has_packets) = (now, true),
             Some(present) if !present.has_packets && now >= present.since + QUIET => {
                 self.was_misled = true;
-                *present = Present::new(path, true, now);
+                self.go(path, true, now);
             }
-            Some(present) if now < present.heard + QUIET => {}
-            present => *present = Some(Present::new(path, true, now)),
+            Some(present) if now < present.heard + QUIET && !is_wanted => {}
+            _ => self.go(path, true, now),
         }
     }
 
     /// Takes the path by which the client has finished the handshake, which says more than a check: nobody else could make
     /// what came by it, and no nomination was worth anything before. Later ones count as ever.
     pub(super) fn keyed(&mut self, path: Path, now: Instant) {
-        self.present = Some(Present::new(path, true, now));
+        self.go(path, true, now);
     }
 
     /// Takes the path that a full agent has settled on, which is not chosen here.
@@ -93,6 +121,16 @@ impl Route {
     /// Gives up a path that can no longer be reached.
     pub(super) fn forget(&mut self, path: Path) {
         self.present.take_if(|present| present.path == path);
+        self.wanted.take_if(|(wanted, _)| *wanted == path);
+    }
+
+    fn wants(&self, path: Path, now: Instant) -> bool {
+        self.wanted.is_some_and(|(wanted, at)| wanted == path && now < at + WANTED)
+    }
+
+    fn go(&mut self, path: Path, has_packets: bool, now: Instant) {
+        self.present = Some(Present::new(path, has_packets, now));
+        self.wanted = None;
     }
 }
 
@@ -112,26 +150,67 @@ mod tests {
     }
 
     #[test]
-    fn a_nomination_moves_the_route_at_once_and_another_check_only_from_nowhere() {
+    fn a_nomination_moves_the_route_once_it_is_answered_from_there_and_another_check_only_from_nowhere() {
         let (mut route, start) = (Route::default(), now());
-        route.checked(path(1), false, start);
+        route.keyed(path(1), start);
+        assert!(!route.checked(path(2), false, false, start));
+        assert!(route.checked(path(2), true, false, start), "somebody is to be asked there");
         assert_eq!(route.path(), Some(path(1)));
-        route.checked(path(2), false, start);
+        // The wanted one is asked for again, also by checks that do not nominate.
+        assert!(route.checked(path(2), false, false, start));
+        route.answered(path(3), start);
         assert_eq!(route.path(), Some(path(1)));
-        route.checked(path(2), true, start);
+        route.answered(path(2), start);
         assert_eq!(route.path(), Some(path(2)));
         route.forget(path(1));
         assert_eq!(route.path(), Some(path(2)));
         route.forget(path(2));
         assert_eq!(route.path(), None);
-        route.checked(path(3), false, start);
+        assert!(route.checked(path(3), false, false, start));
+        assert_eq!(route.path(), None);
+        route.answered(path(3), start);
         assert_eq!(route.path(), Some(path(3)));
+    }
+
+    #[test]
+    fn a_nomination_counts_at_once_where_the_client_is_for_certain() {
+        let (mut route, start) = (Route::default(), now());
+        route.keyed(path(1), start);
+        assert!(!route.checked(path(2), true, true, start));
+        assert_eq!(route.path(), Some(path(2)));
+    }
+
+    #[test]
+    fn a_packet_from_where_the_client_wants_to_be_is_as_good_as_an_answer() {
+        let (mut route, start) = (Route::default(), now());
+        route.keyed(path(1), start);
+        route.checked(path(2), true, false, start);
+        route.received(path(1), start);
+        assert_eq!(route.path(), Some(path(1)));
+        route.received(path(2), start);
+        assert_eq!(route.path(), Some(path(2)));
+        // One who has said again that it stays is not moved by an old nomination.
+        route.checked(path(3), true, false, start);
+        route.checked(path(2), true, false, start);
+        route.answered(path(3), start);
+        assert_eq!(route.path(), Some(path(2)));
+    }
+
+    #[test]
+    fn a_path_is_not_wanted_for_ever() {
+        let (mut route, start) = (Route::default(), now());
+        route.keyed(path(1), start);
+        route.checked(path(2), true, false, start);
+        route.checked(path(1), false, false, start + WANTED);
+        route.answered(path(2), start + WANTED);
+        route.received(path(2), start + WANTED);
+        assert_eq!(route.path(), Some(path(1)));
     }
 
     #[test]
     fn packets_move_the_route_when_the_present_path_is_quiet_and_not_before() {
         let (mut route, start) = (Route::default(), now());
-        route.checked(path(1), true, start);
+        route.keyed(path(1), start);
         // Both are alive, as when somebody sends a client's datagrams from elsewhere too.
         for number in 1..20 {
             let at = start + number * QUIET / 3;
@@ -152,24 +231,23 @@ mod tests {
     #[test]
     fn checks_alone_move_the_route_once_the_present_path_is_gone() {
         let (mut route, start) = (Route::default(), now());
-        route.checked(path(1), true, start);
-        route.checked(path(1), false, start + GONE / 2);
-        route.checked(path(2), false, start + GONE * 3 / 2 - QUIET);
-        assert_eq!(route.path(), Some(path(1)));
-        route.checked(path(2), false, start + GONE * 3 / 2);
+        route.keyed(path(1), start);
+        route.checked(path(1), false, false, start + GONE / 2);
+        assert!(!route.checked(path(2), false, false, start + GONE * 3 / 2 - QUIET));
+        assert!(route.checked(path(2), false, false, start + GONE * 3 / 2));
+        route.answered(path(2), start + GONE * 3 / 2);
         assert_eq!(route.path(), Some(path(2)));
     }
 
     #[test]
-    fn a_nomination_from_where_no_packet_comes_counts_once() {
+    fn who_passes_on_even_our_checks_turns_media_away_once() {
         let (mut route, start) = (Route::default(), now());
-        route.checked(path(1), true, start);
-        route.received(path(1), start);
-        // A copy of a nomination, again and again; the client goes on sending.
-        route.checked(path(2), true, start);
-        for number in 1..50 {
+        route.keyed(path(1), start);
+        // The client goes on sending.
+        for number in 0..50 {
             let at = start + number * QUIET / 5;
-            route.checked(path(2), true, at);
+            route.checked(path(2), true, false, at);
+            route.answered(path(2), at);
             route.received(path(1), at);
             let expected = if number < 5 { path(2) } else { path(1) };
             assert_eq!(route.path(), Some(expected), "{number}");
@@ -182,16 +260,13 @@ mod tests {
     #[test]
     fn packets_that_a_new_path_has_overtaken_do_not_move_the_route_back() {
         let (mut route, start) = (Route::default(), now());
-        route.checked(path(1), true, start);
-        route.received(path(1), start);
-        route.checked(path(2), true, start + QUIET);
+        route.keyed(path(1), start);
+        route.checked(path(2), true, false, start + QUIET);
+        route.answered(path(2), start + QUIET);
         route.received(path(1), start + QUIET * 3 / 2);
         assert_eq!(route.path(), Some(path(2)));
         route.received(path(2), start + QUIET * 7 / 4);
         route.received(path(1), start + QUIET * 2);
         assert_eq!(route.path(), Some(path(2)));
-        // A later change is nominated as well, and counts at once.
-        route.checked(path(3), true, start + QUIET * 2);
-        assert_eq!(route.path(), Some(path(3)));
     }
 }

@@ -7,6 +7,7 @@ use str0m::config::DtlsCert;
 
 use super::dtls;
 use super::transport::TransportSetup;
+use crate::ids::ShardId;
 
 /// The DTLS certificate of the node, shared by all sessions.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ impl std::fmt::Debug for Certificate {
 /// What every session of a shard shares.
 #[derive(Debug, Clone)]
 pub struct SessionSetup {
+    /// The shard.
+    pub shard: ShardId,
     /// Our addresses and ports as they are bound, each once. The engine never learns what clients are told instead.
     pub candidates: Vec<SocketAddr>,
     /// Our candidates for TCP.

@@ -6,50 +6,36 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::config::DtlsCert;
-use str0m::format::{Codec, FormatParams};
 use str0m::ice::StunMessage;
-use str0m::media::{Frequency, KeyframeRequestKind};
+use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::stats::CandidatePairStats;
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
 use super::channels::Message;
+use super::check::{self, BINDING_SUCCESS, Transaction};
 use super::description::Description;
 use super::dtls::{self, KeyExchange};
 use super::early::Check;
-use super::fence::fenced;
+use super::engine;
 use super::handshake::Ways;
 use super::ingress::{Collector, IngressSection};
+use super::output::SessionOutput;
+use super::paths::{Carrier, Path};
+use super::probes::Probes;
 use super::route::Route;
 use super::wires::{WireEvent, Wires};
 use crate::drop::DropReason;
-use crate::ids::IceCredentials;
+use crate::ids::{IceCredentials, ShardId};
 use crate::plan::{ChannelPlan, IceAgent, TransportPlan};
 use crate::srtp::{Profile, SrtcpReceiver, SrtcpSender, SrtpSender};
 
-/// Payload type slots under which client video codecs are shown to the engine, and their retransmissions.
-const FIRST_SLOT: u8 = 96;
-const FIRST_RESEND_SLOT: u8 = 112;
-const SLOTS: u8 = 16;
-
 /// The most outputs that one input may cause before the engine is taken for broken.
 const OUTPUT_BUDGET: usize = 4096;
-
-/// How often a full agent tells which pair of addresses it has settled on.
-const PAIR_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Bytes that the engine buffers for all data channels: room for a message of the largest size beside another.
-const SEND_BUFFER_BYTES: usize = 2 * super::channels::MESSAGE_BYTES_MAX;
-
-/// Room for USE-CANDIDATE, and for what a check may be without: a role, MESSAGE-INTEGRITY and FINGERPRINT.
-const NOMINATION_BYTES: usize = 64;
-
-/// How the answer to a check begins (RFC 8489 5).
-pub(super) const BINDING_SUCCESS: [u8; 2] = [1, 1];
 
 /// SRTP state of a finished handshake.
 pub(super) struct Keys {
@@ -57,36 +43,6 @@ pub(super) struct Keys {
     pub(super) rtp: SrtpSender,
     pub(super) rtcp: SrtcpSender,
     pub(super) client_rtcp: SrtcpReceiver,
-}
-
-/// What carries datagrams between a client and us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
-    /// UDP.
-    Udp,
-    /// Frames on a TCP connection (RFC 6544).
-    Tcp,
-}
-
-impl Carrier {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
-/// A pair of addresses, ours and the client's, and what carries datagrams between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Path {
-    /// UDP or TCP.
-    pub carrier: Carrier,
-    /// Our candidate.
-    pub local: SocketAddr,
-    /// The client's address.
-    pub remote: SocketAddr,
 }
 
 /// What came from a client.
@@ -113,6 +69,11 @@ pub(super) enum EngineError {
     Certificate,
     #[error("the engine does not come to rest")]
     Restless,
+    #[error(
+        "this session has begun as many DTLS associations within a minute as one may ({most}); begin the next in {wait} s, or \
+         another session"
+    )]
+    Often { most: usize, wait: u64 },
 }
 
 /// What draining the engine yields; implemented by the session.
@@ -158,6 +119,9 @@ pub(super) struct Transport {
     keys: Option<Box<Keys>>,
     /// Credentials that the client may use: the present ones last, those before an ICE restart first.
     credentials: Vec<IceCredentials>,
+    /// The client's, by which it takes checks of ours.
+    remote: Option<IceCredentials>,
+    probes: Probes,
     ingress_offer: String,
     generation: u32,
     agent: IceAgent,
@@ -198,7 +162,7 @@ impl Transport {
     ) -> Result<Self, EngineError> {
         let exchange = Arc::new(KeyExchange::default());
         dtls::announce(Arc::clone(&exchange));
-        let mut rtc = config(setup.certificate, plan).build(now);
+        let mut rtc = engine::config(setup.certificate, plan).build(now);
         let udp = setup.candidates.iter().map(|address| (address, "udp"));
         let tcp = setup.tcp_candidates.iter().map(|address| (address, "tcp"));
         for (address, protocol) in udp.chain(tcp) {
@@ -211,6 +175,8 @@ impl Transport {
             exchange,
             keys: None,
             credentials: Vec::new(),
+            remote: None,
+            probes: Probes::default(),
             ingress_offer: String::new(),
             generation: plan.generation,
             agent: plan.agent,
@@ -239,6 +205,7 @@ impl Transport {
         if plan.takes_media {
             self.exchange.open_to_engine();
         }
+        self.remote.clone_from(&plan.remote);
         if self.ingress_offer != plan.ingress_offer {
             self.exchange.begin(&plan.dtls);
             let description = match description {
@@ -255,7 +222,7 @@ impl Transport {
         // After a restart by the client the engine makes up credentials; ours name the owner and are in the answer.
         let mut direct = self.rtc.direct_api();
         if direct.local_ice_credentials().ufrag != plan.local.ufrag {
-            direct.set_local_ice_credentials(creds(&plan.local));
+            direct.set_local_ice_credentials(engine::creds(&plan.local));
         }
         // On its own sockets the engine looks at checks itself.
         if plan.agent == IceAgent::Lite && self.credentials.last() != Some(&plan.local) {
@@ -285,9 +252,11 @@ impl Transport {
         self.route.path()
     }
 
-    /// Takes note of a check from a path, if it was answered in this turn.
-    pub(super) fn checked(&mut self, path: Path, nominates: bool, now: Instant) {
-        self.route.checked(path, nominates, now);
+    /// Takes note of an answered check from a path. Returns whether somebody has to be asked there before media follows.
+    pub(super) fn checked(&mut self, path: Path, nominates: bool, is_certain: bool, now: Instant) -> bool {
+        // Before there are keys nothing goes there but what `Ways` allows; by TCP an address cannot be made up.
+        let is_certain = is_certain || !self.is_keyed() || path.carrier == Carrier::Tcp;
+        self.route.checked(path, nominates, is_certain, now)
     }
 
     /// Takes note of a packet whose authenticity and order were checked, from a proven path.
@@ -315,33 +284,92 @@ impl Transport {
 
     /// Whether a connectivity check addressed to `ufrag` holds our password (RFC 8489 14.5).
     pub(super) fn verifies(&self, message: &StunMessage<'_>, ufrag: &str) -> bool {
-        let hmac = dtls::provider().sha1_hmac_provider;
-        self.credentials.iter().filter(|credentials| credentials.ufrag == ufrag).any(|credentials| {
-            message.verify(credentials.pwd.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts))
-        })
+        self.named(ufrag).any(|credentials| check::verifies(message, &credentials.pwd))
     }
 
-    /// What the engine is to see of a check that was verified and came from a client.
+    fn named(&self, ufrag: &str) -> impl Iterator<Item = &IceCredentials> {
+        self.credentials.iter().filter(move |credentials| credentials.ufrag == ufrag)
+    }
+
+    /// Takes note of a check from a client that was verified.
+    pub(super) fn proven(&mut self, path: Path, bytes: usize) {
+        if !self.is_keyed() {
+            self.ways.proven(path, bytes);
+        }
+    }
+
+    /// What the engine is to see of a check, when it is not to see it as it came; only until it has answered one.
     ///
     /// A lite engine sends nothing but answers before a check nominates, and Chromium nominates towards a lite server only
-    /// with its next check after the pair works, which may be seconds later. So until it has answered one it is shown a copy
-    /// that nominates. Its answer is the same; where media goes is decided by our own route, from what the client did say.
-    pub(super) fn shown(
+    /// with its next check after the pair works, which may be seconds later. So it is shown a copy that nominates. Its answer
+    /// is the same; where media goes is decided by our own route, from what the client did say.
+    pub(super) fn shown(&self, message: &StunMessage<'_>, ufrag: &str, bytes: usize) -> Option<Vec<u8>> {
+        let ours = self.credentials.last().filter(|present| present.ufrag == ufrag)?;
+        // One that takes itself for the controlled one is for the engine to sort out (RFC 8445 7.3.1.1).
+        if message.use_candidate() || message.ice_controlled().is_some() {
+            return None;
+        }
+        check::nominating(message, &ours.pwd, bytes)
+    }
+
+    /// Whether the engine has answered a check. From then on it knows all that it needs of them, and would only remember
+    /// each further address for ever.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Answers a check that was verified, as the engine would (RFC 8445 7.3). Returns whether it has proven its path.
+    pub(super) fn answer(
         &mut self,
         message: &StunMessage<'_>,
         ufrag: &str,
         path: Path,
-        contents: &[u8],
-    ) -> Option<Vec<u8>> {
-        if !self.is_keyed() {
-            self.ways.proven(path, contents.len());
+        out: &mut SessionOutput,
+    ) -> bool {
+        let Some(pwd) = self.named(ufrag).next().map(|credentials| credentials.pwd.as_str()) else {
+            return false;
+        };
+        let agrees = message.ice_controlled().is_none();
+        let answer = match agrees {
+            true => check::answer(message, path.remote, pwd),
+            false => check::role_conflict(message, pwd),
+        };
+        let Some(answer) = answer else { return false };
+        out.transmit(path, &answer);
+        self.ways.answered(path, answer.len());
+        agrees
+    }
+
+    /// Asks who is at the other end of a path where a check addressed to `ufrag` came from, unless the client has not said
+    /// how it can be asked.
+    pub(super) fn ask(
+        &mut self,
+        path: Path,
+        ufrag: &str,
+        shard: ShardId,
+        now: Instant,
+        out: &mut SessionOutput,
+    ) {
+        let Some(theirs) = &self.remote else { return };
+        if let Some(probe) = self.probes.ask(path, ufrag, theirs, shard, now) {
+            out.transmit(path, &probe);
         }
-        let ours = self.credentials.last().filter(|present| present.ufrag == ufrag)?;
-        // One that takes itself for the controlled one is for the engine to sort out (RFC 8445 7.3.1.1).
-        if self.has_answered || message.use_candidate() || message.ice_controlled().is_some() {
-            return None;
+    }
+
+    /// Takes what may be the answer to a check of ours; returns whether it is.
+    pub(super) fn take_answer(
+        &mut self,
+        path: Path,
+        message: &StunMessage<'_>,
+        id: Transaction,
+        now: Instant,
+    ) -> bool {
+        let is_theirs = self.remote.as_ref().is_some_and(|theirs| check::verifies(message, &theirs.pwd));
+        let is_answer = is_theirs && self.probes.settle(path, id, now);
+        if is_answer {
+            self.route.answered(path, now);
         }
-        nominating(message, ours.pwd.as_bytes(), contents.len())
+        is_answer
     }
 
     /// Has the engine know the source of a packet that its payload type alone tells.
@@ -364,7 +392,7 @@ impl Transport {
             Feed::Nothing => {}
             Feed::Timeout => self.rtc.handle_input(Input::Timeout(now))?,
             Feed::Datagram(Incoming { path, contents, arrived }) => {
-                if !is_check(contents) {
+                if !check::is_check(contents) {
                     self.ways.received(path, contents.len());
                     let may_answer = !self.is_keyed() || is_handshake(contents);
                     self.cause = may_answer.then_some(path);
@@ -456,8 +484,8 @@ impl Transport {
     /// Whether a full agent takes a datagram: a check that holds what only the far end knows, or anything else from an
     /// address that a check has proven.
     pub(super) fn accepts(&self, path: Path, contents: &[u8], now: Instant) -> Accepted {
-        let is_check = is_check(contents);
-        if is_check && stun_message(contents).is_none() {
+        let is_check = check::is_check(contents);
+        if is_check && check::parse(contents).is_none() {
             return Accepted::No(DropReason::BadStun);
         }
         let Ok(receive) = Receive::new(Protocol::Udp, path.remote, path.local, contents) else {
@@ -481,11 +509,12 @@ impl Transport {
 
     /// Sends a datagram of the engine to where it belongs.
     fn send(&mut self, asked: Path, contents: &[u8], now: Instant, drain: &mut dyn Drain) {
-        if is_check(contents) {
+        if check::is_check(contents) {
             if self.agent == IceAgent::Lite && contents.starts_with(&BINDING_SUCCESS) {
                 self.answered(asked, now);
                 if let Some(nominates) = self.answered_before.take() {
-                    return self.route.checked(asked, nominates, now);
+                    self.checked(asked, nominates, true, now);
+                    return;
                 }
                 self.ways.answered(asked, contents.len());
             }
@@ -564,6 +593,11 @@ impl Transport {
         self.closed
     }
 
+    /// Gives up the keys of an association that the client has ended.
+    pub(super) fn drop_keys(&mut self) {
+        self.keys = None;
+    }
+
     /// Takes the keys of a handshake that has just finished, and the path that it was finished by.
     fn take_keys(&mut self, now: Instant) -> bool {
         if self.keys.is_some() {
@@ -586,76 +620,6 @@ impl Transport {
     }
 }
 
-/// A check of so many bytes once more, so that it nominates.
-pub(super) fn nominating(message: &StunMessage<'_>, pwd: &[u8], bytes: usize) -> Option<Vec<u8>> {
-    let nominating = StunMessage::binding_request(
-        message.username()?,
-        message.trans_id(),
-        true,
-        message.ice_controlling().unwrap_or_default(),
-        message.prio()?,
-        true,
-    );
-    let mut copy = vec![0; bytes + NOMINATION_BYTES];
-    let hmac = dtls::provider().sha1_hmac_provider;
-    let len = nominating.to_bytes(Some(pwd), &mut copy, |key, parts| hmac.sha1_hmac(key, parts)).ok()?;
-    copy.truncate(len);
-    Some(copy)
-}
-
-fn creds(credentials: &IceCredentials) -> IceCreds {
-    IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.pwd.clone() }
-}
-
-/// The engine's configuration.
-///
-/// It drops packets whose payload type it did not match, and matches by format parameters; it needs no more of
-/// a video codec than its clock rate and its retransmission link. So each video payload type of a client is
-/// shown to it as one of [`SLOTS`] profiles of a single codec, and the true names stay with negotiation.
-fn config(certificate: &DtlsCert, plan: &TransportPlan) -> RtcConfig {
-    let is_lite = plan.agent == IceAgent::Lite;
-    let mut config = RtcConfig::new()
-        .set_crypto_provider(dtls::provider())
-        .set_dtls_cert(certificate.clone())
-        // That is done before it learns of the certificate: it knows two of the hash functions.
-        .set_fingerprint_verification(false)
-        .set_ice_lite(is_lite)
-        .set_stats_interval((!is_lite).then_some(PAIR_INTERVAL))
-        .set_rtp_mode(true)
-        .set_local_ice_credentials(creds(&plan.local))
-        .set_sctp_max_buffered_amount(SEND_BUFFER_BYTES)
-        .set_rtcp_report_interval_audio(Duration::from_secs(1))
-        .clear_codecs()
-        .enable_opus(true, true)
-        .enable_pcmu(true, false)
-        .enable_pcma(true, false);
-    for slot in 0..SLOTS {
-        config.codec_config().add_config(
-            (FIRST_SLOT + slot).into(),
-            Some((FIRST_RESEND_SLOT + slot).into()),
-            Codec::Vp9,
-            Frequency::NINETY_KHZ,
-            None,
-            FormatParams { profile_id: Some(u32::from(slot)), ..FormatParams::default() },
-        );
-    }
-    config
-}
-
-/// Reads a connectivity check addressed to us: the message, and the user name fragment that names us.
-///
-/// `None` when the bytes are no STUN binding request with a user name (RFC 8445 7.2.2).
-pub fn binding_request(contents: &[u8]) -> Option<(StunMessage<'_>, &str)> {
-    let parsed = stun_message(contents)?;
-    let ours = parsed.username()?.split_once(':')?.0;
-    parsed.is_binding_request().then_some((parsed, ours))
-}
-
-fn stun_message(contents: &[u8]) -> Option<StunMessage<'_>> {
-    // The parser has not seen all the bytes that a stranger can make up; a failure in it is a bad message.
-    fenced(|| StunMessage::parse(contents).ok())?
-}
-
 /// Whether a DTLS datagram belongs to a handshake: it begins with a message of it in the clear or with the change of ciphers
 /// (RFC 6347 4.1), or with a record of 1.3 under the keys of the handshake, which are those of epoch 2 (RFC 9147 4, 6.1).
 fn is_handshake(contents: &[u8]) -> bool {
@@ -665,9 +629,4 @@ fn is_handshake(contents: &[u8]) -> bool {
 /// Whether a datagram is RTP or RTCP (RFC 7983 7).
 pub(super) fn is_media(contents: &[u8]) -> bool {
     contents.first().is_some_and(|first| (128..192).contains(first))
-}
-
-/// Whether a datagram is STUN rather than DTLS, RTP or RTCP (RFC 7983 7).
-fn is_check(contents: &[u8]) -> bool {
-    contents.first().is_some_and(|first| *first < 4)
 }

@@ -1,17 +1,23 @@
 //! The transports of a session: the one in force, and beside it the next until that has keys.
 //!
-//! Owns which of the two something is for. Bound: two at a time.
+//! Owns which of the two something is for. Bounds: two at a time, and [`BEGUN_MAX`] in [`BEGUN_WITHIN`], since a handshake is
+//! the dearest thing that a client can ask for.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::description::Description;
-use super::paths::Paths;
-use super::transport::{EngineError, Keys, Path, Transport, TransportSetup};
+use super::paths::{Path, Paths};
+use super::transport::{EngineError, Keys, Transport, TransportSetup};
 use crate::ids::IceCredentials;
 use crate::plan::TransportPlan;
 
 /// How long a transport that was announced may take to get its keys beside the present one.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Associations that a session may begin within [`BEGUN_WITHIN`]: who stops and starts its first section needs one each time.
+const BEGUN_MAX: usize = 10;
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub(super) struct Transports {
     present: Option<Box<Transport>>,
     successor: Option<Successor>,
     made: u32,
+    /// When the newest of them were made, the oldest first.
+    begun: VecDeque<Instant>,
 }
 
 impl Transports {
@@ -97,9 +105,8 @@ impl Transports {
         if self.present.is_none() || parts.serves_one_association {
             return self.replace(parts, plan, description, now);
         }
-        let transport = Box::new(Transport::new(parts, plan, description, now)?);
+        let transport = self.make(parts, plan, description, now)?;
         self.successor = Some(Successor { transport, expires: now + SUCCESSOR_PATIENCE });
-        self.made += 1;
         Ok(())
     }
 
@@ -111,9 +118,38 @@ impl Transports {
         description: Option<Description>,
         now: Instant,
     ) -> Result<(), EngineError> {
-        self.present = Some(Box::new(Transport::new(parts, plan, description, now)?));
-        self.made += 1;
+        self.present = Some(self.make(parts, plan, description, now)?);
         Ok(())
+    }
+
+    /// Whether one more association may begin.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        self.next_begins(now) <= now
+    }
+
+    fn next_begins(&self, now: Instant) -> Instant {
+        let oldest = self.begun.front().filter(|_| self.begun.len() >= BEGUN_MAX);
+        oldest.map_or(now, |oldest| *oldest + BEGUN_WITHIN)
+    }
+
+    fn make(
+        &mut self,
+        parts: &TransportSetup<'_>,
+        plan: &TransportPlan,
+        description: Option<Description>,
+        now: Instant,
+    ) -> Result<Box<Transport>, EngineError> {
+        let wait = self.next_begins(now).saturating_duration_since(now);
+        if !wait.is_zero() {
+            return Err(EngineError::Often { most: BEGUN_MAX, wait: wait.as_secs() + 1 });
+        }
+        let transport = Box::new(Transport::new(parts, plan, description, now)?);
+        self.made += 1;
+        if self.begun.len() >= BEGUN_MAX {
+            self.begun.pop_front();
+        }
+        self.begun.push_back(now);
+        Ok(transport)
     }
 
     /// Puts the successor in force. Returns whether there was one.

@@ -6,9 +6,13 @@
 //! three queues that each turn empties: what the kernel should know ([`Steer`]), what other shards should
 //! ([`AddressMessage`]), and sockets to open and close ([`Dial`]).
 //!
+//! An address belongs to one session. It comes to another only where the session that has it was not heard there lately, or
+//! when the other's client has answered a check of ours from there. On a shared port the shard that a datagram lands on knows
+//! whose its address is, so it tells the owner of a check when it is held; a claim is kept until then.
+//!
 //! An address enters only after a check from it carried the right password, so nothing that a stranger sends makes an entry.
 //! Bounds: the sessions of the shard times the addresses and names of one; what other shards own, by their sessions
-//! likewise; sockets by [`DIALLED_MAX`](crate::net::DIALLED_MAX).
+//! likewise; [`CLAIMS_MAX`] claims; sockets by [`DIALLED_MAX`](crate::net::DIALLED_MAX).
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -21,6 +25,9 @@ use crate::ids::ShardId;
 use crate::net::dialled::DialledSocket;
 use crate::net::{SocketIndex, SocketKind};
 use crate::session::{Carrier, Path};
+
+/// Checks from held addresses that may still be answered for. More push the oldest out.
+const CLAIMS_MAX: usize = 256;
 
 /// Where a datagram came from. A socket stands for one candidate of ours, so this says as much as a path and is shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +54,8 @@ pub(super) enum AddressMessage {
     Owned { source: Source, owner: ShardId },
     /// It does not own that address any more.
     Disowned { source: Source, owner: ShardId },
+    /// Another shard has proven an address that the receiving one had.
+    Lost { source: Source },
 }
 
 /// An address that a session has proven.
@@ -68,6 +77,8 @@ pub(super) struct Addresses {
     proven: HashMap<Source, Proven, RandomState>,
     elsewhere: HashMap<Source, ShardId, RandomState>,
     named: HashMap<String, SessionKey, RandomState>,
+    /// Who else says to be at an address that is held.
+    claims: VecDeque<(Source, SessionKey)>,
     dialled: DialledTable,
     steers: VecDeque<Steer>,
     notices: VecDeque<(ShardId, AddressMessage)>,
@@ -89,6 +100,7 @@ impl Addresses {
             proven: HashMap::default(),
             elsewhere: HashMap::default(),
             named: HashMap::default(),
+            claims: VecDeque::new(),
             dialled: DialledTable::default(),
             steers: VecDeque::new(),
             notices: VecDeque::new(),
@@ -146,18 +158,59 @@ impl Addresses {
         found.or_else(|| self.dialled.socket_at(&path.local))
     }
 
-    /// Takes an address that a check has just proven, which came by way of another shard (`via`) or straight here.
+    /// Whether an address is anybody's.
+    pub(super) fn is_known(&self, source: &Source) -> bool {
+        self.proven.contains_key(source) || self.elsewhere.contains_key(source)
+    }
+
+    /// Whether a shard other than a check's own has its address, as far as is known where it lands.
+    pub(super) fn is_held_elsewhere(&self, source: &Source, owner: ShardId) -> bool {
+        self.owner_elsewhere(source).is_some_and(|holder| holder != owner)
+    }
+
+    /// Notes that a session says to be at an address that is held.
+    pub(super) fn claim(&mut self, source: Source, session: SessionKey) {
+        if self.claims.contains(&(source, session)) {
+            return;
+        }
+        if self.claims.len() >= CLAIMS_MAX {
+            self.claims.pop_front();
+        }
+        self.claims.push_back((source, session));
+    }
+
+    /// The sessions that may have asked who is at an address: those that claim it, and the one that has it.
+    pub(super) fn asking_at(&self, source: &Source) -> Vec<SessionKey> {
+        let claims = self.claims.iter().filter(|(claimed, _)| claimed == source).map(|(_, session)| *session);
+        claims.chain(self.session_at(source)).collect()
+    }
+
+    /// Takes an address that a session has just proven by what came by way of another shard (`via`) or straight here. Gives
+    /// the session of this shard that had it before.
     ///
     /// Each check that comes the long way has that shard and the kernel told, since the kernel forgets sources when it knows
     /// too many.
-    pub(super) fn prove(&mut self, source: Source, session: SessionKey, via: Option<ShardId>) {
+    pub(super) fn prove(
+        &mut self,
+        source: Source,
+        session: SessionKey,
+        via: Option<ShardId>,
+    ) -> Option<SessionKey> {
         let known = self.proven.get(&source).copied();
         let is_new = known.is_none_or(|known| known.session != session);
         let before = known.and_then(|known| known.via);
         if is_new || via.is_some() {
             self.proven.insert(source, Proven { session, via: via.or(before) });
-            self.elsewhere.remove(&source);
+            self.claims.retain(|claim| *claim != (source, session));
+            if let Some(holder) = self.elsewhere.remove(&source) {
+                self.notices.push_back((holder, AddressMessage::Lost { source }));
+            }
         }
+        self.tell_proven(source, is_new, via, before);
+        known.map(|known| known.session).filter(|had| *had != session)
+    }
+
+    fn tell_proven(&mut self, source: Source, is_new: bool, via: Option<ShardId>, before: Option<ShardId>) {
         if !self.is_shared(source.socket) {
             return;
         }
@@ -195,21 +248,34 @@ impl Addresses {
         self.steers.push_back(Steer::Nowhere(source.socket, source.address));
     }
 
-    /// Takes what another shard says.
-    pub(super) fn take(&mut self, message: AddressMessage) {
+    /// Takes what another shard says. Gives the session that has lost an address by it.
+    pub(super) fn take(&mut self, message: AddressMessage) -> Option<(Source, SessionKey)> {
         match message {
-            // If a session of this shard had it before, it has lost it.
             AddressMessage::Owned { source, owner } => {
-                self.proven.remove(&source);
-                self.elsewhere.insert(source, owner);
+                let before = self.elsewhere.insert(source, owner).filter(|before| *before != owner);
+                if let Some(before) = before {
+                    self.notices.push_back((before, AddressMessage::Lost { source }));
+                }
+                self.lose(source)
             }
+            AddressMessage::Lost { source } => self.lose(source),
             AddressMessage::Disowned { source, owner } => {
                 if self.elsewhere.get(&source) == Some(&owner) {
                     self.elsewhere.remove(&source);
                 }
                 shrink(&mut self.elsewhere);
+                None
             }
         }
+    }
+
+    /// Another shard has an address. Those that were told otherwise are told so.
+    fn lose(&mut self, source: Source) -> Option<(Source, SessionKey)> {
+        let known = self.proven.remove(&source)?;
+        if let Some(via) = known.via {
+            self.notices.push_back((via, AddressMessage::Disowned { source, owner: self.here }));
+        }
+        Some((source, known.session))
     }
 
     /// Makes a session known by these names, and by those that it had no more.
@@ -242,6 +308,7 @@ impl Addresses {
         sockets: &[SocketAddr],
     ) {
         paths.for_each(|path| self.release(path, session));
+        self.claims.retain(|(_, claiming)| *claiming != session);
         self.name(session, names, &[]);
         self.dialled.close(sockets);
     }

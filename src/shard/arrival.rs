@@ -13,7 +13,7 @@ use super::{DATAGRAM_BYTES_MAX, Shard};
 use crate::drop::DropReason;
 use crate::ids::ShardId;
 use crate::net::{CONGESTION_EXPERIENCED, Datagram, Outbox};
-use crate::session::{Binding, Incoming, SessionOutput, binding_request};
+use crate::session::{Binding, Incoming, SessionOutput, answer_for, binding_request};
 
 /// How one datagram came.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub(super) struct Arrival {
     pub(super) at: Instant,
     /// The shard that handed it over.
     via: Option<ShardId>,
+    /// Whether the address is known, where it came to, to be another's than the check is for.
+    is_held: bool,
 }
 
 impl Arrival {
@@ -42,7 +44,7 @@ impl Shard {
         self.counters.bytes_in += payload.len() as u64;
         self.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
-        self.take(now, &Arrival { source, ecn, at, via: None }, payload, outbox);
+        self.take(now, &Arrival { source, ecn, at, via: None, is_held: false }, payload, outbox);
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
@@ -51,7 +53,8 @@ impl Shard {
             let Some((from, parcel)) = self.mailbox.handover().receive() else { return };
             let Datagram { socket, source, payload, ecn, arrived: at } = parcel.datagram();
             let source = Source { socket, address: source };
-            self.take(now, &Arrival { source, ecn, at, via: Some(from) }, payload, outbox);
+            let arrival = Arrival { source, ecn, at, via: Some(from), is_held: parcel.is_held() };
+            self.take(now, &arrival, payload, outbox);
             self.mailbox.handover().give_back(from, parcel);
         }
     }
@@ -76,7 +79,7 @@ impl Shard {
         }
     }
 
-    /// A connectivity check: from a known address, or by its user name.
+    /// A connectivity check, by its user name, or the answer to one of ours.
     #[inline(never)]
     fn handle_check(
         &mut self,
@@ -85,6 +88,9 @@ impl Shard {
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        if let Some(asked) = answer_for(datagram) {
+            return self.handle_answer(now, asked, arrival, datagram, outbox);
+        }
         let (_, ufrag) = binding_request(datagram).ok_or(DropReason::BadStun)?;
         let key = match self.addresses.session_named(ufrag) {
             Some(key) => key,
@@ -93,19 +99,82 @@ impl Shard {
                 if owner == self.id {
                     return Err(DropReason::UnknownUfrag);
                 }
-                return self.hand_over(owner, arrival, datagram, DropReason::ForeignUfrag);
+                let arrival = Arrival { is_held: self.is_held(arrival.source, owner, None, now), ..*arrival };
+                return self.hand_over(owner, &arrival, datagram, DropReason::ForeignUfrag);
             }
         };
         let path = self.addresses.path_of(arrival.source).ok_or(DropReason::UnknownSource)?;
+        if arrival.is_held || self.is_held(arrival.source, self.id, Some(key), now) {
+            self.with_session(now, key, outbox, |session, setup, out| {
+                session.handle_claim(path, datagram, setup, now, out)
+            })?;
+            self.addresses.claim(arrival.source, key);
+            return Err(DropReason::HeldAddress);
+        }
         let binding = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_binding(path, datagram, setup, now, out)
         })?;
-        self.addresses.prove(arrival.source, key, arrival.via);
+        self.bind(key, arrival, binding);
+        Ok(())
+    }
+
+    /// The answer to a check of ours: only from an address that a session has.
+    fn handle_answer(
+        &mut self,
+        now: Instant,
+        asked: ShardId,
+        arrival: &Arrival,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), DropReason> {
+        let source = arrival.source;
+        if asked != self.id {
+            // What strangers send is not handed over.
+            if !self.addresses.is_known(&source) {
+                return Err(DropReason::UnknownSource);
+            }
+            return self.hand_over(asked, arrival, datagram, DropReason::BadStun);
+        }
+        let path = self.addresses.path_of(source).ok_or(DropReason::UnknownSource)?;
+        for key in self.addresses.asking_at(&source) {
+            let taken = self
+                .with_session(now, key, outbox, |session, _, _| session.handle_answer(path, datagram, now));
+            if let Ok(binding) = taken {
+                self.bind(key, arrival, binding);
+                return Ok(());
+            }
+        }
+        Err(DropReason::BadStun)
+    }
+
+    /// Whether another than the session that a check is for has its address: a session of this shard that was heard there
+    /// lately, or one of a shard that is not the check's owner.
+    fn is_held(&self, source: Source, owner: ShardId, session: Option<SessionKey>, now: Instant) -> bool {
+        if self.addresses.is_held_elsewhere(&source, owner) {
+            return true;
+        }
+        let holder = self.addresses.session_at(&source).filter(|holder| Some(*holder) != session);
+        let slot = holder.and_then(|holder| self.sessions.get(holder));
+        slot.zip(self.addresses.path_of(source)).is_some_and(|(slot, path)| slot.session.holds(path, now))
+    }
+
+    /// Makes an address that of the session which has proven it.
+    fn bind(&mut self, key: SessionKey, arrival: &Arrival, binding: Binding) {
+        if let Some(had) = self.addresses.prove(arrival.source, key, arrival.via) {
+            self.take_path(arrival.source, had);
+        }
         if let Binding::New { evicted: Some(evicted) } = binding {
             self.addresses.release(evicted, key);
         }
         self.arm_session(key);
-        Ok(())
+    }
+
+    /// Has a session send nothing more to an address that another one has proven.
+    pub(super) fn take_path(&mut self, source: Source, session: SessionKey) {
+        let path = self.addresses.path_of(source);
+        if let (Some(slot), Some(path)) = (self.sessions.get_mut(session), path) {
+            slot.session.forget_path(path);
+        }
     }
 
     /// DTLS, SRTP or SRTCP: only from an address that a check has proven. Turning others away takes no more than this.
@@ -154,12 +223,12 @@ impl Shard {
         datagram: &[u8],
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
-        let Arrival { source: Source { socket, address }, ecn, at: arrived, via } = *arrival;
+        let Arrival { source: Source { socket, address }, ecn, at: arrived, via, is_held } = *arrival;
         if via.is_some() || !self.addresses.is_shared(socket) {
             return Err(otherwise);
         }
         let parcel = Datagram { socket, source: address, payload: datagram, ecn, arrived };
-        if !self.mailbox.hand_over(owner, parcel) {
+        if !self.mailbox.hand_over(owner, parcel, is_held) {
             return Err(DropReason::HandoverFull);
         }
         self.counters.handed_over += 1;

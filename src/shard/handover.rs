@@ -26,11 +26,17 @@ pub(super) struct Parcel {
     source: SocketAddr,
     ecn: u8,
     arrived: Instant,
+    /// Whether the sending shard knows the source to be that of another session than a check is for.
+    is_held: bool,
     len: usize,
     bytes: [u8; DATAGRAM_BYTES_MAX],
 }
 
 impl Parcel {
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     pub(super) fn datagram(&self) -> Datagram<'_> {
         let Self { socket, source, ecn, arrived, .. } = *self;
         Datagram { socket, source, payload: self.bytes.get(..self.len).unwrap_or_default(), ecn, arrived }
@@ -80,13 +86,14 @@ impl Handover {
     }
 
     /// Copies a datagram onto the lane to its owner. Returns whether there was room.
-    pub(super) fn send(&mut self, to: ShardId, datagram: Datagram<'_>) -> bool {
+    pub(super) fn send(&mut self, to: ShardId, datagram: Datagram<'_>, is_held: bool) -> bool {
         let Datagram { socket, source, payload, ecn, arrived } = datagram;
         let Some(Some((lane, made))) = self.outward.get_mut(usize::from(to.0)) else { return false };
         let parcel = lane.empty.pop().or_else(|| {
             (*made < PARCELS_MAX).then(|| {
                 *made += 1;
-                Box::new(Parcel { socket, source, ecn, arrived, len: 0, bytes: [0; DATAGRAM_BYTES_MAX] })
+                let bytes = [0; DATAGRAM_BYTES_MAX];
+                Box::new(Parcel { socket, source, ecn, arrived, is_held, len: 0, bytes })
             })
         });
         let Some(mut parcel) = parcel else { return false };
@@ -97,7 +104,8 @@ impl Handover {
             }
             None => false,
         };
-        (parcel.socket, parcel.source, parcel.ecn, parcel.arrived) = (socket, source, ecn, arrived);
+        (parcel.socket, parcel.source, parcel.ecn) = (socket, source, ecn);
+        (parcel.arrived, parcel.is_held) = (arrived, is_held);
         parcel.len = if fits { payload.len() } else { 0 };
         // No more parcels than room were made.
         lane.full.push(parcel).is_ok() && fits
@@ -160,9 +168,9 @@ mod tests {
         for round in 0..3_u8 {
             for number in 0..PARCELS_MAX {
                 let payload = vec![round; number % DATAGRAM_BYTES_MAX + 1];
-                assert!(first.send(ShardId(1), datagram(3, &payload)), "{round} {number}");
+                assert!(first.send(ShardId(1), datagram(3, &payload), false), "{round} {number}");
             }
-            assert!(!first.send(ShardId(1), datagram(3, b"one too many")));
+            assert!(!first.send(ShardId(1), datagram(3, b"one too many"), false));
             for number in 0..PARCELS_MAX {
                 let (from, parcel) = second.receive().unwrap();
                 let Datagram { socket, source, payload, ecn, arrived } = parcel.datagram();
@@ -181,8 +189,8 @@ mod tests {
     #[test]
     fn a_shard_has_no_lane_to_itself_and_none_without_a_shared_port() {
         let (mut first, _) = pair();
-        assert!(!first.send(ShardId(0), datagram(0, b"x")));
-        assert!(!Handover::default().send(ShardId(1), datagram(0, b"x")));
+        assert!(!first.send(ShardId(0), datagram(0, b"x"), false));
+        assert!(!Handover::default().send(ShardId(1), datagram(0, b"x"), false));
         assert!(first.is_in_use() && !Handover::default().is_in_use());
     }
 }

@@ -118,7 +118,11 @@ impl Shard {
                 let Some(slot) = self.replica(publication) else { return };
                 slot.state.set_reporting();
             }
-            PeerMessage::Address(message) => self.addresses.take(message),
+            PeerMessage::Address(message) => {
+                if let Some((source, session)) = self.addresses.take(message) {
+                    self.take_path(source, session);
+                }
+            }
             PeerMessage::Media { publication, layer, codec, packet } => {
                 self.counters.lane_in += 1;
                 let Some(key) = self.by_publication.get(&publication).copied() else { return };

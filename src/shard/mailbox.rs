@@ -177,8 +177,8 @@ impl Mailbox {
     }
 
     /// Hands a datagram over to its owner. Returns whether there was room.
-    pub(super) fn hand_over(&mut self, to: ShardId, datagram: Datagram<'_>) -> bool {
-        let sent = self.handover.send(to, datagram);
+    pub(super) fn hand_over(&mut self, to: ShardId, datagram: Datagram<'_>, is_held: bool) -> bool {
+        let sent = self.handover.send(to, datagram, is_held);
         if let Some(lane) = self.lane(to) {
             lane.touched |= sent;
         }

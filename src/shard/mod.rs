@@ -136,6 +136,7 @@ impl Shard {
             addresses: Addresses::new(setup.id, shares_port, udp, tcp),
             keys: setup.keys,
             setup: SessionSetup {
+                shard: setup.id,
                 candidates: setup.candidates,
                 tcp_candidates: setup.tcp_candidates,
                 certificate: setup.certificate,

@@ -16,6 +16,8 @@ pub(crate) struct Record {
     /// Allocations while it ran, by this thread and through Rust's allocator; growing counts as one. What C code
     /// takes from malloc itself is not seen.
     pub(crate) allocations: u64,
+    /// The bytes of these.
+    pub(crate) bytes: u64,
     /// What it did.
     pub(crate) work: Work,
 }
@@ -70,8 +72,13 @@ impl Counter {
 impl Meter for Counter {
     fn run(&mut self, call: Call, shard: &mut Shard, step: &mut dyn FnMut(&mut Shard)) {
         let before = Work::of(shard);
-        let allocations = allocation_counter::measure(|| step(shard)).count_total;
+        let made = allocation_counter::measure(|| step(shard));
         let work = Work::of(shard).since(&before);
-        self.records.borrow_mut().push(Record { call, allocations, work });
+        self.records.borrow_mut().push(Record {
+            call,
+            allocations: made.count_total,
+            bytes: made.bytes_total,
+            work,
+        });
     }
 }

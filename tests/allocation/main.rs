@@ -152,6 +152,33 @@ fn sending_again_allocates_nothing() {
 }
 
 #[test]
+fn a_check_costs_the_same_however_many_addresses_its_session_has_used() {
+    let mut sim = Sim::new(1, 6);
+    sim.captured = Some(Vec::new());
+    let publisher = sim.join(0, Way::clean(5));
+    let track = sim.publish(publisher, &[Media::audio()]).remove(0);
+    let viewer = sim.join(0, Way::clean(5));
+    sim.subscribe(viewer, &[&track]);
+    sim.run_for(WARM_UP);
+    let client = sim.peer(viewer).client.address();
+    let captured = sim.captured.take().unwrap().into_iter();
+    let check = captured.rev().find(|(_, from, datagram)| *from == client && datagram.starts_with(&[0, 1]));
+    let (shard, _, check) = check.unwrap();
+    // Who copies a check can send it from any number of addresses.
+    let mut bytes = Vec::new();
+    for number in 0..2_000_u16 {
+        let counter = Counter::default();
+        let from = ([10, 200, 0, 1], number + 1).into();
+        sim.onlookers.insert(from, Vec::new());
+        sim.meter = Box::new(counter.clone());
+        sim.inject(shard, from, &check);
+        bytes.push(sum(&counter.take(), |record| record.bytes));
+    }
+    let [few, many] = [100..200, 1_900..2_000].map(|range| bytes[range].iter().sum::<u64>());
+    assert!(many <= few * 11 / 10, "{few} bytes for the second hundred of addresses, {many} for the last");
+}
+
+#[test]
 fn a_long_descriptor_travels_and_leaves_without_allocations() {
     let mut extensions = PassedExtensions::EMPTY;
     assert!(extensions.push(ExtensionKind::ColorSpace, &[9; 28]));

@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod addresses;
 mod arrival;
 mod calling;
 mod channels;

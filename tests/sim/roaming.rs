@@ -71,3 +71,64 @@ fn copies_sent_from_elsewhere_turn_no_media_away() {
     assert!(received(&sim, viewer, &track) > before + 140);
     assert_eq!(sim.onlookers[&stranger].len(), 0);
 }
+
+/// Checks of a client that nominate (RFC 8445 16.1).
+fn nominations(sim: &mut Sim, client: SocketAddr) -> Vec<Vec<u8>> {
+    let nominates = |datagram: &[u8]| datagram[20..].chunks(4).any(|word| word == [0, 0x25, 0, 0]);
+    let captured = sim.captured.take().unwrap().into_iter();
+    let checks = captured.filter(|(_, from, datagram)| *from == client && datagram.starts_with(&[0, 1]));
+    checks.map(|(_, _, datagram)| datagram).filter(|datagram| nominates(datagram)).collect()
+}
+
+#[test]
+fn no_media_follows_a_copied_nomination_to_where_nobody_answers() {
+    let mut sim = Sim::new(1, 122);
+    sim.captured = Some(Vec::new());
+    let (track, _, viewer) = call(&mut sim);
+    let bystander = sim.join(0, Way::clean(10));
+    sim.subscribe(bystander, &[&track]);
+    sim.run_for(3 * SECOND);
+    let client = sim.peer(viewer).client.address();
+    let copies = nominations(&mut sim, client);
+    assert!(!copies.is_empty());
+    let stranger = SocketAddr::from(([10, 9, 9, 6], 6000));
+    sim.onlookers.insert(stranger, Vec::new());
+    let mut copied = 0;
+    for copy in copies.iter().cycle().take(400) {
+        sim.inject(ringcast::ids::ShardId(0), stranger, copy);
+        copied += copy.len();
+        sim.run_for(Duration::from_millis(100));
+    }
+    // Answers, and checks of ours that ask who is there.
+    let sent = sim.onlookers.remove(&stranger).unwrap();
+    assert!(sent.iter().all(|datagram| datagram.first().is_some_and(|first| *first < 4)));
+    assert!(sent.iter().any(|datagram| datagram.starts_with(&[0, 1])));
+    let bytes: usize = sent.iter().map(Vec::len).sum();
+    assert!(bytes <= 3 * copied, "{bytes} for {copied}");
+    sim.onlookers.insert(stranger, Vec::new());
+    sim.pause_sources();
+    sim.run_for(SECOND);
+    for viewer in [viewer, bystander] {
+        let account = sim.account(viewer, &track);
+        assert!(account.expected > 5_000, "{account:?}");
+        account.assert_complete();
+    }
+}
+
+#[test]
+fn who_answers_from_where_it_has_nominated_is_followed_within_a_round_trip() {
+    let mut sim = Sim::new(1, 123);
+    sim.captured = Some(Vec::new());
+    let (track, _, viewer) = call(&mut sim);
+    sim.run_for(3 * SECOND);
+    let client = sim.peer(viewer).client.address();
+    let nomination = nominations(&mut sim, client).pop().unwrap();
+    let outside = SocketAddr::from(([10, 9, 9, 5], 7000));
+    sim.rebind(viewer, outside);
+    // What was on its way is there.
+    sim.run_for(Duration::from_millis(20));
+    let before = received(&sim, viewer, &track);
+    sim.inject(ringcast::ids::ShardId(0), outside, &nomination);
+    sim.run_for(Duration::from_millis(100));
+    assert!(received(&sim, viewer, &track) > before, "a check and its answer take 20 ms");
+}

@@ -86,3 +86,33 @@ fn a_client_that_moves_its_bundle_to_a_new_section_is_given_a_new_transport() {
         assert_eq!((sim.sizes().sessions, sim.sizes().paths), (2, 2));
     }
 }
+
+#[test]
+fn who_begins_dtls_again_and_again_is_served_so_often_in_a_minute_and_later_again() {
+    let mut sim = Sim::new(1, 113);
+    let publisher = sim.join(0, Way::clean(10));
+    let track = sim.publish(publisher, &[Media::video(30, 150, 900)]).remove(0);
+    let [restless, other] = [sim.join(0, Way::clean(10)), sim.join(0, Way::clean(10))];
+    sim.subscribe(restless, &[&track]);
+    sim.subscribe(other, &[&track]);
+    sim.run_for(SECOND);
+    for _ in 0..20 {
+        sim.hang_up(restless);
+        sim.run_for(100 * Duration::from_millis(1));
+        sim.come_back(restless);
+        sim.run_for(400 * Duration::from_millis(1));
+    }
+    let served = connections(&sim, restless);
+    assert!((5..=10).contains(&served), "{served}");
+    assert_eq!(sim.statistics(restless).transports, 10);
+    // Its checks keep the session, and one of them is served when the minute is over.
+    let is_back = (0..30).any(|_| {
+        sim.come_back(restless);
+        sim.run_for(3 * SECOND);
+        connections(&sim, restless) > served
+    });
+    assert!(is_back);
+    sim.pause_sources();
+    sim.run_for(SECOND);
+    sim.account(other, &track).assert_complete();
+}
