@@ -244,7 +244,9 @@ impl Session {
         if is_answered {
             let is_certain = self.paths.is_certain(path, now);
             let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
-            if transport.checked(path, nominates, is_certain, now) {
+            let is_wanted = transport.checked(path, nominates, is_certain, now);
+            // One that is new is asked for as well: when the client nominates it, it has answered by then.
+            if is_wanted || transport.is_keyed() && !self.paths.was_certain(path) {
                 transport.ask(path, ufrag, setup.shard, now, out);
             }
         }

@@ -93,6 +93,11 @@ impl Paths {
         self.get(path).and_then(|proven| proven.certain).is_some_and(|at| now < at + HELD)
     }
 
+    /// Whether it was certain at any time that the client is there.
+    pub(super) fn was_certain(&self, path: Path) -> bool {
+        self.get(path).is_some_and(|proven| proven.certain.is_some())
+    }
+
     /// Takes an address that a check has just proven to a transport.
     pub(super) fn remember(
         &mut self,
