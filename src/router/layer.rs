@@ -50,12 +50,17 @@ pub struct LayerView<'a> {
 
 #[derive(Debug)]
 pub(crate) struct Layer {
-    pub(crate) rid: Option<Box<str>>,
+    /// Its name, which is `None` within where there is no simulcast; `None` while the place is free.
+    pub(crate) name: Option<Option<Box<str>>>,
+    /// Rises with each change of what is sent here, of its name as well, so that place and source name a layer for ever.
     pub(crate) source: u32,
     pub(crate) cache: ResendCache,
     pub(crate) requests: KeyframeRequests,
     pub(crate) report: Option<ReportedTime>,
+    /// When others were told of a report.
+    pub(crate) clock_told_at: Option<Instant>,
     pub(crate) arrivals: ArrivalClock,
+    kind: MediaKind,
     numbering: Numbering,
     /// Number and timestamp of the newest packet of this source.
     newest: Option<(u64, u32)>,
@@ -73,13 +78,16 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    pub(crate) fn new(kind: MediaKind, rid: Option<&str>) -> Self {
+    /// Makes a place for a layer, which is free.
+    pub(crate) fn new(kind: MediaKind) -> Self {
         Self {
-            rid: rid.map(Box::from),
+            name: None,
             source: 0,
+            kind,
             cache: ResendCache::new(kind),
             requests: KeyframeRequests::default(),
             report: None,
+            clock_told_at: None,
             arrivals: ArrivalClock::default(),
             numbering: Numbering::default(),
             newest: None,
@@ -95,11 +103,44 @@ impl Layer {
         }
     }
 
-    pub(crate) fn reset_source(&mut self) {
-        self.source = self.source.wrapping_add(1);
+    /// Codec of the newest packet.
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
+    /// Its name; `None` without simulcast.
+    pub(crate) fn rid(&self) -> Option<&str> {
+        self.name.as_ref()?.as_deref()
+    }
+
+    /// Takes a name, if it has another.
+    pub(crate) fn rename(&mut self, rid: Option<&str>) {
+        if self.name.as_ref().is_some_and(|name| name.as_deref() == rid) {
+            return;
+        }
+        self.free();
+        self.name = Some(rid.map(Box::from));
+    }
+
+    /// Lets go of everything but the numbers: they go on rising, so that none of this place ever means two packets.
+    pub(crate) fn free(&mut self) {
+        if self.name.take().is_none() {
+            return;
+        }
+        self.reset_source(self.source.wrapping_add(1));
+        self.cache = ResendCache::new(self.kind);
+        self.requests = KeyframeRequests::default();
+        (self.codec, self.last_packet_at) = (None, None);
+        self.rate = Rate::default();
+        (self.packets, self.bytes, self.keyframes) = (0, 0, 0);
+    }
+
+    pub(crate) fn reset_source(&mut self, source: u32) {
+        self.source = source;
         self.numbering.reset();
         self.requests.reset_source();
         self.report = None;
+        self.clock_told_at = None;
         self.arrivals = ArrivalClock::default();
         self.newest = None;
         self.keyframe_timestamp = None;
@@ -197,7 +238,7 @@ impl Layer {
     pub(crate) fn view(&self, now: Instant) -> LayerView<'_> {
         let live = self.is_live(now);
         LayerView {
-            rid: self.rid.as_deref(),
+            rid: self.rid(),
             live,
             codec: self.codec,
             last_packet_at: self.last_packet_at,

@@ -52,7 +52,8 @@ mod random_tests;
 /// Most layers that one publication may have.
 pub const LAYERS_MAX: usize = 8;
 
-/// One layer of a publication, by the order in which the layers became known.
+/// One layer of a publication: its place, given where the publication is fed and the same on every shard. A place that is
+/// freed may be given to another layer, with a later source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerIndex(u8);
 
@@ -78,6 +79,11 @@ impl LayerSet {
     /// Adds a layer.
     pub fn insert(&mut self, layer: LayerIndex) {
         self.0 |= 1 << layer.0;
+    }
+
+    /// Takes a layer out.
+    pub fn remove(&mut self, layer: LayerIndex) {
+        self.0 &= !(1 << layer.0);
     }
 
     /// Returns whether the layer is in the set.

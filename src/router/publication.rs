@@ -7,6 +7,7 @@ use super::keyframe::KeyframeDemand;
 use super::layer::{Layer, LayerView, came_within};
 use super::resend::CachedPacket;
 use super::timing::ReportedTime;
+pub use super::timing::SenderClock;
 use super::{LAYERS_MAX, LayerIndex, LayerSet};
 use crate::ids::PublicationId;
 use crate::rtp::{Codec, MediaKind, Packet};
@@ -14,14 +15,25 @@ use crate::rtp::{Codec, MediaKind, Packet};
 /// Time without media after which a publication counts as not being sent.
 pub const PUBLICATION_DEAD_AFTER: Duration = Duration::from_secs(2);
 
+/// Least time between two reports of one layer that are told to others. Publishers report every second or so.
+pub const CLOCK_SPACING: Duration = Duration::from_millis(100);
+
+/// What came to life with a packet, for the first time or again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awoken {
+    /// Nothing: media was flowing.
+    Nothing,
+    /// Its layer; others were being sent.
+    Layer,
+    /// The publication.
+    Publication,
+}
+
 /// What became of a pushed packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushOutcome {
     /// It is in the batch.
-    Stored {
-        /// Whether the publication came to life with it, for the first time or again.
-        first: bool,
-    },
+    Stored(Awoken),
     /// It was padding. Its gap is closed; where it came too late for that, an empty packet is in the batch.
     Padding,
     /// It came before.
@@ -66,20 +78,60 @@ impl Publication {
         self.kind
     }
 
-    /// Finds the layer with this name or makes it; `None` when there are [`LAYERS_MAX`] others. Layers are to be
-    /// made in the order of the `a=simulcast` line, which counts as from best to worst until bitrates are known.
+    /// Finds the layer with this name or mints it, where the publication is fed; `None` when there are [`LAYERS_MAX`]
+    /// others. Layers are to be made in the order of the `a=simulcast` line, which counts as from best to worst until
+    /// bitrates are known. Everywhere else the layer then has the same index ([`Self::set_layer`]).
     pub fn layer_index(&mut self, rid: Option<&str>) -> Option<LayerIndex> {
-        let position = self.layers.iter().position(|layer| layer.rid.as_deref() == rid);
-        let index = LayerIndex::at(position.unwrap_or(self.layers.len()))?;
-        if position.is_none() {
-            self.layers.push(Layer::new(self.kind, rid));
+        if let Some((known, _)) = self.indexed_layers().find(|(_, layer)| layer.rid() == rid) {
+            return Some(known);
         }
+        let free = self.layers.iter().position(|layer| layer.name.is_none());
+        let index = LayerIndex::at(free.unwrap_or(self.layers.len()))?;
+        self.set_layer(index, rid);
         Some(index)
+    }
+
+    /// Gives a layer the index and the name that it has where the publication is fed. One that was in this place before
+    /// is gone.
+    pub fn set_layer(&mut self, index: LayerIndex, rid: Option<&str>) {
+        while self.layers.len() <= index.position() {
+            self.layers.push(Layer::new(self.kind));
+        }
+        if let Some(layer) = self.layers.get_mut(index.position()) {
+            layer.rename(rid);
+        }
+    }
+
+    /// Lets go of a layer that is not sent any more: its name is forgotten, and its place free for another.
+    pub fn free_layer(&mut self, index: LayerIndex) {
+        if let Some(layer) = self.layer_mut(index) {
+            layer.free();
+        }
+    }
+
+    /// Returns the layers whose names are not among these.
+    pub fn layers_besides(&self, rids: &[String]) -> LayerSet {
+        let mut besides = LayerSet::default();
+        for (index, layer) in self.indexed_layers() {
+            let is_among = match layer.rid() {
+                Some(rid) => rids.iter().any(|known| known == rid),
+                None => rids.is_empty(),
+            };
+            if !is_among {
+                besides.insert(index);
+            }
+        }
+        besides
+    }
+
+    /// Returns whether it has more layers than one.
+    pub fn has_choice(&self) -> bool {
+        self.indexed_layers().nth(1).is_some()
     }
 
     /// Returns the name of a layer.
     pub fn layer_name(&self, layer: LayerIndex) -> Option<&str> {
-        self.layer(layer)?.rid.as_deref()
+        self.layer(layer)?.rid()
     }
 
     /// Returns the figures of one layer.
@@ -96,13 +148,22 @@ impl Publication {
     /// new. Subscriptions to it wait for a keyframe and go on in their own sequence.
     pub fn reset_source(&mut self, layer: LayerIndex) {
         if let Some(layer) = self.layer_mut(layer) {
-            layer.reset_source();
+            layer.reset_source(layer.source.wrapping_add(1));
+        }
+    }
+
+    /// The same as [`Self::reset_source`] away from where the publication is fed: its packets say which source of the
+    /// layer they are from.
+    pub fn follow_source(&mut self, layer: LayerIndex, source: u32) {
+        if let Some(layer) = self.layer_mut(layer).filter(|layer| layer.source != source) {
+            layer.reset_source(source);
         }
     }
 
     /// Takes one packet; one without payload is padding.
     pub fn push(&mut self, layer: LayerIndex, codec: Codec, packet: Packet, now: Instant) -> PushOutcome {
         let Some(state) = self.layer_mut(layer) else { return PushOutcome::TooOld };
+        let layer_was_live = state.is_live(now);
         let cached = match state.take(codec, packet, now) {
             Ok(cached) => cached,
             Err(outcome) => return outcome,
@@ -110,9 +171,12 @@ impl Publication {
         let outcome = if cached.packet.payload.is_empty() {
             PushOutcome::Padding
         } else {
-            let first = !self.is_live(now);
-            self.last_packet_at = Some(now);
-            PushOutcome::Stored { first }
+            let came = self.last_packet_at.replace(now);
+            PushOutcome::Stored(match (came_within(PUBLICATION_DEAD_AFTER, came, now), layer_was_live) {
+                (false, _) => Awoken::Publication,
+                (true, false) => Awoken::Layer,
+                (true, true) => Awoken::Nothing,
+            })
         };
         self.batch.push(BatchEntry { layer, cached });
         outcome
@@ -128,11 +192,17 @@ impl Publication {
         self.batch.clear();
     }
 
-    /// Takes the sender information of the publisher's own report (RFC 3550 6.4.1).
-    pub fn sender_report(&mut self, layer: LayerIndex, ntp: u64, rtp: u32, clock_rate: u32, now: Instant) {
-        if let Some(layer) = self.layer_mut(layer) {
-            layer.report = Some(ReportedTime { ntp, rtp, clock_rate, received_at: now });
+    /// Takes the sender information of the publisher's own report (RFC 3550 6.4.1). Returns whether others should be told:
+    /// no more often than every [`CLOCK_SPACING`] for each layer, whatever a publisher sends.
+    pub fn sender_report(&mut self, layer: LayerIndex, clock: SenderClock, now: Instant) -> bool {
+        let Some(layer) = self.layer_mut(layer) else { return false };
+        let is_worth_telling =
+            layer.report.is_none() || !came_within(CLOCK_SPACING, layer.clock_told_at, now);
+        if is_worth_telling {
+            layer.clock_told_at = Some(now);
         }
+        layer.report = Some(ReportedTime::new(clock, now));
+        is_worth_telling
     }
 
     /// Tells that the publisher reports on its streams, though perhaps not on these yet.
@@ -204,15 +274,16 @@ impl Publication {
         self.layers
             .iter()
             .enumerate()
+            .filter(|(_, layer)| layer.name.is_some())
             .filter_map(|(position, layer)| Some((LayerIndex::at(position)?, layer)))
     }
 
     pub(crate) fn layer(&self, layer: LayerIndex) -> Option<&Layer> {
-        self.layers.get(layer.position())
+        self.layers.get(layer.position()).filter(|layer| layer.name.is_some())
     }
 
     fn layer_mut(&mut self, layer: LayerIndex) -> Option<&mut Layer> {
-        self.layers.get_mut(layer.position())
+        self.layers.get_mut(layer.position()).filter(|layer| layer.name.is_some())
     }
 }
 
@@ -277,15 +348,16 @@ mod tests {
         let mut push =
             |seq, payload: &[u8], ms| publication.push(layer, Codec::Vp8, packet(seq, 1, payload), at_ms(ms));
         assert_eq!(push(5, b"", 0), PushOutcome::Padding);
-        assert_eq!(push(6, b"x", 0), PushOutcome::Stored { first: true });
+        assert_eq!(push(6, b"x", 0), PushOutcome::Stored(Awoken::Publication));
         assert_eq!(push(6, b"x", 0), PushOutcome::Duplicate);
-        assert_eq!(push(7, b"x", 1999), PushOutcome::Stored { first: false });
-        assert_eq!(push(8, b"x", 3999), PushOutcome::Stored { first: true });
-        assert_eq!(push(8 + 5000, b"x", 4000), PushOutcome::Stored { first: false });
-        assert_eq!(push(9, b"x", 4000), PushOutcome::TooOld);
-        assert!(publication.is_live(at_ms(5999)) && !publication.is_live(at_ms(6000)));
+        assert_eq!(push(7, b"x", 1499), PushOutcome::Stored(Awoken::Nothing));
+        assert_eq!(push(8, b"x", 2999), PushOutcome::Stored(Awoken::Layer));
+        assert_eq!(push(9, b"x", 4999), PushOutcome::Stored(Awoken::Publication));
+        assert_eq!(push(9 + 5000, b"x", 5000), PushOutcome::Stored(Awoken::Nothing));
+        assert_eq!(push(10, b"x", 5000), PushOutcome::TooOld);
+        assert!(publication.is_live(at_ms(6999)) && !publication.is_live(at_ms(7000)));
         assert!(
-            publication.is_layer_live(layer, at_ms(5499)) && !publication.is_layer_live(layer, at_ms(5500))
+            publication.is_layer_live(layer, at_ms(6499)) && !publication.is_layer_live(layer, at_ms(6500))
         );
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::LayerIndex;
 use super::fixture::{Xorshift, at_ms, packet, vp8};
-use super::publication::{BatchEntry, Publication};
+use super::publication::{BatchEntry, Publication, SenderClock};
 use super::segment::HISTORY;
 use super::subscription::{Forwarding, Subscription};
 use crate::ids::PublicationId;
@@ -187,9 +187,7 @@ impl World {
                 let rtp = self.sources[layer].timestamp;
                 self.publication.sender_report(
                     LayerIndex::at(layer).unwrap(),
-                    ntp,
-                    rtp,
-                    90_000,
+                    SenderClock { ntp, rtp, clock_rate: 90_000 },
                     at_ms(self.ms),
                 );
             }

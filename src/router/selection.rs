@@ -69,7 +69,7 @@ pub fn choose(
 ) -> Choice {
     let count = publication.indexed_layers().count();
     // A layer without a name is the whole publication: there is nothing that a name could choose.
-    let whole = publication.indexed_layers().find(|(_, layer)| layer.rid.is_none());
+    let whole = publication.indexed_layers().find(|(_, layer)| layer.rid().is_none());
     if let Some((index, layer)) = whole
         && (count == 1 || layer.is_live(now))
     {
@@ -79,7 +79,7 @@ pub fn choose(
         let reason = if count == 1 { LayerReason::Only } else { LayerReason::Best };
         return best(publication, incumbent, settled, now, reason);
     };
-    let pinned = publication.indexed_layers().find(|(_, layer)| layer.rid.as_deref() == Some(wanted));
+    let pinned = publication.indexed_layers().find(|(_, layer)| layer.rid() == Some(wanted));
     let live = pinned.is_some_and(|(_, layer)| layer.is_live(now));
     if !live
         && preference.rid_not_available == Ordering::Asciibetical
@@ -127,7 +127,7 @@ fn next_by_name(publication: &Publication, wanted: &str, now: Instant) -> Option
         publication
             .indexed_layers()
             .filter(|(_, layer)| layer.is_live(now))
-            .filter_map(|(index, layer)| Some((layer.rid.as_deref()?, index)))
+            .filter_map(|(index, layer)| Some((layer.rid()?, index)))
     };
     let after = named().filter(|(name, _)| *name > wanted).min();
     after.or_else(|| named().filter(|(name, _)| *name < wanted).max()).map(|(_, index)| index)
@@ -169,9 +169,8 @@ mod tests {
         preference: &LayerPreference,
         incumbent: Option<&str>,
     ) -> (Option<String>, LayerReason) {
-        let index = |rid: &str| {
-            publication.indexed_layers().find(|(_, layer)| layer.rid.as_deref() == Some(rid)).unwrap().0
-        };
+        let index =
+            |rid: &str| publication.indexed_layers().find(|(_, layer)| layer.rid() == Some(rid)).unwrap().0;
         let choice = choose(publication, preference, incumbent.map(index), incumbent.is_some(), at_ms(2000));
         let name = choice.target.map(|target| publication.layer_name(target).unwrap().to_owned());
         (name, choice.reason)

@@ -260,12 +260,13 @@ impl Subscription {
             if segment.source == cached.source {
                 return self.go_on(publication, segment, entry);
             }
-            // The layer has another source: nothing more of the old one comes.
+            // The layer has another source, or another layer has its place: nothing more of the old one comes.
             self.end_segment();
-            self.cold.waiting_since = Some(cached.packet.received_at);
+            self.target = None;
         }
         if self.target.is_none() {
             self.choose_layer(publication, cached.packet.received_at);
+            self.cold.waiting_since = Some(cached.packet.received_at);
         }
         if self.target != Some(entry.layer) {
             return Forwarding::Skip;

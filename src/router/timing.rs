@@ -10,6 +10,17 @@ const REPORT_ERROR_MAX: Duration = Duration::from_secs(1);
 
 /// The sender information of a publisher's report (RFC 3550 6.4.1): one moment on two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderClock {
+    /// The publisher's wall clock, 32.32 seconds.
+    pub ntp: u64,
+    /// The same moment in RTP timestamps of the layer.
+    pub rtp: u32,
+    /// RTP clock rate, Hz.
+    pub clock_rate: u32,
+}
+
+/// The sender information of a report, and when that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReportedTime {
     /// The publisher's wall clock, 32.32 seconds.
     pub(crate) ntp: u64,
@@ -22,6 +33,11 @@ pub(crate) struct ReportedTime {
 }
 
 impl ReportedTime {
+    pub(crate) fn new(clock: SenderClock, received_at: Instant) -> Self {
+        let SenderClock { ntp, rtp, clock_rate } = clock;
+        Self { ntp, rtp, clock_rate, received_at }
+    }
+
     /// Carries the reported moment on to `now`, on both clocks.
     pub(crate) fn at(&self, now: Instant) -> (u64, u32) {
         let elapsed = now.saturating_duration_since(self.received_at);

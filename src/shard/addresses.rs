@@ -2,9 +2,9 @@
 //! socket leads to a client.
 //!
 //! Owns the addresses that sessions of this shard have proven, those of a shared port that other shards have, the names of
-//! credentials, and the sockets of sessions that call out. Must not know what a session is. What follows for others lies in
-//! three queues that each turn empties: what the kernel should know ([`Steer`]), what other shards should
-//! ([`AddressMessage`]), and sockets to open and close ([`Dial`]).
+//! credentials, the sockets of sessions that call out, and the lanes about addresses to other shards. Must not know what a
+//! session is. What follows for others lies in two queues that each turn empties: what the kernel should know ([`Steer`]),
+//! and sockets to open and close ([`Dial`]).
 //!
 //! An address belongs to one session. It comes to another only where the session that has it was not heard there lately, or
 //! when the other's client has answered a check of ours from there. On a shared port the shard that a datagram lands on knows
@@ -20,6 +20,8 @@ use std::net::SocketAddr;
 use foldhash::fast::RandomState;
 
 use super::dialled::{Dial, DialledTable};
+use super::lanes::ShardSet;
+use super::lanes::addresses::{AddressLanes, AddressMessage};
 use super::sessions::SessionKey;
 use crate::ids::ShardId;
 use crate::net::dialled::DialledSocket;
@@ -47,17 +49,6 @@ pub enum Steer {
     Nowhere(SocketIndex, SocketAddr),
 }
 
-/// What one shard tells another about addresses of a shared port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AddressMessage {
-    /// The sender has proven an address whose datagrams the kernel brings to the receiving shard.
-    Owned { source: Source, owner: ShardId },
-    /// It does not own that address any more.
-    Disowned { source: Source, owner: ShardId },
-    /// Another shard has proven an address that the receiving one had.
-    Lost { source: Source },
-}
-
 /// An address that a session has proven.
 #[derive(Debug, Clone, Copy)]
 struct Proven {
@@ -68,7 +59,6 @@ struct Proven {
 
 /// The addresses of one shard.
 pub(super) struct Addresses {
-    here: ShardId,
     /// Whether all shards receive on the same ports.
     shares_port: bool,
     /// What bound sockets and listeners stand for, in their order.
@@ -81,19 +71,18 @@ pub(super) struct Addresses {
     claims: VecDeque<(Source, SessionKey)>,
     dialled: DialledTable,
     steers: VecDeque<Steer>,
-    notices: VecDeque<(ShardId, AddressMessage)>,
+    lanes: AddressLanes,
 }
 
 impl Addresses {
     /// Those of a shard with these sockets and listeners, of which nothing is known yet.
     pub(super) fn new(
-        here: ShardId,
         shares_port: bool,
         candidates: &[SocketAddr],
         tcp_candidates: &[SocketAddr],
+        lanes: AddressLanes,
     ) -> Self {
         Self {
-            here,
             shares_port,
             candidates: candidates.into(),
             tcp_candidates: tcp_candidates.into(),
@@ -103,7 +92,7 @@ impl Addresses {
             claims: VecDeque::new(),
             dialled: DialledTable::default(),
             steers: VecDeque::new(),
-            notices: VecDeque::new(),
+            lanes,
         }
     }
 
@@ -203,7 +192,7 @@ impl Addresses {
             self.proven.insert(source, Proven { session, via: via.or(before) });
             self.claims.retain(|claim| *claim != (source, session));
             if let Some(holder) = self.elsewhere.remove(&source) {
-                self.notices.push_back((holder, AddressMessage::Lost { source }));
+                self.lanes.tell(holder, AddressMessage::Lost(source));
             }
         }
         self.tell_proven(source, is_new, via, before);
@@ -218,11 +207,10 @@ impl Addresses {
             self.steers.push_back(Steer::Here(source.socket, source.address));
         }
         let Some(via) = via else { return };
-        let owner = self.here;
         if let Some(before) = before.filter(|before| *before != via) {
-            self.notices.push_back((before, AddressMessage::Disowned { source, owner }));
+            self.lanes.tell(before, AddressMessage::Disowned(source));
         }
-        self.notices.push_back((via, AddressMessage::Owned { source, owner }));
+        self.lanes.tell(via, AddressMessage::Owned(source));
     }
 
     /// Gives up an address of a session, unless another session has proven it since.
@@ -243,23 +231,28 @@ impl Addresses {
             return;
         }
         if let Some(via) = known.via {
-            self.notices.push_back((via, AddressMessage::Disowned { source, owner: self.here }));
+            self.lanes.tell(via, AddressMessage::Disowned(source));
         }
         self.steers.push_back(Steer::Nowhere(source.socket, source.address));
     }
 
-    /// Takes what another shard says. Gives the session that has lost an address by it.
-    pub(super) fn take(&mut self, message: AddressMessage) -> Option<(Source, SessionKey)> {
+    /// Takes the next word of another shard; gives the session that has lost an address by it. `None` when there is no more.
+    pub(super) fn take_word(&mut self) -> Option<Option<(Source, SessionKey)>> {
+        let (owner, message) = self.lanes.receive()?;
+        Some(self.take(owner, message))
+    }
+
+    fn take(&mut self, owner: ShardId, message: AddressMessage) -> Option<(Source, SessionKey)> {
         match message {
-            AddressMessage::Owned { source, owner } => {
+            AddressMessage::Owned(source) => {
                 let before = self.elsewhere.insert(source, owner).filter(|before| *before != owner);
                 if let Some(before) = before {
-                    self.notices.push_back((before, AddressMessage::Lost { source }));
+                    self.lanes.tell(before, AddressMessage::Lost(source));
                 }
                 self.lose(source)
             }
-            AddressMessage::Lost { source } => self.lose(source),
-            AddressMessage::Disowned { source, owner } => {
+            AddressMessage::Lost(source) => self.lose(source),
+            AddressMessage::Disowned(source) => {
                 if self.elsewhere.get(&source) == Some(&owner) {
                     self.elsewhere.remove(&source);
                 }
@@ -269,11 +262,31 @@ impl Addresses {
         }
     }
 
+    /// Whether other shards have something to say.
+    pub(super) fn has_mail(&self) -> bool {
+        self.lanes.has_mail()
+    }
+
+    /// Whether something for other shards waits for room.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.lanes.is_held_back()
+    }
+
+    /// Tells other shards what is to be told, as far as there is room.
+    pub(super) fn move_on(&mut self) {
+        self.lanes.move_on();
+    }
+
+    /// The shards that have mail since the last call.
+    pub(super) fn take_touched(&mut self) -> ShardSet {
+        self.lanes.take_touched()
+    }
+
     /// Another shard has an address. Those that were told otherwise are told so.
     fn lose(&mut self, source: Source) -> Option<(Source, SessionKey)> {
         let known = self.proven.remove(&source)?;
         if let Some(via) = known.via {
-            self.notices.push_back((via, AddressMessage::Disowned { source, owner: self.here }));
+            self.lanes.tell(via, AddressMessage::Disowned(source));
         }
         Some((source, known.session))
     }
@@ -316,11 +329,6 @@ impl Addresses {
     /// The next thing that the kernel should know of a source; there is none unless shards share a port.
     pub(super) fn poll_steer(&mut self) -> Option<Steer> {
         self.steers.pop_front()
-    }
-
-    /// The next thing that another shard should know; there is none unless shards share a port.
-    pub(super) fn poll_notice(&mut self) -> Option<(ShardId, AddressMessage)> {
-        self.notices.pop_front()
     }
 
     /// The next socket to open or close.

@@ -40,9 +40,9 @@ impl Shard {
     /// Takes one datagram that arrived on a socket.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>, outbox: &mut Outbox) {
         let Datagram { socket, source, payload, ecn, arrived: at } = datagram;
-        self.counters.datagrams_in += 1;
-        self.counters.bytes_in += payload.len() as u64;
-        self.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
+        self.ledger.counters.datagrams_in += 1;
+        self.ledger.counters.bytes_in += payload.len() as u64;
+        self.ledger.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
         self.take(now, &Arrival { source, ecn, at, via: None, is_held: false }, payload, outbox);
     }
@@ -50,12 +50,12 @@ impl Shard {
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
     pub fn handle_handed_over(&mut self, now: Instant, budget: usize, outbox: &mut Outbox) {
         for _ in 0..budget {
-            let Some((from, parcel)) = self.mailbox.handover().receive() else { return };
+            let Some((from, parcel)) = self.handover.receive() else { return };
             let Datagram { socket, source, payload, ecn, arrived: at } = parcel.datagram();
             let source = Source { socket, address: source };
             let arrival = Arrival { source, ecn, at, via: Some(from), is_held: parcel.is_held() };
             self.take(now, &arrival, payload, outbox);
-            self.mailbox.handover().give_back(from, parcel);
+            self.handover.give_back(from, parcel);
         }
     }
 
@@ -75,7 +75,7 @@ impl Shard {
             }
         };
         if let Err(reason) = taken {
-            self.counters.drop(reason);
+            self.ledger.drop(reason);
         }
     }
 
@@ -166,7 +166,7 @@ impl Shard {
         if let Binding::New { evicted: Some(evicted) } = binding {
             self.addresses.release(evicted, key);
         }
-        self.arm_session(key);
+        self.sessions.arm(key);
     }
 
     /// Has a session send nothing more to an address that another one has proven.
@@ -209,7 +209,7 @@ impl Shard {
             arrival.mark(out);
             Ok(())
         });
-        self.arm_session(key);
+        self.sessions.arm(key);
         taken
     }
 
@@ -228,10 +228,10 @@ impl Shard {
             return Err(otherwise);
         }
         let parcel = Datagram { socket, source: address, payload: datagram, ecn, arrived };
-        if !self.mailbox.hand_over(owner, parcel, is_held) {
+        if !self.handover.send(owner, parcel, is_held) {
             return Err(DropReason::HandoverFull);
         }
-        self.counters.handed_over += 1;
+        self.ledger.counters.handed_over += 1;
         Ok(())
     }
 }

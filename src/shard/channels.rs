@@ -4,21 +4,20 @@
 //! the bounded backlog of every receiver, which is sent from when the turn ends. It is never copied. Nobody waits
 //! for anybody: a receiver that is too slow loses messages, or its channel if that may lose nothing.
 
-use std::time::Instant;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 
 use super::command::{ChannelState, Event};
-use super::mailbox::ChannelMessage;
-use super::sessions::SessionKey;
-use super::{Shard, Unserved};
+use super::lanes::ShardSet;
+use super::lanes::channels::{ChannelLanes, ChannelMessage};
+use super::ledger::Ledger;
+use super::sessions::{SessionKey, Sessions};
 use crate::drop::ChannelDrop;
 use crate::ids::{GroupId, ShardId};
-use crate::net::Outbox;
 use crate::plan::{ChannelPlan, ChannelRole, ChannelsPlan};
 use crate::router::channel::{Hub, HubId};
-use crate::session::{ChannelEvent, Message, Queued};
-
-/// Rounds in one turn in which what one channel led to is carried out for others.
-const ROUNDS_MAX: usize = 8;
+use crate::session::{ChannelEvent, Message, Queued, Session};
 
 /// A channel of a session.
 pub(super) type Member = (SessionKey, u16);
@@ -42,10 +41,68 @@ enum EndedFor {
     Unacknowledged = 2,
 }
 
-impl Shard {
+/// The data channels of a shard: who receives what, and the lanes to other shards.
+///
+/// Hubs are bounded by the channels of sessions, here and on the shards that receive from here.
+#[derive(Debug)]
+pub(super) struct Channels {
+    shard: ShardId,
+    hubs: HashMap<HubId, Hub<Member>, RandomState>,
+    /// Sessions whose data channels have something to do, each once.
+    dirty: Vec<SessionKey>,
+    lanes: ChannelLanes,
+}
+
+/// What a channel does something to: the sessions that it belongs to, and what is told of it.
+pub(super) struct Around<'a> {
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) ledger: &'a mut Ledger,
+}
+
+impl Channels {
+    pub(super) fn new(shard: ShardId, lanes: ChannelLanes) -> Self {
+        Self { shard, hubs: HashMap::default(), dirty: Vec::new(), lanes }
+    }
+
+    /// Data channels and groups of them, those with members on other shards included.
+    pub(super) fn hubs(&self) -> usize {
+        self.hubs.len()
+    }
+
+    /// Whether other shards have something to say.
+    pub(super) fn has_mail(&self) -> bool {
+        self.lanes.has_mail()
+    }
+
+    /// Whether something for other shards waits for room.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.lanes.is_held_back()
+    }
+
+    /// Tells other shards what is to be told, as far as there is room.
+    pub(super) fn move_on(&mut self) {
+        self.lanes.move_on();
+    }
+
+    /// The shards that have mail since the last call.
+    pub(super) fn take_touched(&mut self) -> ShardSet {
+        self.lanes.take_touched()
+    }
+
+    /// Sessions whose channels have something to do; what they do may lead to more.
+    pub(super) fn take_dirty(&mut self, sessions: &mut Sessions) -> Vec<SessionKey> {
+        let dirty = std::mem::take(&mut self.dirty);
+        for key in &dirty {
+            if let Some(slot) = sessions.get_mut(*key) {
+                slot.channels_dirty = false;
+            }
+        }
+        dirty
+    }
+
     /// Brings the data channels of a session to their plan.
-    pub(super) fn apply_channels(&mut self, key: SessionKey, plan: ChannelsPlan) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
+    pub(super) fn apply(&mut self, key: SessionKey, plan: ChannelsPlan, around: &mut Around) {
+        let Some(slot) = around.sessions.get_mut(key) else { return };
         let is_wanted = |known: &ChannelPlan| {
             plan.list.iter().any(|wanted| {
                 let same_grant = grantless(wanted) == grantless(known);
@@ -59,23 +116,23 @@ impl Shard {
             .map(|(stream, of)| (*stream, of.clone()))
             .collect();
         for (stream, of) in gone {
-            self.forget_use(key, stream);
+            self.forget_use(key, stream, around);
             if matches!(of, Use::Planned(_)) {
-                self.release_channel((key, stream), &of);
-                self.with_channels(key, |session| session.remove_channel(stream));
+                self.release((key, stream), &of, around);
+                with_channels(&mut self.dirty, key, around, |session| session.remove_channel(stream));
             }
         }
         if plan.server_events {
-            self.with_channels(key, crate::session::Session::open_server_events);
+            with_channels(&mut self.dirty, key, around, Session::open_server_events);
         }
         for channel in plan.list {
-            self.apply_channel(key, channel);
+            self.apply_channel(key, channel, around);
         }
-        self.apply_group(key, plan.group);
+        self.apply_group(key, plan.group, around);
     }
 
-    fn apply_channel(&mut self, key: SessionKey, plan: ChannelPlan) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
+    fn apply_channel(&mut self, key: SessionKey, plan: ChannelPlan, around: &mut Around) {
+        let Some(slot) = around.sessions.get_mut(key) else { return };
         let (member, stream) = ((key, plan.stream), plan.stream);
         match slot.channels.get(&stream) {
             Some(Use::Ended(_)) => return,
@@ -85,40 +142,39 @@ impl Shard {
                 let taken = slot.channels.get(&stream).cloned();
                 slot.session.add_channel(plan.clone());
                 if let Some(taken) = taken {
-                    self.release_channel(member, &taken);
+                    self.release(member, &taken, around);
                 }
-                self.with_channels(key, |_| ());
+                with_channels(&mut self.dirty, key, around, |_| ());
             }
         }
         match plan.role {
             ChannelRole::Publish(channel) => {
-                let origin = self.id;
+                let origin = self.shard;
                 self.hub(HubId::Channel(channel), Some(origin)).publisher = Some(member);
             }
             ChannelRole::Subscribe { channel, origin, grant, .. } => {
                 let id = HubId::Channel(channel);
-                let is_here = origin == self.id;
+                let is_here = origin == self.shard;
                 let hub = self.hub(id.clone(), Some(origin));
                 hub.attached |= is_here;
                 if hub.join(member) && !is_here {
-                    let attach = ChannelMessage::Attach { from: self.id, greet: false };
-                    self.mailbox.send_channel(origin, id.clone(), attach);
+                    self.lanes.tell(origin, &id, &ChannelMessage::Attach { greet: false });
                 }
                 if let Some(grant) = grant {
-                    if origin == self.id {
+                    if origin == self.shard {
                         self.hub(id, Some(origin)).grant(grant);
                     } else {
-                        self.mailbox.send_channel(origin, id, ChannelMessage::Grant(grant));
+                        self.lanes.tell(origin, &id, &ChannelMessage::Grant(grant));
                     }
                 }
             }
         }
-        self.set_use(key, stream, Use::Planned(plan));
+        self.set_use(key, stream, Use::Planned(plan), around);
     }
 
     /// Moves the in-band channels of a session to another group.
-    fn apply_group(&mut self, key: SessionKey, group: Option<GroupId>) {
-        let Some(slot) = self.sessions.get_mut(key).filter(|slot| slot.group != group) else { return };
+    fn apply_group(&mut self, key: SessionKey, group: Option<GroupId>, around: &mut Around) {
+        let Some(slot) = around.sessions.get_mut(key).filter(|slot| slot.group != group) else { return };
         slot.group = group;
         let in_band: Vec<(u16, Use)> = slot
             .channels
@@ -127,28 +183,34 @@ impl Shard {
             .map(|(stream, of)| (*stream, of.clone()))
             .collect();
         for (stream, of) in in_band {
-            self.release_channel((key, stream), &of);
+            self.release((key, stream), &of, around);
             if let Use::InBand(label, _) = of {
-                self.join_group(key, stream, label, group);
+                self.join_group(key, stream, label, group, around);
             }
         }
     }
 
-    fn join_group(&mut self, key: SessionKey, stream: u16, label: String, group: Option<GroupId>) {
+    fn join_group(
+        &mut self,
+        key: SessionKey,
+        stream: u16,
+        label: String,
+        group: Option<GroupId>,
+        around: &mut Around,
+    ) {
         if let Some(group) = group {
             let id = HubId::Group(group, label.clone());
             if self.hub(id.clone(), None).join((key, stream)) {
-                for shard in self.mailbox.others() {
-                    let attach = ChannelMessage::Attach { from: self.id, greet: true };
-                    self.mailbox.send_channel(shard, id.clone(), attach);
+                for shard in self.lanes.others() {
+                    self.lanes.tell(shard, &id, &ChannelMessage::Attach { greet: true });
                 }
             }
         }
-        self.set_use(key, stream, Use::InBand(label, group));
+        self.set_use(key, stream, Use::InBand(label, group), around);
     }
 
     /// Takes a channel out of its hub.
-    pub(super) fn release_channel(&mut self, member: Member, of: &Use) {
+    pub(super) fn release(&mut self, member: Member, of: &Use, around: &mut Around) {
         let (id, publishes) = match of {
             Use::Planned(plan) => match plan.role {
                 ChannelRole::Publish(channel) => (HubId::Channel(channel), true),
@@ -158,121 +220,130 @@ impl Shard {
             Use::Ended(_) | Use::InBand(_, None) => return,
         };
         if publishes {
-            self.end_hub(&id);
+            self.end_hub(&id, around);
             return;
         }
         let Some(hub) = self.hubs.get_mut(&id) else { return };
         let (last, origin) = (hub.leave(member), hub.origin);
         if last {
             let to = match origin {
-                Some(origin) if origin == self.id => Vec::new(),
+                Some(origin) if origin == self.shard => Vec::new(),
                 Some(origin) => vec![origin],
-                None => self.mailbox.others(),
+                None => self.lanes.others(),
             };
             for shard in to {
-                self.mailbox.send_channel(shard, id.clone(), ChannelMessage::Detach { from: self.id });
+                self.lanes.tell(shard, &id, &ChannelMessage::Detach);
             }
         }
         self.collect_hub(&id);
     }
 
     /// The publisher is gone: all its subscribers end, here and elsewhere.
-    fn end_hub(&mut self, id: &HubId) {
+    fn end_hub(&mut self, id: &HubId, around: &mut Around) {
         let Some(hub) = self.hubs.remove(id) else { return };
-        if hub.origin == Some(self.id) {
+        if hub.origin == Some(self.shard) {
             for shard in hub.shards() {
-                self.mailbox.send_channel(*shard, id.clone(), ChannelMessage::Ended);
+                self.lanes.tell(*shard, id, &ChannelMessage::Ended);
             }
         }
         for member in hub.members() {
-            self.end_member(*member);
+            self.end_member(*member, around);
         }
     }
 
     /// Ends a planned channel that the plan still holds.
-    fn end_member(&mut self, (key, stream): Member) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
+    fn end_member(&mut self, (key, stream): Member, around: &mut Around) {
+        let Some(slot) = around.sessions.get_mut(key) else { return };
         let Some(of) = slot.channels.get_mut(&stream) else { return };
         let Use::Planned(plan) = of else { return };
         *of = Use::Ended(plan.clone());
         let id = slot.session.id();
-        self.with_channels(key, |session| session.remove_channel(stream));
-        self.events.push_back(Event::Channel(id, stream, ChannelState::Ended));
+        with_channels(&mut self.dirty, key, around, |session| session.remove_channel(stream));
+        around.ledger.tell(Event::Channel(id, stream, ChannelState::Ended));
     }
 
     /// Ends a subscription that cannot go on.
-    fn give_up(&mut self, member: Member, reason: EndedFor) {
-        if let Some(count) = self.counters.channels_ended.get_mut(reason as usize) {
+    fn give_up(&mut self, member: Member, reason: EndedFor, around: &mut Around) {
+        if let Some(count) = around.ledger.counters.channels_ended.get_mut(reason as usize) {
             *count += 1;
         }
         let (key, stream) = member;
-        let Some(of) = self.sessions.get(key).and_then(|slot| slot.channels.get(&stream)).cloned() else {
+        let Some(of) = around.sessions.get(key).and_then(|slot| slot.channels.get(&stream)).cloned() else {
             return;
         };
         if matches!(of, Use::InBand(..)) {
-            self.forget_use(key, stream);
-            self.release_channel(member, &of);
-            self.with_channels(key, |session| session.remove_channel(stream));
+            self.forget_use(key, stream, around);
+            self.release(member, &of, around);
+            with_channels(&mut self.dirty, key, around, |session| session.remove_channel(stream));
         } else {
-            self.release_channel(member, &of);
-            self.end_member(member);
+            self.release(member, &of, around);
+            self.end_member(member, around);
         }
     }
 
     /// Follows what happened on a channel of a session.
-    pub(super) fn channel_event(&mut self, key: SessionKey, event: ChannelEvent) {
-        let Some(slot) = self.sessions.get(key) else { return };
+    pub(super) fn event(&mut self, key: SessionKey, event: ChannelEvent, around: &mut Around) {
+        let Some(slot) = around.sessions.get(key) else { return };
         let id = slot.session.id();
         match event {
-            ChannelEvent::Open(stream) => self.tell_open((key, stream)),
+            ChannelEvent::Open(stream) => self.tell_open((key, stream), around),
             ChannelEvent::Opened(stream, label) => {
                 let group = slot.group.filter(|_| label != SERVER_EVENTS);
-                self.join_group(key, stream, label, group);
-                self.events.push_back(Event::Channel(id, stream, ChannelState::Taken));
+                self.join_group(key, stream, label, group, around);
+                around.ledger.tell(Event::Channel(id, stream, ChannelState::Taken));
             }
             ChannelEvent::Closed(stream) => {
                 let of = slot.channels.get(&stream).cloned();
                 if let Some(Use::InBand(..)) = of {
-                    self.forget_use(key, stream);
+                    self.forget_use(key, stream, around);
                 }
                 if let Some(of) = of {
-                    self.release_channel((key, stream), &of);
-                    self.end_member((key, stream));
+                    self.release((key, stream), &of, around);
+                    self.end_member((key, stream), around);
                 }
-                self.events.push_back(Event::Channel(id, stream, ChannelState::Free));
+                around.ledger.tell(Event::Channel(id, stream, ChannelState::Free));
             }
-            ChannelEvent::Unacknowledged(stream) => self.give_up((key, stream), EndedFor::Unacknowledged),
-            ChannelEvent::Message(stream, message) => self.message(key, stream, message),
-            ChannelEvent::Consumed(_) => self.counters.drop_messages(ChannelDrop::Unaddressed, 1),
-            ChannelEvent::Refused(_) => self.counters.drop_messages(ChannelDrop::Refused, 1),
+            ChannelEvent::Unacknowledged(stream) => {
+                self.give_up((key, stream), EndedFor::Unacknowledged, around)
+            }
+            ChannelEvent::Message(stream, message) => self.message(key, stream, message, around),
+            ChannelEvent::Consumed(_) => around.ledger.counters.drop_messages(ChannelDrop::Unaddressed, 1),
+            ChannelEvent::Refused(_) => around.ledger.counters.drop_messages(ChannelDrop::Refused, 1),
         }
     }
 
     /// Tells control of a channel that carries messages both ways: it is open, and its publisher's shard knows of it.
-    fn tell_open(&mut self, (key, stream): Member) {
-        let Some(slot) = self.sessions.get(key).filter(|slot| slot.session.has_open(stream)) else { return };
+    fn tell_open(&mut self, (key, stream): Member, around: &mut Around) {
+        let Some(slot) = around.sessions.get(key).filter(|slot| slot.session.has_open(stream)) else {
+            return;
+        };
         if let Some(Use::Planned(plan)) = slot.channels.get(&stream)
             && let ChannelRole::Subscribe { channel, .. } = plan.role
             && self.hubs.get(&HubId::Channel(channel)).is_some_and(|hub| !hub.attached)
         {
             return;
         }
-        self.events.push_back(Event::Channel(slot.session.id(), stream, ChannelState::Open));
+        around.ledger.tell(Event::Channel(slot.session.id(), stream, ChannelState::Open));
     }
 
     /// A message of a client.
-    fn message(&mut self, key: SessionKey, stream: u16, message: Message) {
-        count(&mut self.counters.channel_messages, &mut self.counters.channel_bytes, 0, &message);
-        let Some(slot) = self.sessions.get(key) else { return };
+    fn message(&mut self, key: SessionKey, stream: u16, message: Message, around: &mut Around) {
+        count(
+            &mut around.ledger.counters.channel_messages,
+            &mut around.ledger.counters.channel_bytes,
+            0,
+            &message,
+        );
+        let Some(slot) = around.sessions.get(key) else { return };
         let (hub, grant) = match slot.channels.get(&stream) {
             Some(Use::Planned(plan)) => match plan.role {
                 ChannelRole::Publish(channel) => (HubId::Channel(channel), None),
                 ChannelRole::Subscribe { channel, origin, grant: Some(grant), .. } => {
-                    self.reply(HubId::Channel(channel), origin, grant, message);
+                    self.reply(HubId::Channel(channel), origin, grant, message, around);
                     return;
                 }
                 ChannelRole::Subscribe { .. } => {
-                    self.counters.drop_messages(ChannelDrop::NotGranted, 1);
+                    around.ledger.counters.drop_messages(ChannelDrop::NotGranted, 1);
                     return;
                 }
             },
@@ -280,148 +351,131 @@ impl Shard {
                 (HubId::Group(*group, label.clone()), Some((key, stream)))
             }
             Some(Use::Ended(_) | Use::InBand(_, None)) | None => {
-                self.counters.drop_messages(ChannelDrop::Unaddressed, 1);
+                around.ledger.counters.drop_messages(ChannelDrop::Unaddressed, 1);
                 return;
             }
         };
         let Some(shards) = self.hubs.get(&hub).map(|hub| hub.shards().to_vec()) else { return };
         for shard in shards {
-            if !self.mailbox.send_channel(shard, hub.clone(), ChannelMessage::Data(message.clone())) {
-                self.counters.drop_messages(ChannelDrop::LaneFull, 1);
-                self.mailbox.send_channel(shard, hub.clone(), ChannelMessage::Overflow);
+            if !self.lanes.send(shard, &hub, ChannelMessage::Data(message.clone())) {
+                around.ledger.counters.drop_messages(ChannelDrop::LaneFull, 1);
+                self.lanes.tell(shard, &hub, &ChannelMessage::Overflow);
             }
         }
-        self.deliver(&hub, &message, grant);
+        self.deliver(&hub, &message, grant, around);
     }
 
     /// A reply of a subscriber goes to the publisher, if its grant is the newest.
-    fn reply(&mut self, id: HubId, origin: ShardId, grant: u64, message: Message) {
-        if origin != self.id {
-            if !self.mailbox.send_channel(origin, id, ChannelMessage::Reply(grant, message)) {
-                self.counters.drop_messages(ChannelDrop::LaneFull, 1);
+    fn reply(&mut self, id: HubId, origin: ShardId, grant: u64, message: Message, around: &mut Around) {
+        if origin != self.shard {
+            if !self.lanes.send(origin, &id, ChannelMessage::Reply(grant, message)) {
+                around.ledger.counters.drop_messages(ChannelDrop::LaneFull, 1);
             }
             return;
         }
         let publisher = self.hubs.get(&id).filter(|hub| hub.may_reply(grant)).and_then(|hub| hub.publisher);
         match publisher {
-            Some(publisher) => self.queue(publisher, message),
-            None => self.counters.drop_messages(ChannelDrop::NotGranted, 1),
+            Some(publisher) => self.queue(publisher, message, around),
+            None => around.ledger.counters.drop_messages(ChannelDrop::NotGranted, 1),
         }
     }
 
     /// Puts a message into the backlogs of all receivers here.
-    fn deliver(&mut self, id: &HubId, message: &Message, except: Option<Member>) {
+    fn deliver(&mut self, id: &HubId, message: &Message, except: Option<Member>, around: &mut Around) {
         let members = self.hubs.get(id).map(|hub| hub.members().to_vec()).unwrap_or_default();
         for member in members.into_iter().filter(|member| Some(*member) != except) {
-            self.queue(member, message.clone());
+            self.queue(member, message.clone(), around);
         }
     }
 
-    fn queue(&mut self, member: Member, message: Message) {
+    fn queue(&mut self, member: Member, message: Message, around: &mut Around) {
         let (key, stream) = member;
-        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let Some(slot) = around.sessions.get_mut(key) else { return };
         let sent = message.clone();
         match slot.session.queue(stream, message) {
             Queued::Waiting(displaced) => {
-                count(&mut self.counters.channel_messages, &mut self.counters.channel_bytes, 1, &sent);
-                self.counters.drop_messages(ChannelDrop::Slow, displaced);
-                self.with_channels(key, |_| ());
+                count(
+                    &mut around.ledger.counters.channel_messages,
+                    &mut around.ledger.counters.channel_bytes,
+                    1,
+                    &sent,
+                );
+                around.ledger.counters.drop_messages(ChannelDrop::Slow, displaced);
+                with_channels(&mut self.dirty, key, around, |_| ());
             }
-            Queued::NotYet => self.counters.drop_messages(ChannelDrop::NotOpen, 1),
+            Queued::NotYet => around.ledger.counters.drop_messages(ChannelDrop::NotOpen, 1),
             Queued::Full => {
-                self.counters.drop_messages(ChannelDrop::Slow, 1);
-                self.give_up(member, EndedFor::Slow);
+                around.ledger.counters.drop_messages(ChannelDrop::Slow, 1);
+                self.give_up(member, EndedFor::Slow, around);
             }
         }
     }
 
+    /// Takes what other shards say, at most so many messages. Returns whether more waits.
+    pub(super) fn handle_mail(&mut self, budget: usize, around: &mut Around) -> bool {
+        for _ in 0..budget {
+            let Some((from, hub, message)) = self.lanes.receive() else { return false };
+            self.take(from, hub, message, around);
+        }
+        self.lanes.has_mail()
+    }
+
     /// Takes what another shard says of a channel.
-    pub(super) fn channel_message(&mut self, id: HubId, what: ChannelMessage) {
-        let origin = matches!(id, HubId::Channel(_)).then_some(self.id);
+    fn take(&mut self, from: ShardId, id: HubId, what: ChannelMessage, around: &mut Around) {
+        let origin = matches!(id, HubId::Channel(_)).then_some(self.shard);
         match what {
-            ChannelMessage::Attach { from, greet } => {
+            ChannelMessage::Attach { greet } => {
                 let hub = self.hub(id.clone(), origin);
                 hub.attach(from);
                 if greet && !hub.members().is_empty() {
-                    let attach = ChannelMessage::Attach { from: self.id, greet: false };
-                    self.mailbox.send_channel(from, id, attach);
+                    self.lanes.tell(from, &id, &ChannelMessage::Attach { greet: false });
                 } else if origin.is_some() {
-                    self.mailbox.send_channel(from, id, ChannelMessage::Attached);
+                    self.lanes.tell(from, &id, &ChannelMessage::Attached);
                 }
             }
             ChannelMessage::Attached => {
                 let Some(hub) = self.hubs.get_mut(&id) else { return };
                 hub.attached = true;
                 for member in hub.members().to_vec() {
-                    self.tell_open(member);
+                    self.tell_open(member, around);
                 }
             }
-            ChannelMessage::Detach { from } => {
+            ChannelMessage::Detach => {
                 if let Some(hub) = self.hubs.get_mut(&id) {
                     hub.detach(from);
                 }
                 self.collect_hub(&id);
             }
-            ChannelMessage::Grant(number) => self.hub(id, origin).grant(number),
-            ChannelMessage::Data(message) => self.deliver(&id, &message, None),
-            ChannelMessage::Reply(grant, message) => self.reply(id, self.id, grant, message),
-            ChannelMessage::Ended => self.end_hub(&id),
+            // The publisher may have ended the channel by now.
+            ChannelMessage::Grant(number) => {
+                if let Some(hub) = self.hubs.get_mut(&id) {
+                    hub.grant(number);
+                }
+            }
+            ChannelMessage::Data(message) => self.deliver(&id, &message, None, around),
+            ChannelMessage::Reply(grant, message) => self.reply(id, self.shard, grant, message, around),
+            ChannelMessage::Ended => self.end_hub(&id, around),
             ChannelMessage::Overflow => {
                 let members = self.hubs.get(&id).map(|hub| hub.members().to_vec()).unwrap_or_default();
                 for member in members {
-                    let session = self.sessions.get(member.0);
+                    let session = around.sessions.get(member.0);
                     if session.is_some_and(|slot| slot.session.loses_nothing(member.1)) {
-                        self.give_up(member, EndedFor::LaneFull);
+                        self.give_up(member, EndedFor::LaneFull, around);
                     }
                 }
             }
         }
     }
 
-    /// Lets the channels of all sessions run that have something to do.
-    pub(super) fn run_channels(&mut self, now: Instant, outbox: &mut Outbox) {
-        for _ in 0..ROUNDS_MAX {
-            if self.channels_dirty.is_empty() {
-                return;
-            }
-            self.run_dirty_channels(now, outbox);
+    fn forget_use(&self, key: SessionKey, stream: u16, around: &mut Around) {
+        if let Some(slot) = around.sessions.get_mut(key) {
+            around.ledger.counters.channels -= u64::from(slot.channels.remove(&stream).is_some());
         }
     }
 
-    fn run_dirty_channels(&mut self, now: Instant, outbox: &mut Outbox) {
-        for key in std::mem::take(&mut self.channels_dirty) {
-            let Some(slot) = self.sessions.get_mut(key) else { continue };
-            slot.channels_dirty = false;
-            let ran: Result<bool, Unserved> = self.with_session(now, key, outbox, |session, setup, out| {
-                Ok(session.run_channels(setup, now, out).is_ok())
-            });
-            if ran == Ok(false) {
-                self.fail_session(key, now);
-            } else {
-                self.arm_session(key);
-            }
-        }
-    }
-
-    /// Does something to the channels of a session and has them run when the turn ends.
-    fn with_channels(&mut self, key: SessionKey, step: impl FnOnce(&mut crate::session::Session)) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
-        step(&mut slot.session);
-        if !slot.channels_dirty {
-            slot.channels_dirty = true;
-            self.channels_dirty.push(key);
-        }
-    }
-
-    fn forget_use(&mut self, key: SessionKey, stream: u16) {
-        if let Some(slot) = self.sessions.get_mut(key) {
-            self.counters.channels -= u64::from(slot.channels.remove(&stream).is_some());
-        }
-    }
-
-    fn set_use(&mut self, key: SessionKey, stream: u16, of: Use) {
-        if let Some(slot) = self.sessions.get_mut(key) {
-            self.counters.channels += u64::from(slot.channels.insert(stream, of).is_none());
+    fn set_use(&self, key: SessionKey, stream: u16, of: Use, around: &mut Around) {
+        if let Some(slot) = around.sessions.get_mut(key) {
+            around.ledger.counters.channels += u64::from(slot.channels.insert(stream, of).is_none());
         }
     }
 
@@ -433,6 +487,21 @@ impl Shard {
         if self.hubs.get(id).is_some_and(Hub::is_unused) {
             self.hubs.remove(id);
         }
+    }
+}
+
+/// Does something to the channels of a session and has them run when the turn ends.
+fn with_channels(
+    dirty: &mut Vec<SessionKey>,
+    key: SessionKey,
+    around: &mut Around,
+    step: impl FnOnce(&mut Session),
+) {
+    let Some(slot) = around.sessions.get_mut(key) else { return };
+    step(&mut slot.session);
+    if !slot.channels_dirty {
+        slot.channels_dirty = true;
+        dirty.push(key);
     }
 }
 

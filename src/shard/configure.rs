@@ -1,18 +1,16 @@
-//! Bringing a session to its plan: the difference between what the plan wants and what the tables hold.
+//! Bringing a session to its plan: the difference between what the plan wants and what the owners hold.
 
 use std::time::Instant;
 
 use super::Shard;
+use super::channels::Around;
 use super::command::ConfigureError;
-use super::mailbox::PeerMessage;
-use super::publications::{PublicationKey, PublicationSlot, SubscriptionKey, SubscriptionSlot};
-use super::sessions::SessionKey;
-use crate::ids::{PublicationId, SessionId, ShardId, random_u16, random_u32};
+use super::sessions::{Feeding, SessionKey};
+use super::tracks::{StreamSink, SubscriptionKey};
+use crate::ids::{SessionId, random_u16, random_u32};
 use crate::net::Outbox;
-use crate::plan::{EgressPlan, IngressPlan, SessionPlan, TransportPlan};
-use crate::router::publication::Publication;
+use crate::plan::{EgressPlan, IngressPlan, SessionPlan};
 use crate::router::subscription::Subscription;
-use crate::rtp::MediaKind;
 use crate::session::Description;
 
 impl Shard {
@@ -24,84 +22,51 @@ impl Shard {
         description: Option<Description>,
         outbox: &mut Outbox,
     ) -> Result<(), ConfigureError> {
-        let key = self.by_id.get(&session).copied().ok_or(ConfigureError::SessionGone)?;
-        self.apply_transport(now, key, plan.transport, description, outbox)?;
-        self.apply_ingress(now, key, plan.ingress);
-        self.apply_egress(now, key, &plan.egress);
-        self.apply_channels(key, plan.channels);
+        let key = self.sessions.key_of(&session).ok_or(ConfigureError::SessionGone)?;
+        let SessionPlan { transport, ingress, egress, channels } = plan;
+        let applied: Result<(), ConfigureError> =
+            self.with_session(now, key, outbox, |session, setup, out| {
+                Ok(session.apply_transport(transport, description, setup, now, out)?)
+            });
+        self.sync_ufrags(key);
+        applied?;
+        self.apply_ingress(now, key, ingress);
+        self.apply_egress(now, key, &egress);
+        let around = &mut Around { sessions: &mut self.sessions, ledger: &mut self.ledger };
+        self.channels.apply(key, channels, around);
         self.run_channels(now, outbox);
         self.sync_ready(now, key);
-        self.arm_session(key);
+        self.sessions.arm(key);
         Ok(())
     }
 
-    fn apply_transport(
-        &mut self,
-        now: Instant,
-        key: SessionKey,
-        plan: TransportPlan,
-        description: Option<Description>,
-        outbox: &mut Outbox,
-    ) -> Result<(), ConfigureError> {
-        let result = self.with_session(now, key, outbox, |session, setup, out| {
-            Ok(session.apply_transport(plan, description, setup, now, out)?)
-        });
-        self.sync_ufrags(key);
-        result
-    }
-
-    /// Makes the demultiplexer know the session under its present credentials and no others.
-    pub(super) fn sync_ufrags(&mut self, key: SessionKey) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
-        let present: Vec<String> = slot.session.credentials().map(|own| own.ufrag.clone()).collect();
-        self.addresses.name(key, &slot.ufrags, &present);
-        slot.ufrags = present;
-    }
-
+    /// What the plan names is fed from now on; what it does not name any more is let go.
     fn apply_ingress(&mut self, now: Instant, key: SessionKey, plans: Vec<IngressPlan>) {
-        let named: Vec<(PublicationId, MediaKind, Vec<String>)> =
-            plans.iter().filter_map(|plan| Some((plan.publication?, plan.kind, plan.rids.clone()))).collect();
         let Some(slot) = self.sessions.get_mut(key) else { return };
+        let before: Vec<_> = slot.publications().collect();
+        let reporting = before.iter().any(|publication| {
+            self.tracks.publication(*publication).is_some_and(|slot| slot.state.is_reporting())
+        });
+        let feeding: Vec<Option<Feeding>> = plans
+            .iter()
+            .map(|plan| {
+                let tracks = &mut self.tracks;
+                let named = (plan.publication?, plan.kind);
+                let publication = tracks.publish(now, named, key, &plan.rids, &mut self.ledger);
+                if reporting {
+                    tracks.note_reporting(publication);
+                }
+                let layer = |rid: &String| tracks.layer_named(now, publication, Some(rid), &mut self.ledger);
+                Some(Feeding { publication, layers: plan.rids.iter().map(layer).collect(), whole: None })
+            })
+            .collect();
         slot.session.set_ingress(plans);
-        let owned = slot.publications.clone();
-        for publication in owned {
-            let Some(slot) = self.publications.get_mut(publication) else { continue };
-            if !named.iter().any(|(id, ..)| *id == slot.id) {
-                slot.bound = false;
-                slot.live = false;
-            }
+        slot.feeding = feeding;
+        let gone: Vec<_> =
+            before.into_iter().filter(|key| !slot.publications().any(|fed| fed == *key)).collect();
+        for publication in gone {
+            self.tracks.withdraw(publication, &mut self.ledger);
         }
-        for (id, kind, rids) in named {
-            let publication = self.publication(now, id, kind, self.id);
-            self.adopt(now, key, publication, rids);
-        }
-    }
-
-    /// Makes a publication belong to a session and feeds on what its plan says.
-    fn adopt(&mut self, now: Instant, session: SessionKey, key: PublicationKey, rids: Vec<String>) {
-        let Some(slot) = self.publications.get_mut(key) else { return };
-        slot.owner = Some(session);
-        if !slot.bound {
-            slot.bound = true;
-            slot.idle = false;
-            slot.silent_since = now;
-        }
-        for rid in &rids {
-            slot.state.layer_index(Some(rid));
-        }
-        slot.rids = rids;
-        if let Some(owner) = self.sessions.get_mut(session)
-            && !owner.publications.contains(&key)
-        {
-            owner.publications.push(key);
-        }
-        let owned = self.sessions.get(session).map(|owner| owner.publications.as_slice()).unwrap_or_default();
-        let known =
-            |key: &PublicationKey| self.publications.get(*key).is_some_and(|slot| slot.state.is_reporting());
-        if owned.iter().any(known) {
-            self.note_reporting(key);
-        }
-        self.arm_publication(key, now);
     }
 
     fn apply_egress(&mut self, now: Instant, key: SessionKey, plans: &[EgressPlan]) {
@@ -128,7 +93,6 @@ impl Shard {
     }
 
     fn add_subscription(&mut self, now: Instant, session: SessionKey, plan: &EgressPlan) {
-        let publication = self.publication(now, plan.publication, plan.kind, plan.origin);
         let Some(slot) = self.sessions.get_mut(session) else { return };
         let stream = slot.session.add_stream(plan, random_u16());
         let state = Subscription::new(
@@ -138,14 +102,10 @@ impl Shard {
             random_u16() & 0x7fff,
             random_u32(),
         );
-        let subscription = self.subscriptions.insert(SubscriptionSlot {
-            session,
-            stream,
-            publication,
-            state,
-            payload_types: plan.payload_types.clone(),
-            ready: false,
-        });
+        let payload_types = plan.payload_types.clone();
+        let sink = StreamSink { session, stream, state, payload_types, ready: false };
+        let publication = (plan.publication, plan.kind, plan.origin);
+        let subscription = self.tracks.subscribe(now, publication, sink, &mut self.ledger);
         if slot.subscriptions.len() <= stream {
             slot.subscriptions.resize(stream + 1, None);
         }
@@ -153,110 +113,30 @@ impl Shard {
             *place = Some(subscription);
         }
         slot.waiting = true;
-        if let Some(slot) = self.publications.get_mut(publication) {
-            slot.subscribers.push(subscription);
-        }
     }
 
     fn change_subscription(&mut self, now: Instant, key: SubscriptionKey, plan: &EgressPlan) {
-        let Some(slot) = self.subscriptions.get_mut(key) else { return };
-        if slot.payload_types != plan.payload_types {
-            slot.payload_types.clone_from(&plan.payload_types);
-            slot.state.set_payload_types(plan.payload_types.clone());
+        let Some(sink) = self.tracks.stream_mut(key) else { return };
+        if sink.payload_types != plan.payload_types {
+            sink.payload_types.clone_from(&plan.payload_types);
+            sink.state.set_payload_types(plan.payload_types.clone());
         }
-        slot.state.set_preference(plan.preference.clone());
-        let (session, stream, followed) = (slot.session, slot.stream, slot.publication);
+        sink.state.set_preference(plan.preference.clone());
+        let (session, stream) = (sink.session, sink.stream);
         if let Some(stream) = self.sessions.get_mut(session).and_then(|slot| slot.session.stream_mut(stream))
         {
             stream.apply(plan);
         }
-        if self.publications.get(followed).is_none_or(|slot| slot.id != plan.publication) {
-            self.follow_other(now, key, followed, plan);
-        }
-        self.look_for_layer(now, key);
+        self.tracks.follow(now, key, (plan.publication, plan.kind, plan.origin), &mut self.ledger);
+        self.tracks.look_for_layer(now, key, &mut self.ledger);
     }
 
-    /// Moves a subscription to another publication, on the same SSRC.
-    fn follow_other(
-        &mut self,
-        now: Instant,
-        key: SubscriptionKey,
-        followed: PublicationKey,
-        plan: &EgressPlan,
-    ) {
-        let publication = self.publication(now, plan.publication, plan.kind, plan.origin);
-        if let Some(slot) = self.subscriptions.get_mut(key) {
-            slot.publication = publication;
-            slot.state.switch_source();
-        }
-        if let Some(slot) = self.publications.get_mut(publication) {
-            slot.subscribers.push(key);
-        }
-        self.leave_publication(followed, key);
-    }
-
-    pub(super) fn remove_subscription(&mut self, key: SubscriptionKey) {
-        let Some(slot) = self.subscriptions.remove(key) else { return };
-        if let Some(session) = self.sessions.get_mut(slot.session) {
-            session.session.remove_stream(slot.stream);
-            if let Some(place) = session.subscriptions.get_mut(slot.stream) {
-                *place = None;
-            }
-        }
-        self.leave_publication(slot.publication, key);
-    }
-
-    fn leave_publication(&mut self, publication: PublicationKey, key: SubscriptionKey) {
-        if let Some(slot) = self.publications.get_mut(publication) {
-            slot.subscribers.retain(|subscription| *subscription != key);
-        }
-        self.collect_publication(publication);
-    }
-
-    /// The publication of that id here, made when it is missing. One that is fed elsewhere is attached to its
-    /// origin.
-    pub(super) fn publication(
-        &mut self,
-        now: Instant,
-        id: PublicationId,
-        kind: MediaKind,
-        origin: ShardId,
-    ) -> PublicationKey {
-        if let Some(key) = self.by_publication.get(&id) {
-            return *key;
-        }
-        let slot = PublicationSlot::new(id, Publication::new(id, kind), origin, now);
-        let key = self.publications.insert(slot);
-        self.by_publication.insert(id, key);
-        if origin != self.id {
-            self.counters.replicas += 1;
-            self.mailbox.send(origin, PeerMessage::Attach { publication: id, kind, from: self.id });
-        }
-        key
-    }
-
-    /// Ends a session's hold on a publication of its own.
-    pub(super) fn disown(&mut self, key: PublicationKey, now: Instant) {
-        if let Some(slot) = self.publications.get_mut(key) {
-            slot.owner = None;
-            slot.bound = false;
-            slot.live = false;
-            slot.feeds.clear();
-            slot.silent_since = now;
-        }
-        self.collect_publication(key);
-    }
-
-    /// Removes a publication that nobody owns, feeds on or receives.
-    pub(super) fn collect_publication(&mut self, key: PublicationKey) {
-        if !self.publications.get(key).is_some_and(PublicationSlot::is_unused) {
-            return;
-        }
-        let Some(slot) = self.publications.remove(key) else { return };
-        self.by_publication.remove(&slot.id);
-        if slot.origin != self.id {
-            self.counters.replicas -= 1;
-            self.mailbox.send(slot.origin, PeerMessage::Detach { publication: slot.id, from: self.id });
+    fn remove_subscription(&mut self, key: SubscriptionKey) {
+        let Some(sink) = self.tracks.unsubscribe(key, &mut self.ledger) else { return };
+        let Some(slot) = self.sessions.get_mut(sink.session) else { return };
+        slot.session.remove_stream(sink.stream);
+        if let Some(place) = slot.subscriptions.get_mut(sink.stream) {
+            *place = None;
         }
     }
 }

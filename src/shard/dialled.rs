@@ -102,7 +102,7 @@ impl Shard {
             arrival.mark(out);
             Ok(())
         });
-        self.arm_session(key);
+        self.sessions.arm(key);
         taken
     }
 }

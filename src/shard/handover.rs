@@ -1,6 +1,6 @@
 //! Datagrams that arrived at another shard than their owner's, where all shards receive on one port.
 //!
-//! One lane for each ordered pair of shards, beside those of [`super::mailbox`], so that a flood on the shared port
+//! One lane for each ordered pair of shards, beside those of [`super::lanes`], so that a flood on the shared port
 //! takes no room from media that crosses. Must not know what a datagram means. Bound: [`PARCELS_MAX`] datagrams on each
 //! lane; a datagram beyond is lost, and counted by its sender. Parcels go back empty and are filled again, so a lane
 //! that was once full allocates nothing more. Next: [`super::Shard::handle_handed_over`].
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::DATAGRAM_BYTES_MAX;
+use super::{DATAGRAM_BYTES_MAX, ShardSet};
 use crate::ids::ShardId;
 use crate::net::{Datagram, SocketIndex};
 
@@ -62,6 +62,8 @@ pub(super) struct Handover {
     outward: Vec<Option<(Lane, usize)>>,
     /// By the sending shard.
     inward: Vec<Option<Lane>>,
+    /// Shards that have mail since that was last asked.
+    touched: ShardSet,
 }
 
 impl Handover {
@@ -76,6 +78,7 @@ impl Handover {
                     .map(|row| row.iter().map(|lane| Some((lane.clone()?, 0))).collect())
                     .unwrap_or_default(),
                 inward: lanes.iter().map(|row| row.get(me)?.clone()).collect(),
+                touched: ShardSet::default(),
             })
             .collect()
     }
@@ -107,6 +110,7 @@ impl Handover {
         (parcel.socket, parcel.source, parcel.ecn) = (socket, source, ecn);
         (parcel.arrived, parcel.is_held) = (arrived, is_held);
         parcel.len = if fits { payload.len() } else { 0 };
+        self.touched.insert(to);
         // No more parcels than room were made.
         lane.full.push(parcel).is_ok() && fits
     }
@@ -122,6 +126,11 @@ impl Handover {
             // There is room for all that were made.
             let _kept = lane.empty.push(parcel);
         }
+    }
+
+    /// The shards that have mail since the last call.
+    pub(super) fn take_touched(&mut self) -> ShardSet {
+        std::mem::take(&mut self.touched)
     }
 
     /// Whether a datagram waits.

@@ -1,11 +1,20 @@
-//! Everything one core owns: sessions, publications, subscriptions, timers, counters. No lock, no clock, no
-//! socket: datagrams, commands and the present moment come in by `handle_*`, and [`Shard::flush`] writes what
-//! leaves into an outbox. The worker around it ([`worker`]) brings time and sockets.
+//! Everything one core owns. No lock, no clock, no socket: datagrams, commands and the present moment come in by
+//! `handle_*`, and [`Shard::flush`] writes what leaves into an outbox. The worker around it ([`worker`]) brings time and
+//! sockets.
 //!
-//! The shard mediates between sessions and the router, which do not know each other. A packet's way through
-//! here: [`Shard::handle_datagram`] finds the session (`arrival`, `addresses`), the session yields packets, `ingest` hands
-//! them to their publication, and `forward` takes the tick's batch of each publication to its subscribers here
-//! and, once, to every other shard that has some (`mailbox`).
+//! Each thing has one owner, and nobody else touches it:
+//!
+//! | owner | has |
+//! |---|---|
+//! | [`sessions`] | sessions, and when each has to do something |
+//! | [`addresses`] | who is at which address or name, and which socket leads there |
+//! | [`tracks`] | publications and subscriptions, their sources and sinks, the lanes that carry them to other shards |
+//! | [`channels`] | data channels, and their lanes |
+//! | [`ledger`] | counters, and what control is told |
+//!
+//! The shard itself only takes a value from one and hands it to another. A packet's way: [`Shard::handle_datagram`] finds
+//! the session (`arrival`, `addresses`), a step of the session yields packets (`step`), `tracks` puts them into their
+//! publication, and `forward` takes the tick's batch of each publication to its sinks: streams of sessions here, and lanes.
 
 mod addresses;
 mod arrival;
@@ -16,50 +25,41 @@ mod demux;
 mod dialled;
 mod forward;
 mod handover;
-mod ingest;
-pub mod mailbox;
-mod publications;
+mod lanes;
+mod ledger;
+mod life;
 mod sessions;
 mod statistics;
+mod step;
 mod table;
 mod timers;
+mod tracks;
 pub mod worker;
 
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use foldhash::fast::RandomState;
-
-use self::addresses::Addresses;
-use self::addresses::Source;
 pub use self::addresses::Steer;
-use self::channels::Member;
-use self::command::{Command, ConfigureError, DialledSocket, EndReason, Event, ShardLimits};
+use self::addresses::{Addresses, Source};
+use self::channels::{Around, Channels};
+use self::command::{Command, Event, ShardLimits};
 pub use self::demux::shard_of_check;
 pub use self::dialled::Dial;
-use self::mailbox::Mailbox;
-use self::publications::{PublicationKey, PublicationSlot, SubscriptionSlot};
-use self::sessions::{SessionKey, SessionSlot};
-use self::table::Table;
-use self::timers::{Grid, TimerOf, Timers};
-use crate::drop::DropReason;
-use crate::ids::{IceCredentials, NodeKeys, PublicationId, SessionId, ShardId};
+use self::handover::Handover;
+pub use self::lanes::{Mailbox, ShardSet};
+use self::ledger::Ledger;
+use self::sessions::Sessions;
+use self::tracks::Tracks;
+use crate::ids::{NodeKeys, ShardId};
 use crate::metrics::shard::ShardCounters;
 use crate::net::{Outbox, SocketIndex};
-use crate::router::LayerIndex;
-use crate::router::channel::{Hub, HubId};
 pub use crate::rtp::time::WallClock;
 pub use crate::session::Certificate;
-use crate::session::fence::fenced;
-use crate::session::{Expiry, Path, Session, SessionError, SessionOutput, SessionSetup};
+use crate::session::{SessionOutput, SessionSetup};
 
 /// The largest datagram that is taken from a client.
 const DATAGRAM_BYTES_MAX: usize = 2000;
-/// Sessions whose second ends within so long a span do together what they do once a second: a wake of its own for each
-/// would cost more than what it is for, and all of them at once would hold up media.
-const TICK_SPAN: Duration = Duration::from_millis(100);
 
 /// What a shard is made from.
 #[derive(Debug, Clone)]
@@ -86,22 +86,14 @@ pub struct Shard {
     keys: Arc<NodeKeys>,
     limits: ShardLimits,
     clock: WallClock,
-    setup: SessionSetup,
-    sessions: Table<SessionSlot>,
-    by_id: HashMap<SessionId, SessionKey, RandomState>,
+    sessions: Sessions,
     addresses: Addresses,
-    publications: Table<PublicationSlot>,
-    by_publication: HashMap<PublicationId, PublicationKey, RandomState>,
-    subscriptions: Table<SubscriptionSlot>,
-    dirty: Vec<PublicationKey>,
-    keyframes_due: Vec<(PublicationKey, LayerIndex)>,
-    timers: Timers,
-    mailbox: Mailbox,
-    hubs: HashMap<HubId, Hub<Member>, RandomState>,
-    /// Sessions whose data channels have something to do.
-    channels_dirty: Vec<SessionKey>,
-    events: VecDeque<Event>,
-    counters: ShardCounters,
+    tracks: Tracks,
+    channels: Channels,
+    /// Datagrams that came to the wrong shard.
+    handover: Handover,
+    ledger: Ledger,
+    /// What a step of a session leads to; kept for its room.
     output: SessionOutput,
 }
 
@@ -128,36 +120,27 @@ pub struct TableSizes {
 
 impl Shard {
     /// Makes an empty shard.
-    pub fn new(setup: ShardSetup, mut mailbox: Mailbox) -> Self {
-        let shares_port = mailbox.handover().is_in_use();
+    pub fn new(setup: ShardSetup, mailbox: Mailbox) -> Self {
+        let Mailbox { tracks, addresses, channels, handover } = mailbox;
         let (udp, tcp) = (&setup.candidates, &setup.tcp_candidates);
         Self {
             id: setup.id,
-            addresses: Addresses::new(setup.id, shares_port, udp, tcp),
             keys: setup.keys,
-            setup: SessionSetup {
+            clock: setup.clock,
+            addresses: Addresses::new(handover.is_in_use(), udp, tcp, addresses),
+            tracks: Tracks::new(setup.id, tracks, setup.limits.publication_idle),
+            channels: Channels::new(setup.id, channels),
+            sessions: Sessions::new(SessionSetup {
                 shard: setup.id,
                 candidates: setup.candidates,
                 tcp_candidates: setup.tcp_candidates,
                 certificate: setup.certificate,
                 never_connected: setup.limits.never_connected,
                 disconnected: setup.limits.disconnected,
-            },
+            }),
             limits: setup.limits,
-            clock: setup.clock,
-            sessions: Table::default(),
-            by_id: HashMap::default(),
-            publications: Table::default(),
-            by_publication: HashMap::default(),
-            subscriptions: Table::default(),
-            dirty: Vec::new(),
-            keyframes_due: Vec::new(),
-            timers: Timers::default(),
-            mailbox,
-            hubs: HashMap::default(),
-            channels_dirty: Vec::new(),
-            events: VecDeque::new(),
-            counters: ShardCounters::default(),
+            handover,
+            ledger: Ledger::default(),
             output: SessionOutput::default(),
         }
     }
@@ -192,13 +175,13 @@ impl Shard {
                 let _gone = reply.send(result);
             }
             Command::Close { session } => {
-                if let Some(key) = self.by_id.get(&session).copied() {
+                if let Some(key) = self.sessions.key_of(&session) {
                     self.dismiss(key, now, outbox);
                 }
             }
             Command::Limits(limits) => self.take_limits(limits),
             Command::Goodbye { reply } => {
-                let keys: Vec<SessionKey> = self.by_id.values().copied().collect();
+                let keys = self.sessions.keys();
                 keys.iter().for_each(|key| self.dismiss(*key, now, outbox));
                 let _gone = reply.send(keys.len());
             }
@@ -211,35 +194,32 @@ impl Shard {
         }
     }
 
-    /// Takes what other shards sent, at most `budget` messages. Returns whether more waits.
+    /// Takes what other shards sent, at most `budget` messages of each kind. Returns whether more waits.
     pub fn handle_mail(&mut self, now: Instant, budget: usize) -> bool {
         for _ in 0..budget {
-            let Some(message) = self.mailbox.receive() else { return false };
-            self.handle_message(now, message);
+            let Some(lost) = self.addresses.take_word() else { break };
+            if let Some((source, session)) = lost {
+                self.take_path(source, session);
+            }
         }
-        self.mailbox.has_mail()
+        let more_tracks = self.tracks.handle_mail(now, budget, &mut self.ledger);
+        let around = &mut Around { sessions: &mut self.sessions, ledger: &mut self.ledger };
+        let more_channels = self.channels.handle_mail(budget, around);
+        more_tracks || more_channels || self.addresses.has_mail()
     }
 
     /// Lets everything run whose time has come.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
-        while let Some((at, of)) = self.timers.pop_due(now) {
-            match of {
-                TimerOf::Session(key) => {
-                    let slot = self.sessions.get_mut(key);
-                    let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) else { continue };
-                    slot.armed = None;
-                    self.session_due(now, key, outbox);
-                    self.arm_session(key);
-                }
-                TimerOf::Publication(key) => {
-                    let slot = self.publications.get_mut(key);
-                    let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) else { continue };
-                    slot.armed = None;
-                    self.publication_due(now, key);
-                    self.arm_publication(key, now);
-                }
-            }
+        while let Some(key) = self.sessions.pop_due(now) {
+            self.session_due(now, key, outbox);
+            self.sessions.arm(key);
         }
+        self.tracks.handle_timeout(now, &mut self.ledger);
+    }
+
+    /// When [`Shard::handle_timeout`] has something to do next.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.sessions.poll_timeout().into_iter().chain(self.tracks.poll_timeout()).min()
     }
 
     /// Takes the next thing that the kernel should know of a source; there is none unless shards share a port.
@@ -252,280 +232,74 @@ impl Shard {
         self.addresses.poll_dial()
     }
 
-    /// When [`Shard::handle_timeout`] has something to do next.
-    pub fn poll_timeout(&mut self) -> Option<Instant> {
-        let grid = self.timers.grid();
-        let (sessions, publications, setup) = (&mut self.sessions, &self.publications, &self.setup);
-        self.timers.next(&mut |of, at| match of {
-            TimerOf::Session(key) => {
-                let slot = sessions.get_mut(key).filter(|slot| slot.armed == Some(at))?;
-                let wanted = at.max(deadline(&slot.session, setup, grid));
-                slot.armed = Some(wanted);
-                Some(wanted)
-            }
-            TimerOf::Publication(key) => {
-                publications.get(key).filter(|slot| slot.armed == Some(at)).map(|_| at)
-            }
-        })
-    }
-
     /// Takes the next thing that control should know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.ledger.poll()
     }
 
-    /// The lanes to other shards.
-    pub fn mailbox(&mut self) -> &mut Mailbox {
-        &mut self.mailbox
+    /// Whether other shards have sent something.
+    pub fn has_mail(&self) -> bool {
+        self.handover.has_mail()
+            || self.tracks.has_mail()
+            || self.channels.has_mail()
+            || self.addresses.has_mail()
+    }
+
+    /// Whether something for other shards waits for room, so that it is to be tried again soon.
+    pub fn is_held_back(&self) -> bool {
+        self.tracks.is_held_back() || self.channels.is_held_back() || self.addresses.is_held_back()
+    }
+
+    /// Moves on what waits for room in lanes, and names the shards that have mail since the last call.
+    pub fn take_touched(&mut self) -> ShardSet {
+        self.move_on();
+        let mut touched = self.handover.take_touched();
+        touched.add(self.tracks.take_touched());
+        touched.add(self.channels.take_touched());
+        touched.add(self.addresses.take_touched());
+        touched
+    }
+
+    /// Writes everything that this tick leads to into the outbox. `send` empties the outbox when it is full.
+    pub fn flush(&mut self, now: Instant, outbox: &mut Outbox, send: &mut dyn FnMut(&mut Outbox)) {
+        self.request_keyframes(now, outbox);
+        self.run_channels(now, outbox);
+        self.forward(now, outbox, send);
+        // What could not go on for want of a keyframe is known now.
+        self.request_keyframes(now, outbox);
+        self.move_on();
+    }
+
+    /// Tells other shards what is to be told, as far as their lanes have room.
+    fn move_on(&mut self) {
+        self.tracks.move_on();
+        self.channels.move_on();
+        self.addresses.move_on();
     }
 
     /// Counters as of now, sizes included.
     pub fn counters(&mut self) -> &mut ShardCounters {
         let sizes = self.sizes();
-        self.counters.sessions = sizes.sessions as u64;
-        self.counters.publications = (sizes.publications as u64).saturating_sub(self.counters.replicas);
-        self.counters.subscriptions = sizes.subscriptions as u64;
-        self.counters.addresses = sizes.paths as u64;
-        &mut self.counters
+        let counters = &mut self.ledger.counters;
+        counters.sessions = sizes.sessions as u64;
+        counters.publications = (sizes.publications as u64).saturating_sub(counters.replicas);
+        counters.subscriptions = sizes.subscriptions as u64;
+        counters.addresses = sizes.paths as u64;
+        counters
     }
 
     /// Sizes of the tables.
     pub fn sizes(&self) -> TableSizes {
         TableSizes {
             sessions: self.sessions.len(),
-            publications: self.publications.len(),
-            subscriptions: self.subscriptions.len(),
+            publications: self.tracks.publications(),
+            subscriptions: self.tracks.subscriptions(),
             paths: self.addresses.proven(),
             paths_elsewhere: self.addresses.elsewhere(),
             ufrags: self.addresses.names(),
             dialled: self.addresses.dialled(),
-            hubs: self.hubs.len(),
+            hubs: self.channels.hubs(),
         }
-    }
-
-    fn open(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        dialled: Vec<DialledSocket>,
-        credentials: Option<IceCredentials>,
-    ) {
-        if self.sessions.len() >= self.limits.sessions || !self.addresses.has_room(dialled.len()) {
-            self.counters.drop(DropReason::Overload);
-            self.events.push_back(Event::Ended(id, EndReason::NeverConnected));
-            return;
-        }
-        let addresses = dialled.iter().map(|socket| socket.address).collect();
-        let mut session = Session::new(id, addresses, now);
-        if let Some(credentials) = credentials {
-            session.expect_checks(credentials);
-        }
-        let key = self.sessions.insert(SessionSlot::new(session));
-        self.sync_ufrags(key);
-        self.addresses.open(key, dialled);
-        self.by_id.insert(id, key);
-        self.arm_session(key);
-    }
-
-    /// Runs one step of one session, then carries out what followed from it. A panic inside ends that session
-    /// and no other.
-    fn with_session<R, E: From<Unserved>>(
-        &mut self,
-        now: Instant,
-        key: SessionKey,
-        outbox: &mut Outbox,
-        step: impl FnOnce(&mut Session, &SessionSetup, &mut SessionOutput) -> Result<R, E>,
-    ) -> Result<R, E> {
-        let Some(slot) = self.sessions.get_mut(key) else { return Err(Unserved::Gone.into()) };
-        let mut output = std::mem::take(&mut self.output);
-        output.clear();
-        let (session, setup) = (&mut slot.session, &self.setup);
-        let result = match fenced(|| step(session, setup, &mut output)) {
-            Some(result) => {
-                self.absorb(now, key, &mut output, outbox);
-                result
-            }
-            None => {
-                self.fail_session(key, now);
-                Err(Unserved::Broken.into())
-            }
-        };
-        self.output = output;
-        result
-    }
-
-    /// Carries out what followed from one step of a session.
-    fn absorb(&mut self, now: Instant, key: SessionKey, output: &mut SessionOutput, outbox: &mut Outbox) {
-        for (path, range) in &output.transmits {
-            let contents = output.bytes.get(range.clone()).unwrap_or_default();
-            self.transmit(*path, contents, outbox);
-        }
-        for reason in &output.dropped {
-            self.counters.drop(*reason);
-        }
-        for path in &output.paths_removed {
-            self.addresses.release(*path, key);
-        }
-        if output.rekeyed {
-            self.rekeyed(now, key);
-        }
-        for packet in output.packets.drain(..) {
-            self.ingest(now, key, packet);
-        }
-        for feedback in output.feedback.drain(..) {
-            self.handle_feedback(now, key, feedback, outbox);
-        }
-        for event in output.channels.drain(..) {
-            self.channel_event(key, event);
-        }
-        self.sync_ready(now, key);
-    }
-
-    fn transmit(&mut self, path: Path, contents: &[u8], outbox: &mut Outbox) {
-        let Some(socket) = self.addresses.socket_of(path) else { return };
-        match outbox.space(contents.len()).and_then(|space| space.get_mut(..contents.len())) {
-            Some(space) => {
-                space.copy_from_slice(contents);
-                outbox.commit(socket, path.remote, contents.len());
-            }
-            None => self.counters.drop(DropReason::SendFailed),
-        }
-    }
-
-    /// Timers of a session: its engines, its reports, its end.
-    fn session_due(&mut self, now: Instant, key: SessionKey, outbox: &mut Outbox) {
-        let Some(slot) = self.sessions.get(key) else { return };
-        if let Some(expiry) = slot.session.expired(&self.setup, now) {
-            let reason = match expiry {
-                Expiry::NeverConnected => EndReason::NeverConnected,
-                Expiry::Silent => EndReason::TimedOut,
-                Expiry::Closed => EndReason::ClosedByClient,
-            };
-            self.end_session(key, reason, now);
-            return;
-        }
-        let mut failed = false;
-        let tick: Result<bool, Unserved> = self.with_session(now, key, outbox, |session, setup, out| {
-            Ok(session.handle_timeout(setup, now, out).unwrap_or_else(|_: SessionError| {
-                failed = true;
-                false
-            }))
-        });
-        if failed && self.sessions.get(key).is_some_and(|slot| slot.session.reached_nobody()) {
-            // The handshake that it had begun for when somebody answers gives up before its time is over.
-            self.end_session(key, EndReason::NeverConnected, now);
-        } else if failed {
-            self.fail_session(key, now);
-        } else if tick == Ok(true) {
-            self.send_reports(now, key, outbox);
-        }
-    }
-
-    fn arm_session(&mut self, key: SessionKey) {
-        let Some(slot) = self.sessions.get_mut(key) else { return };
-        let at = deadline(&slot.session, &self.setup, self.timers.grid());
-        self.timers.arm(&mut slot.armed, TimerOf::Session(key), at);
-    }
-
-    fn fail_session(&mut self, key: SessionKey, now: Instant) {
-        self.counters.session_failures += 1;
-        self.end_session(key, EndReason::Failed, now);
-    }
-
-    fn end_session(&mut self, key: SessionKey, reason: EndReason, now: Instant) {
-        let Some(id) = self.remove_session(key, now) else { return };
-        self.count_end(match reason {
-            EndReason::NeverConnected => 0,
-            EndReason::TimedOut => 1,
-            EndReason::ClosedByClient => 2,
-            EndReason::Failed => 3,
-        });
-        tracing::debug!(session = %id, shard = self.id.0, ?reason, "session ended");
-        self.events.push_back(Event::Ended(id, reason));
-    }
-
-    /// Ends a session by order of control, and tells its client, who would find out after seconds only.
-    fn dismiss(&mut self, key: SessionKey, now: Instant, outbox: &mut Outbox) {
-        // Without keys, or with an engine that fails, there is nobody to tell.
-        let _untold = self.with_session(now, key, outbox, |session, _, out| {
-            session.farewell(now, out).map_err(|_| DropReason::Refused)
-        });
-        if self.remove_session(key, now).is_some() {
-            self.count_end(4);
-        }
-    }
-
-    fn take_limits(&mut self, limits: ShardLimits) {
-        self.setup.never_connected = limits.never_connected;
-        self.setup.disconnected = limits.disconnected;
-        self.limits = limits;
-        // One that waits for its first connection may have to end sooner than it was to wake.
-        let keys: Vec<SessionKey> = self.by_id.values().copied().collect();
-        keys.iter().for_each(|key| self.arm_session(*key));
-    }
-
-    fn count_end(&mut self, reason: usize) {
-        if let Some(count) = self.counters.sessions_ended.get_mut(reason) {
-            *count += 1;
-        }
-    }
-
-    fn remove_session(&mut self, key: SessionKey, now: Instant) -> Option<SessionId> {
-        let slot = self.sessions.remove(key)?;
-        let id = slot.session.id();
-        self.by_id.remove(&id);
-        let session = &slot.session;
-        self.addresses.release_all(key, session.paths(), &slot.ufrags, session.dialled());
-        self.counters.channels -= slot.channels.len() as u64;
-        for (stream, of) in slot.channels {
-            self.release_channel((key, stream), &of);
-        }
-        for subscription in slot.subscriptions.into_iter().flatten() {
-            self.remove_subscription(subscription);
-        }
-        for publication in slot.publications {
-            self.disown(publication, now);
-        }
-        Some(id)
-    }
-}
-
-/// When a session has something to do next.
-fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> Instant {
-    let exact = session.poll_timeout(setup);
-    session.next_tick().map_or(exact, |tick| exact.min(grid.end_of_span(tick, TICK_SPAN)))
-}
-
-/// Why a step of a session was not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unserved {
-    /// There is no such session.
-    Gone,
-    /// Its engine has panicked, which was its end.
-    Broken,
-}
-
-impl From<Unserved> for DropReason {
-    fn from(why: Unserved) -> Self {
-        match why {
-            Unserved::Gone => Self::UnknownSource,
-            Unserved::Broken => Self::Refused,
-        }
-    }
-}
-
-impl From<Unserved> for ConfigureError {
-    fn from(why: Unserved) -> Self {
-        match why {
-            Unserved::Gone => Self::SessionGone,
-            Unserved::Broken => Self::Failed,
-        }
-    }
-}
-
-impl From<SessionError> for ConfigureError {
-    fn from(error: SessionError) -> Self {
-        Self::Refused(error.to_string())
     }
 }
 

@@ -1,25 +1,33 @@
-//! The sessions of a shard, and what each of them has in its other tables.
+//! The sessions of a shard, by key and by id, and their deadlines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
 
 use super::channels::Use;
-use super::publications::{PublicationKey, SubscriptionKey};
-use super::table::Key;
-use super::timers::Armed;
-use crate::ids::GroupId;
-use crate::session::Session;
+use super::table::{Key, Table};
+use super::timers::{Armed, Grid, Timers};
+use super::tracks::{PublicationKey, SubscriptionKey};
+use crate::ids::{GroupId, SessionId};
+use crate::router::LayerIndex;
+use crate::session::{Session, SessionSetup};
 
 pub(super) type SessionKey = Key<SessionSlot>;
 
+/// Sessions whose second ends within so long a span do together what they do once a second: a wake of its own for each
+/// would cost more than what it is for, and all of them at once would hold up media.
+const TICK_SPAN: Duration = Duration::from_millis(100);
+
+/// A session, and what it has with the other owners of the shard.
 pub(super) struct SessionSlot {
     pub(super) session: Session,
-    /// Publications that belong to this session, fed at present or not.
-    pub(super) publications: Vec<PublicationKey>,
+    /// What its sections feed, by their order in its plan.
+    pub(super) feeding: Vec<Option<Feeding>>,
     /// What it receives, by the index of the stream in the session.
     pub(super) subscriptions: Vec<Option<SubscriptionKey>>,
-    /// User name fragments under which the demultiplexer knows it.
+    /// User name fragments under which it is known.
     pub(super) ufrags: Vec<String>,
-    pub(super) armed: Armed,
     /// Whether some of its subscriptions wait for keys and an address.
     pub(super) waiting: bool,
     /// What its data channels are for, by their streams.
@@ -28,20 +36,133 @@ pub(super) struct SessionSlot {
     pub(super) group: Option<GroupId>,
     /// Whether its channels wait to be run.
     pub(super) channels_dirty: bool,
+    armed: Armed,
+}
+
+/// What a section feeds.
+#[derive(Debug)]
+pub(super) struct Feeding {
+    pub(super) publication: PublicationKey,
+    /// Its layers, by the order of their names in the plan.
+    pub(super) layers: Vec<Option<LayerIndex>>,
+    /// The layer of packets that name none; known once one has come.
+    pub(super) whole: Option<LayerIndex>,
 }
 
 impl SessionSlot {
-    pub(super) fn new(session: Session) -> Self {
+    fn new(session: Session) -> Self {
         Self {
             session,
-            publications: Vec::new(),
+            feeding: Vec::new(),
             subscriptions: Vec::new(),
             ufrags: Vec::new(),
-            armed: None,
             waiting: false,
             channels: BTreeMap::new(),
             group: None,
             channels_dirty: false,
+            armed: None,
         }
     }
+
+    /// The publications that it feeds by its plan.
+    pub(super) fn publications(&self) -> impl Iterator<Item = PublicationKey> + '_ {
+        self.feeding.iter().flatten().map(|feeding| feeding.publication)
+    }
+
+    /// The subscription that drinks into a stream.
+    pub(super) fn subscription(&self, stream: usize) -> Option<SubscriptionKey> {
+        self.subscriptions.get(stream).copied().flatten()
+    }
+}
+
+/// All sessions of a shard. Their number is bounded by who opens them.
+pub(super) struct Sessions {
+    /// What all of them share.
+    pub(super) setup: SessionSetup,
+    table: Table<SessionSlot>,
+    by_id: HashMap<SessionId, SessionKey, RandomState>,
+    timers: Timers<SessionKey>,
+}
+
+impl Sessions {
+    pub(super) fn new(setup: SessionSetup) -> Self {
+        Self { setup, table: Table::default(), by_id: HashMap::default(), timers: Timers::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn key_of(&self, id: &SessionId) -> Option<SessionKey> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(super) fn keys(&self) -> Vec<SessionKey> {
+        self.by_id.values().copied().collect()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: SessionKey) -> Option<&SessionSlot> {
+        self.table.get(key)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: SessionKey) -> Option<&mut SessionSlot> {
+        self.table.get_mut(key)
+    }
+
+    pub(super) fn insert(&mut self, session: Session) -> SessionKey {
+        let id = session.id();
+        let key = self.table.insert(SessionSlot::new(session));
+        self.by_id.insert(id, key);
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: SessionKey) -> Option<SessionSlot> {
+        let slot = self.table.remove(key)?;
+        self.by_id.remove(&slot.session.id());
+        Some(slot)
+    }
+
+    /// A session together with what all share.
+    pub(super) fn with_setup(&mut self, key: SessionKey) -> Option<(&mut Session, &SessionSetup)> {
+        Some((&mut self.table.get_mut(key)?.session, &self.setup))
+    }
+
+    /// Sees to it that a session is called when it has something to do next.
+    pub(super) fn arm(&mut self, key: SessionKey) {
+        let Some(slot) = self.table.get_mut(key) else { return };
+        let at = deadline(&slot.session, &self.setup, self.timers.grid());
+        self.timers.arm(&mut slot.armed, key, at);
+    }
+
+    /// When a session has something to do next.
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        let grid = self.timers.grid();
+        let (table, setup) = (&mut self.table, &self.setup);
+        self.timers.next(&mut |key, at| {
+            let slot = table.get_mut(key).filter(|slot| slot.armed == Some(at))?;
+            let wanted = at.max(deadline(&slot.session, setup, grid));
+            slot.armed = Some(wanted);
+            Some(wanted)
+        })
+    }
+
+    /// Takes one session whose time has come; it is armed no more.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<SessionKey> {
+        while let Some((at, key)) = self.timers.pop_due(now) {
+            let slot = self.table.get_mut(key);
+            if let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) {
+                slot.armed = None;
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+/// When a session has something to do next.
+fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> Instant {
+    let exact = session.poll_timeout(setup);
+    session.next_tick().map_or(exact, |tick| exact.min(grid.end_of_span(tick, TICK_SPAN)))
 }

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::command::{EgressStatistics, IngressStatistics, SessionStatistics, Whereabouts};
-use super::publications::SubscriptionKey;
 use super::sessions::{SessionKey, SessionSlot};
+use super::tracks::SubscriptionKey;
 use crate::ids::SessionId;
 
 impl Shard {
     pub(super) fn statistics(&mut self, id: SessionId, now: Instant) -> Option<SessionStatistics> {
-        let key: SessionKey = self.by_id.get(&id).copied()?;
+        let key: SessionKey = self.sessions.key_of(&id)?;
         let profile = self.sessions.get_mut(key)?.session.profile().map(str::to_owned);
         let slot = self.sessions.get(key)?;
         let path = slot.session.ready();
@@ -36,7 +36,7 @@ impl Shard {
     /// Where the clients of these sessions are, as far as they are connected.
     pub(super) fn locate(&self, sessions: &[SessionId]) -> Vec<(SessionId, Whereabouts)> {
         let found = sessions.iter().filter_map(|id| {
-            let path = self.sessions.get(self.by_id.get(id).copied()?)?.session.ready()?;
+            let path = self.sessions.get(self.sessions.key_of(id)?)?.session.ready()?;
             Some((*id, Whereabouts { address: path.remote, carrier: path.carrier.name() }))
         });
         found.collect()
@@ -46,13 +46,17 @@ impl Shard {
         let mut all = Vec::new();
         for section in slot.session.ingress() {
             let plan = section.plan();
-            let key = plan.publication.and_then(|id| self.by_publication.get(&id));
-            let Some(publication) = key.and_then(|key| self.publications.get(*key)) else { continue };
+            let key = plan.publication.and_then(|id| self.tracks.key_of(id));
+            let Some(publication) = key.and_then(|key| self.tracks.publication(key)) else { continue };
             for (layer, view) in publication.state.layers(now) {
                 all.push(IngressStatistics {
                     mid: plan.mid.clone(),
                     rid: view.rid.map(str::to_owned),
-                    ssrc: publication.feed(layer).map_or(0, |feed| feed.ssrc),
+                    ssrc: publication
+                        .source
+                        .session()
+                        .and_then(|feeds| feeds.feed(layer))
+                        .map_or(0, |feed| feed.ssrc),
                     codec: view.codec.map(|codec| codec.name().to_owned()),
                     packets: view.packets,
                     bytes: view.bytes,
@@ -69,8 +73,9 @@ impl Shard {
     }
 
     fn remote_statistics(&self, session: &SessionSlot, key: SubscriptionKey) -> Option<EgressStatistics> {
-        let slot = self.subscriptions.get(key)?;
-        let publication = self.publications.get(slot.publication)?;
+        let subscription = self.tracks.subscription(key)?;
+        let publication = self.tracks.publication(subscription.publication)?;
+        let slot = subscription.stream()?;
         let stream = session.session.stream(slot.stream)?;
         let figures = stream.figures();
         let clock_rate = slot.payload_types.first().map_or(90_000, |map| map.clock_rate);

@@ -5,19 +5,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Command, EndReason, Event, ShardLimits};
-use super::mailbox::Mailbox;
+use super::tracks::{Feed, StreamSink};
 use super::*;
-use crate::ids::NodeKeys;
+use crate::drop::DropReason;
+use crate::ids::{NodeKeys, PublicationId};
 use crate::net::Datagram;
+use crate::plan::LayerPreference;
+use crate::router::subscription::Subscription;
+use crate::rtp::{Codec, MediaKind, Packet, PassedExtensions};
+use crate::session::Session;
 
 fn shard(sessions: usize) -> (Shard, Arc<NodeKeys>) {
     let keys = Arc::new(NodeKeys::generate());
+    (make(0, sessions, &keys, Mailbox::join(1).pop().unwrap()), keys)
+}
+
+fn make(id: u8, sessions: usize, keys: &Arc<NodeKeys>, mailbox: Mailbox) -> Shard {
     let setup = ShardSetup {
-        id: ShardId(0),
+        id: ShardId(id),
         candidates: vec!["192.0.2.1:40000".parse().unwrap()],
         tcp_candidates: Vec::new(),
         certificate: Certificate::generate().unwrap(),
-        keys: Arc::clone(&keys),
+        keys: Arc::clone(keys),
         limits: ShardLimits {
             never_connected: Duration::from_secs(60),
             disconnected: Duration::from_secs(30),
@@ -26,7 +35,7 @@ fn shard(sessions: usize) -> (Shard, Arc<NodeKeys>) {
         },
         clock: WallClock::new(start(), Duration::from_secs(1_800_000_000)),
     };
-    (Shard::new(setup, Mailbox::join(1).pop().unwrap()), keys)
+    Shard::new(setup, mailbox)
 }
 
 #[expect(
@@ -58,14 +67,14 @@ fn a_panic_inside_one_session_ends_that_session_alone() {
             &mut outbox,
         );
     }
-    let key = shard.by_id[&ids[0]];
+    let key = shard.sessions.key_of(&ids[0]).unwrap();
     let result: Result<(), DropReason> =
         shard.with_session(now, key, &mut outbox, |_, _, _| panic!("made to fail"));
     assert_eq!(result, Err(DropReason::Refused));
     assert_eq!(shard.counters().session_failures, 1);
     assert_eq!(shard.sizes().sessions, 1);
     assert!(matches!(shard.poll_event(), Some(Event::Ended(id, EndReason::Failed)) if id == ids[0]));
-    assert!(shard.by_id.contains_key(&ids[1]));
+    assert!(shard.sessions.key_of(&ids[1]).is_some());
 }
 
 #[test]
@@ -148,4 +157,75 @@ fn sessions_beyond_the_bound_are_refused() {
     assert_eq!(shard.sizes().sessions, 1);
     assert_eq!(dropped(&mut shard, DropReason::Overload), 1);
     assert!(matches!(shard.poll_event(), Some(Event::Ended(..))));
+}
+
+/// A packet of a stream.
+fn packet(seq: u64) -> Packet {
+    Packet {
+        seq,
+        timestamp: seq as u32 * 960,
+        marker: false,
+        payload_type: 111,
+        extensions: PassedExtensions::default(),
+        payload: b"x"[..].into(),
+        received_at: start(),
+        ecn: 0,
+    }
+}
+
+#[test]
+fn a_publisher_that_floods_takes_nothing_from_the_media_of_another_that_crosses() {
+    let keys = Arc::new(NodeKeys::generate());
+    let mut mail = Mailbox::join(2);
+    let mut far = make(1, 10, &keys, mail.pop().unwrap());
+    let mut near = make(0, 10, &keys, mail.pop().unwrap());
+    let now = start();
+    let mut outbox = Outbox::new(1 << 16);
+    let publish = |near: &mut Shard, id| {
+        let session = near.sessions.insert(Session::new(keys.mint_session(ShardId(0)), Box::default(), now));
+        let key = near.tracks.publish(now, (id, MediaKind::Audio), session, &[], &mut near.ledger);
+        let layer = near.tracks.layer_named(now, key, None, &mut near.ledger).unwrap();
+        (key, layer)
+    };
+    let (loud, quiet) = (PublicationId(1), PublicationId(2));
+    let (loud_feed, quiet_feed) = (publish(&mut near, loud), publish(&mut near, quiet));
+    let viewer = far.sessions.insert(Session::new(keys.mint_session(ShardId(1)), Box::default(), now));
+    for (id, stream) in [(loud, 0), (quiet, 1)] {
+        let state = Subscription::new(MediaKind::Audio, Vec::new(), LayerPreference::default(), 0, 0);
+        let sink = StreamSink { session: viewer, stream, state, payload_types: Vec::new(), ready: true };
+        far.tracks.subscribe(now, (id, MediaKind::Audio, ShardId(0)), sink, &mut far.ledger);
+    }
+    let mut turn = |shard: &mut Shard| {
+        shard.handle_mail(now, 100_000);
+        shard.flush(now, &mut outbox, &mut Outbox::clear);
+    };
+    turn(&mut far);
+    turn(&mut near);
+    let taken = |far: &Shard, id| {
+        let slot = far.tracks.key_of(id).and_then(|key| far.tracks.publication(key)).unwrap();
+        slot.state.layers(now).map(|(_, view)| view.packets).sum::<u64>()
+    };
+    // The far shard does not get to its mail for a second, in which the near one takes a thousand turns.
+    for round in 0..1000 {
+        for flood in 0..100 {
+            let ssrc = round * 100 + flood;
+            let contents = (Codec::Opus, packet(u64::from(flood)));
+            let feed = Feed { ssrc, clock_rate: 48_000 };
+            if flood < 2 {
+                near.tracks.ingest(now, loud_feed, feed, contents, &mut near.ledger);
+            }
+            near.tracks.take_clock(now, std::iter::once(loud_feed.0), ssrc, (1, 1));
+        }
+        if round % 20 == 0 {
+            let feed = Feed { ssrc: 1, clock_rate: 48_000 };
+            let contents = (Codec::Opus, packet(u64::from(round / 20)));
+            near.tracks.ingest(now, quiet_feed, feed, contents, &mut near.ledger);
+        }
+        turn(&mut near);
+    }
+    turn(&mut far);
+    assert_eq!(taken(&far, quiet), 50, "each packet of the other has arrived");
+    assert_eq!(taken(&far, loud), 2000);
+    assert!(!near.is_held_back());
+    assert_eq!(dropped(&mut near, DropReason::LaneFull), 0);
 }

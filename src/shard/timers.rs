@@ -1,4 +1,4 @@
-//! Deadlines of sessions and publications: a wheel of slots in which an entry that was overtaken is passed over.
+//! Deadlines of sessions, and of publications: a wheel of slots in which an entry that was overtaken is passed over.
 //!
 //! Arming, firing and finding the next take the same time whatever the number of sessions: a slot gathers the deadlines
 //! of [`SLOT`], and only the earliest slot is looked into.
@@ -12,9 +12,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::publications::PublicationKey;
-use super::sessions::SessionKey;
-
 /// The span of one slot.
 const SLOT: Duration = Duration::from_millis(4);
 
@@ -24,50 +21,44 @@ const SLOTS: usize = 512;
 /// How far before the first deadline ever armed time begins: no later one is armed before that.
 const EARLIER: Duration = Duration::from_secs(24 * 3600);
 
-/// Whose deadline it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimerOf {
-    Session(SessionKey),
-    Publication(PublicationKey),
-}
-
 /// The earliest deadline that the owner has in the wheel.
 pub(super) type Armed = Option<Instant>;
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct Entry<K> {
     tick: u64,
     at: Instant,
-    of: TimerOf,
+    of: K,
 }
 
+/// The deadlines of one kind of owners, named by `K`.
 #[derive(Debug)]
-pub(super) struct Timers {
+pub(super) struct Timers<K> {
     /// When tick 0 begins; set by the first deadline.
     base: Option<Instant>,
-    slots: Vec<Vec<Entry>>,
+    slots: Vec<Vec<Entry<K>>>,
     /// One bit for each slot that holds an entry.
     occupied: [u64; SLOTS / 64],
     /// The present tick, or one before; no entry has an earlier one.
     cursor: u64,
     /// Entries whose time has come, to be taken from the back.
-    due: Vec<Entry>,
+    due: Vec<Entry<K>>,
 }
 
 const _: () =
     assert!(SLOTS.is_power_of_two() && SLOTS >= 64, "slots are found with a mask, and by words of bits");
 
-impl Default for Timers {
+impl<K> Default for Timers<K> {
     fn default() -> Self {
         let slots = (0..SLOTS).map(|_| Vec::new()).collect();
         Self { base: None, slots, occupied: [0; SLOTS / 64], cursor: u64::MAX, due: Vec::new() }
     }
 }
 
-impl Timers {
+impl<K: Copy> Timers<K> {
     /// Sees to it that the owner is called at `at` or before. An earlier call finds the later deadline by itself,
     /// so only an earlier one enters the wheel.
-    pub(super) fn arm(&mut self, armed: &mut Armed, of: TimerOf, at: Instant) {
+    pub(super) fn arm(&mut self, armed: &mut Armed, of: K, at: Instant) {
         if armed.is_some_and(|present| at >= present) {
             return;
         }
@@ -80,7 +71,7 @@ impl Timers {
 
     /// Takes one owner that is due. The caller compares the moment with what the owner has armed: an entry that
     /// was overtaken by an earlier one differs and is passed over.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, TimerOf)> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         if self.due.is_empty() {
             self.turn(now);
         }
@@ -91,10 +82,7 @@ impl Timers {
     ///
     /// `wanted` tells for an entry that stands first when it is wanted now: nobody is woken for a deadline that has
     /// moved on since it was armed. The entry goes there; without a moment it goes altogether.
-    pub(super) fn next(
-        &mut self,
-        wanted: &mut dyn FnMut(TimerOf, Instant) -> Option<Instant>,
-    ) -> Option<Instant> {
+    pub(super) fn next(&mut self, wanted: &mut dyn FnMut(K, Instant) -> Option<Instant>) -> Option<Instant> {
         let base = self.base?;
         if let Some(entry) = self.due.last() {
             return Some(entry.at);
@@ -130,7 +118,7 @@ impl Timers {
         Grid { base: self.base }
     }
 
-    fn place(&mut self, entry: Entry) {
+    fn place(&mut self, entry: Entry<K>) {
         let index = slot_of(entry.tick);
         if let Some(slot) = self.slots.get_mut(index) {
             slot.push(entry);
@@ -221,25 +209,14 @@ fn moment(base: Instant, tick: u64) -> Instant {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an Instant has no other beginning; the tests only add to it")]
 mod tests {
-    use super::super::sessions::SessionSlot;
-    use super::super::table::Table;
     use super::*;
-    use crate::ids::SessionId;
-    use crate::session::Session;
 
-    /// Keys to tell owners apart.
-    fn owners(count: usize) -> Vec<TimerOf> {
-        let mut table = Table::<SessionSlot>::default();
-        let now = Instant::now();
-        (0..count)
-            .map(|_| {
-                let session = Session::new(SessionId([0; 16]), Box::default(), now);
-                TimerOf::Session(table.insert(SessionSlot::new(session)))
-            })
-            .collect()
+    /// Names to tell owners apart.
+    fn owners(count: u32) -> Vec<u32> {
+        (0..count).collect()
     }
 
-    fn fired(timers: &mut Timers, now: Instant) -> Vec<TimerOf> {
+    fn fired(timers: &mut Timers<u32>, now: Instant) -> Vec<u32> {
         std::iter::from_fn(|| timers.pop_due(now)).map(|(_, of)| of).collect()
     }
 
@@ -299,7 +276,7 @@ mod tests {
         });
         assert_eq!(asked, owners[..2]);
         assert!(next.is_some_and(|lap_end| lap_end > after(1_000) && lap_end <= after(3_000)));
-        assert_eq!(fired(&mut timers, after(2_999)), []);
+        assert!(fired(&mut timers, after(2_999)).is_empty());
         assert_eq!(fired(&mut timers, after(3_000)), owners[..1]);
         assert_eq!(fired(&mut timers, after(5_000)), owners[2..]);
     }

@@ -15,9 +15,8 @@ use crossbeam_utils::CachePadded;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::command::{Command, Event, ShardLimits};
-use super::mailbox::Mailbox;
 use super::timers::Grid;
-use super::{Certificate, Dial, Shard, ShardSetup, Steer, WallClock};
+use super::{Certificate, Dial, Mailbox, Shard, ShardSetup, Steer, WallClock};
 use crate::ids::{NodeKeys, ShardId};
 use crate::net::steering::Steering;
 use crate::net::tcp::Arrival;
@@ -293,9 +292,9 @@ impl Turn {
         let deadline = due.map_or(self.next_report, |at| at.min(self.next_report));
         // What a budget left over is taken up at once; the wait still lets other tasks of the thread run.
         let is_left_over = !self.commands.is_empty() || !self.arrivals.is_empty();
-        let deadline = if is_left_over || self.shard.mailbox().has_mail() {
+        let deadline = if is_left_over || self.shard.has_mail() {
             now()
-        } else if self.shard.mailbox().is_held_back() {
+        } else if self.shard.is_held_back() {
             deadline.min(now() + HELD_BACK_RETRY)
         } else {
             deadline
@@ -311,7 +310,7 @@ impl Turn {
         let mut send = |outbox: &mut Outbox| sent.add(&door.send(outbox, begun));
         self.shard.flush(begun, &mut self.outbox, &mut send);
         send(&mut self.outbox);
-        for to in self.shard.mailbox().take_touched() {
+        for to in self.shard.take_touched() {
             if let Some(waker) = self.wakers.get(usize::from(to.0)) {
                 waker.wake();
             }

@@ -9,8 +9,8 @@ use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation};
 use ringcast::net::dialled::DialledSocket;
 use ringcast::net::{Datagram, Outbox, SocketIndex};
+use ringcast::shard::Mailbox;
 use ringcast::shard::command::{Command, EndReason, Event, ShardLimits};
-use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Dial, Shard, ShardSetup, WallClock};
 use tokio::sync::oneshot;
 

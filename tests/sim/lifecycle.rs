@@ -200,3 +200,30 @@ fn a_publication_that_comes_back_under_its_name_is_resumed_for_its_subscribers()
     assert!(stream.packets > before + 100, "{} {before}", stream.packets);
     assert!(stream.source(again.source, 0).is_some_and(|one| one.keyframes > 0 && one.counters.gaps() == 0));
 }
+
+#[test]
+fn names_that_a_publisher_has_left_behind_leave_nothing_on_any_shard() {
+    let mut sim = Sim::new(2, 89);
+    let publisher = sim.join(0, Way::clean(5));
+    let kept = sim.publish(publisher, &[Media::audio()]).remove(0);
+    let viewer = sim.join(1, Way::clean(5));
+    sim.subscribe(viewer, &[&kept]);
+    // One of the names has a viewer who stays, in case that it comes back.
+    let awaited = sim.publish(publisher, &[Media::video(30, 60, 300)]).remove(0);
+    sim.subscribe(viewer, &[&awaited]);
+    sim.run_for(SECOND);
+    sim.stop(publisher, &awaited.mid);
+    for _ in 0..40 {
+        let track = sim.publish(publisher, &[Media::video(30, 60, 300)]).remove(0);
+        sim.run_for(100 * MS);
+        sim.stop(publisher, &track.mid);
+    }
+    sim.run_for(SECOND);
+    assert_eq!(sim.sizes().publications, 4, "those two, and their replicas");
+    let again = sim.publish_again(publisher, &Media::video(30, 60, 300), awaited.publication);
+    sim.run_for(2 * SECOND);
+    assert!(sim.received(viewer, &again).is_some_and(|stream| stream.packets > 30));
+    sim.pause_sources();
+    sim.run_for(SECOND);
+    sim.account(viewer, &kept).assert_complete();
+}

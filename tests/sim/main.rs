@@ -24,6 +24,7 @@ mod dtls;
 mod hostile;
 mod joining;
 mod keyframes;
+mod layers;
 mod lifecycle;
 mod one_port;
 mod reports;

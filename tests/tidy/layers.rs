@@ -42,6 +42,36 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("ids", &[]),
 ];
 
+/// The owners of what a shard has, and what each may name of the shard besides itself. Only the shard names all of them, so
+/// that nobody else can touch what is another's: what one has of another is a key.
+const OWNERS: [(&str, &[&str]); 6] = [
+    ("shard::addresses", &["shard::dialled", "shard::lanes", "shard::sessions::SessionKey"]),
+    ("shard::channels", &["shard::command", "shard::lanes", "shard::ledger", "shard::sessions"]),
+    ("shard::lanes", &["shard::addresses::Source", "shard::handover"]),
+    ("shard::ledger", &["shard::command::Event"]),
+    (
+        "shard::sessions",
+        &[
+            "shard::channels::Use",
+            "shard::table",
+            "shard::timers",
+            "shard::tracks::PublicationKey",
+            "shard::tracks::SubscriptionKey",
+        ],
+    ),
+    (
+        "shard::tracks",
+        &[
+            "shard::command::Event",
+            "shard::lanes",
+            "shard::ledger",
+            "shard::sessions::SessionKey",
+            "shard::table",
+            "shard::timers",
+        ],
+    ),
+];
+
 /// What only a few places may name, and where. Tests may name what they compare with.
 const KEPT_TO: [(&str, &[&str]); 9] = [
     ("str0m", &["src/session/"]),
@@ -130,6 +160,37 @@ fn the_pure_core_of_a_shard_does_not_name_its_shell() {
                 complaints
                     .push(format!("{place}: let the worker hand this in, so that a shard runs without one"));
             }
+        }
+    }
+    report(&complaints);
+}
+
+#[test]
+fn the_owners_of_a_shard_do_not_reach_into_each_other() {
+    let mut complaints = Vec::new();
+    for source in sources("src/shard") {
+        let module = module_name(&source);
+        let Some((owner, allowed)) = OWNERS.iter().find(|(name, _)| starts_path(&module, name)) else {
+            continue;
+        };
+        for path in source.paths().iter().filter(|path| path.is_own && !path.test_only) {
+            let target = path.display();
+            // The shard itself is named by how far an item is seen.
+            let is_of_shard = target.starts_with("shard::") && !starts_path(&target, owner);
+            if is_of_shard && !allowed.iter().any(|allowed| starts_path(&target, allowed)) {
+                let place = format!("{}:{}", source.path, path.line);
+                complaints.push(format!(
+                    "{place}: `{owner}` must not name `{target}`: let the shard take the value from one and hand it to \
+                     the other, or change OWNERS and the picture in ARCHITECTURE.md together"
+                ));
+            }
+        }
+    }
+    for (owner, _) in OWNERS {
+        let place = format!("src/{}", owner.replace("::", "/"));
+        let is_there = [format!("{place}.rs"), format!("{place}/mod.rs")];
+        if !sources("src/shard").iter().any(|source| is_there.contains(&source.path)) {
+            complaints.push(format!("`{owner}` is gone: take it out of OWNERS in tests/tidy/layers.rs"));
         }
     }
     report(&complaints);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::net::{Datagram, Outbox, SocketIndex};
+use ringcast::shard::Mailbox;
 use ringcast::shard::command::ShardLimits;
-use ringcast::shard::mailbox::Mailbox;
 use ringcast::shard::{Certificate, Shard, ShardSetup, WallClock};
 
 use super::{Run, at_ms};

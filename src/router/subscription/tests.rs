@@ -5,7 +5,7 @@ use crate::ids::PublicationId;
 use crate::plan::Ordering;
 use crate::router::fixture::{at_ms, packet, vp8};
 use crate::router::keyframe::KeyframeDemand;
-use crate::router::publication::PushOutcome;
+use crate::router::publication::{PushOutcome, SenderClock};
 use crate::rtp::codec::vp8::Vp8Patch;
 use crate::rtp::{Codec, ExtensionKind, Packet};
 
@@ -122,6 +122,10 @@ fn index(forwarding: Forwarding) -> u64 {
     sent(forwarding).index
 }
 
+fn clock(ntp: u64, rtp: u32) -> SenderClock {
+    SenderClock { ntp, rtp, clock_rate: 90_000 }
+}
+
 #[test]
 fn the_first_packet_has_the_first_index_and_the_mapped_header() {
     let mut bench = Bench::video();
@@ -206,8 +210,8 @@ fn a_switch_follows_the_reports_of_both_layers() {
     bench.frame(Some("h"), 500, true);
     bench.frame(Some("f"), 900, false);
     let [f, h] = [0, 1].map(|position| LayerIndex::at(position).unwrap());
-    bench.publication.sender_report(h, 10 << 32, 0, 90_000, at_ms(0));
-    bench.publication.sender_report(f, 10 << 32, 1_000_000, 90_000, at_ms(0));
+    bench.publication.sender_report(h, clock(10 << 32, 0), at_ms(0));
+    bench.publication.sender_report(f, clock(10 << 32, 1_000_000), at_ms(0));
     bench.subscription.set_preference(pinned("f", Ordering::None));
     bench.choose();
     bench.ms = 200; // Captured 150 ms after the report, but late on its way.
@@ -233,7 +237,7 @@ fn who_never_reports_is_timed_by_arrival_until_reports_begin() {
     bench.publication.set_reporting();
     assert_eq!(report(&bench), None);
     let layer = LayerIndex::at(0).unwrap();
-    bench.publication.sender_report(layer, 7 << 32, bench.timestamp(), 90_000, at_ms(bench.ms));
+    bench.publication.sender_report(layer, clock(7 << 32, bench.timestamp()), at_ms(bench.ms));
     assert_eq!(report(&bench), Some((7 << 32, FIRST_TIMESTAMP + 59 * 40 * 90)));
 }
 
@@ -330,7 +334,7 @@ fn no_report_leaves_before_the_publisher_has_reported() {
     bench.frame(None, 1, true);
     assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0), &wall()), None);
     let layer = LayerIndex::at(0).unwrap();
-    bench.publication.sender_report(layer, 1 << 32, 0, 90_000, at_ms(0));
+    bench.publication.sender_report(layer, clock(1 << 32, 0), at_ms(0));
     assert!(bench.subscription.sender_report(&bench.publication, at_ms(0), &wall()).is_some());
     bench.publication.reset_source(layer);
     assert_eq!(bench.subscription.sender_report(&bench.publication, at_ms(0), &wall()), None);
