@@ -141,6 +141,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("RINGCAST_LIMITS_QUEUE_SECONDS", &["limits", "queue_seconds"], Shape::Number),
     variable("RINGCAST_LIMITS_ROOMS", &["limits", "rooms"], Shape::Number),
     variable("RINGCAST_LIMITS_ROOM_MEMBERS", &["limits", "room_members"], Shape::Number),
+    variable("RINGCAST_LIMITS_ROOM_BYTES", &["limits", "room_bytes"], Shape::Number),
+    variable("RINGCAST_LIMITS_ROOMS_BYTES", &["limits", "rooms_bytes"], Shape::Number),
     variable("RINGCAST_LIMITS_ROOM_MEMBER_SECONDS", &["limits", "room_member_seconds"], Shape::Number),
 ];
 

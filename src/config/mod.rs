@@ -252,6 +252,10 @@ pub struct Limits {
     pub rooms: Within<0, 100_000>,
     /// Members of one such room.
     pub room_members: Within<1, 10_000>,
+    /// Bytes that the members of one such room may show together.
+    pub room_bytes: Within<1_024, 16_777_216>,
+    /// Bytes that all rooms may show together.
+    pub rooms_bytes: Within<1_024, 1_073_741_824>,
     /// A room member that is not repeated disappears after this.
     pub room_member_seconds: Within<1, 3_600>,
 }
@@ -383,6 +387,8 @@ impl Default for Limits {
             queue_seconds: Within::new(5),
             rooms: Within::new(1_000),
             room_members: Within::new(200),
+            room_bytes: Within::new(524_288),
+            rooms_bytes: Within::new(33_554_432),
             room_member_seconds: Within::new(15),
         }
     }

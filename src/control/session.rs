@@ -214,10 +214,15 @@ impl Session {
         true
     }
 
-    /// Has the next request configure the shard even if its plan is the one that was in force.
-    pub(super) fn forget_plan(&self) {
+    /// Has the next request configure the shard even if its plan is the one that was in force, after one that may or may
+    /// not have been carried out.
+    pub(super) fn forget_plan(&self, tried: Option<&SessionPlan>) {
         if let Some(state) = locked(&self.state).as_mut() {
             state.configured = None;
+            if let Some(tried) = tried {
+                let kept: Vec<u32> = tried.egress.iter().map(|egress| egress.ssrc).collect();
+                state.negotiation.burn_all_but(&kept);
+            }
         }
     }
 

@@ -160,6 +160,17 @@ impl Negotiation {
         Ok(mid)
     }
 
+    /// Burns the sources of what flows but is not among these: a shard may have ended it there, and forgets where its packet
+    /// indices stood. It flows again with the next description, under another source.
+    pub fn burn_all_but(&mut self, kept: &[u32]) {
+        for slot in &mut self.slots {
+            if slot.flow().is_some_and(|(_, sender, _)| !kept.contains(&sender.ssrc)) {
+                slot.sender = None;
+                slot.flowed = false;
+            }
+        }
+    }
+
     /// Finds or makes the slot of a new section of ours and gives its index.
     pub(super) fn place(
         &mut self,

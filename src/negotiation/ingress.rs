@@ -41,7 +41,7 @@ const VIDEO_CLOCK: u32 = 90_000;
 const ALIAS: &str = "_s";
 
 /// Tells whether a name is one of the lines that are ours.
-fn reserved(name: &str) -> bool {
+pub(super) fn reserved(name: &str) -> bool {
     name == DUMMY_MID || name.starts_with(NUMBERS_MID)
 }
 
@@ -162,9 +162,14 @@ impl IngressLines {
 
     /// Makes a section known to the engine, if it is not yet.
     pub(super) fn open(&mut self, mid: &str, kind: SectionKind) {
-        if let Some(line) = self.lines.iter_mut().find(|line| line.mid == mid) {
-            line.stopped = None;
-            return;
+        match self.lines.iter_mut().find(|line| line.mid == mid) {
+            Some(line) if line.kind == kind => {
+                line.stopped = None;
+                return;
+            }
+            // The client has called a section of another kind so before. The engine keeps that line, and its name.
+            Some(line) => line.mid.clear(),
+            None => {}
         }
         let line = Line { mid: mid.to_owned(), name: self.name_for(mid), kind, stopped: None };
         if kind == SectionKind::Application {
@@ -191,6 +196,11 @@ impl IngressLines {
         }
         let mut aliases = (0..=self.lines.len()).map(|number| format!("{ALIAS}{number}"));
         aliases.find(|alias| !taken(alias)).unwrap_or(own)
+    }
+
+    /// Whether a section is known by this mid, also one that has stopped.
+    pub(super) fn has(&self, mid: &str) -> bool {
+        self.lines.iter().any(|line| line.mid == mid)
     }
 
     /// What the engine calls a section.

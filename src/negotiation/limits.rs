@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{BindError, NegotiationError};
+use super::ingress;
 use crate::plan::{Fingerprint, Hash};
 use crate::rtp::ExtensionKind;
 use crate::sdp::{self, Extmap, Section, SectionKind};
@@ -94,8 +95,16 @@ pub(super) fn check_mids(sections: &[Section]) -> Result<(), NegotiationError> {
         if section.rejected || !matches!(section.kind, SectionKind::Audio | SectionKind::Video) {
             continue;
         }
-        let Some(other) = names.insert(section_name(&section.mid), section) else { continue };
         let is_told = |section: &Section| !section.direction.sends() || !needs_mid(section);
+        let name = section_name(&section.mid);
+        if ingress::reserved(&name) && !is_told(section) {
+            return Err(NegotiationError::Sections(format!(
+                "mid \"{}\" is like a name that this server uses itself: choose another, or announce the sources of the \
+                 section by a=ssrc and send it without layers",
+                section.mid
+            )));
+        }
+        let Some(other) = names.insert(name, section) else { continue };
         if !is_told(section) || !is_told(other) {
             return Err(NegotiationError::Sections(format!(
                 "mids \"{}\" and \"{}\" differ in punctuation alone, by which packets are not told apart: name one \

@@ -223,16 +223,23 @@ impl Negotiation {
     /// Names a data channel section of ours. Numbers are for media: clients count their own sections from 0, and those
     /// of theirs that carry the same tracks elsewhere are then called alike.
     fn mint_application_mid(&mut self) -> String {
-        match self.slot(APPLICATION_MID) {
-            None => APPLICATION_MID.to_owned(),
-            Some(_) => self.mint_mid(),
-        }
+        if self.knows_mid(APPLICATION_MID) { self.mint_mid() } else { APPLICATION_MID.to_owned() }
     }
 
     fn mint_mid(&mut self) -> String {
-        let mid = self.next_mid.to_string();
-        self.next_mid += 1;
-        mid
+        loop {
+            let mid = self.next_mid.to_string();
+            self.next_mid += 1;
+            // What was passed over may stand right here. The lines of a session are few, so this ends.
+            if !self.knows_mid(&mid) {
+                return mid;
+            }
+        }
+    }
+
+    /// Whether a line has this mid, or had it and may have it again, also with the engine.
+    fn knows_mid(&self, mid: &str) -> bool {
+        self.slots.iter().any(|slot| slot.is_called(mid)) || self.ingress.has(mid)
     }
 }
 

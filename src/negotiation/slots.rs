@@ -239,6 +239,15 @@ impl Slot {
         (ended.local.is_some() || ended.remote).then_some(ended)
     }
 
+    /// Whether the line has this mid, or had it before our unanswered offer.
+    pub(super) fn is_called(&self, mid: &str) -> bool {
+        let before = match &self.proposal {
+            Some(Proposal::Changed(before)) => Some(before.mid.as_str()),
+            Some(Proposal::Added) | None => None,
+        };
+        self.mid == mid || before == Some(mid)
+    }
+
     /// Whether a track waits for an offer of ours.
     pub(super) fn wants_offer(&self) -> bool {
         self.proposal.is_some() && (self.egress.is_some() || self.announced.is_some() || self.wants_local)

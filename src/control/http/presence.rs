@@ -104,7 +104,9 @@ pub(super) async fn put_member(
     call: MemberCall,
     JsonBody(presence): JsonBody<Presence>,
 ) -> Result<Json<Room>, ApiError> {
-    control.rooms.put(&call.room.app, &call.room.room, &call.member, presence).map(Json)
+    let rules = control.rules();
+    let apps = rules.apps.ids();
+    control.rooms.put((&call.room.app, &apps), &call.room.room, &call.member, &presence).map(Json)
 }
 
 /// Takes a member off a room of the demo.

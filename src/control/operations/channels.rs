@@ -204,7 +204,7 @@ impl Control {
         let on_shard = draft.state.configured.is_some();
         let mut data_channels = Vec::with_capacity(request.data_channels.len());
         for closed in &request.data_channels {
-            let open = draft.state.channels.close(closed.id, on_shard, &mut session.streams());
+            let open = draft.state.channels.close(closed.id, on_shard, &session.streams());
             let result = DataChannelResult { id: Some(closed.id), ..DataChannelResult::default() };
             data_channels.push(if open { result } else { result.failed(&ItemError::CloseChannel) });
         }

@@ -187,8 +187,12 @@ impl Control {
 
     async fn fill(self: &Arc<Self>, session: &Arc<Session>, stream: &Stream) {
         let (mut sources, mut own) = (stream.watch_source(), session.changes());
+        // What it was given last: most changes of a publisher change nothing of that, and a viewer is one of many.
+        let mut last: Option<Vec<Source>> = None;
+        let mut is_own = false;
         loop {
             let source = sources.borrow_and_update().clone();
+            is_own |= own.has_changed().unwrap_or(true);
             own.borrow_and_update();
             let publisher = source.as_ref().and_then(|source| self.registry.session(source.session));
             let mut published = publisher.map(|publisher| publisher.changes());
@@ -196,23 +200,27 @@ impl Control {
                 published.borrow_and_update();
             }
             let shown = self.shown(source.as_ref());
-            match self.show(session, &shown).await {
-                Ok(()) => {}
+            let is_known = !is_own && last.as_ref().is_some_and(|last| same(last, &shown));
+            let given = if is_known { Ok(()) } else { self.show(session, &shown).await };
+            match given {
+                Ok(()) => last = Some(shown),
                 Err(ApiError::SessionGone) => return,
                 Err(error) => {
                     tracing::debug!(session = %session.id, %error, "a viewer could not be given its stream yet");
+                    last = None;
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
             }
             let changed = tokio::select! {
-                changed = sources.changed() => changed,
-                changed = own.changed() => changed,
+                changed = sources.changed() => changed.map(|()| false),
+                changed = own.changed() => changed.map(|()| true),
                 // The end of a publisher is told by the source too.
-                _ = change(&mut published) => Ok(()),
+                _ = change(&mut published) => Ok(false),
             };
-            if changed.is_err() {
-                return;
+            match changed {
+                Ok(of_viewer) => is_own = of_viewer,
+                Err(_) => return,
             }
         }
     }
@@ -255,6 +263,14 @@ impl Control {
     pub(in super::super) fn session_of(&self, app: &str, text: &str) -> Option<SessionId> {
         self.find_session(app, text).ok().map(|session| session.id)
     }
+}
+
+/// Whether these are the same tracks, sent in the same way.
+fn same(left: &[Source], right: &[Source]) -> bool {
+    let is_same = |(left, right): (&Source, &Source)| {
+        left.publication.id == right.publication.id && Arc::ptr_eq(&left.media, &right.media)
+    };
+    left.len() == right.len() && left.iter().zip(right).all(is_same)
 }
 
 /// Ends at the next change of a publisher; never without one.

@@ -31,26 +31,17 @@ pub(in super::super) struct DataChannel {
     pub(in super::super) id: ChannelId,
     pub(in super::super) shard: ShardId,
     ended: AtomicBool,
-    /// The newest grant to reply.
-    grant: AtomicU64,
 }
 
 impl DataChannel {
     /// Makes one that nobody knows yet.
     pub(in super::super) fn new(shard: ShardId) -> Arc<Self> {
         let id = ChannelId(NEXT_CHANNEL.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Self { id, shard, ended: AtomicBool::new(false), grant: AtomicU64::new(0) })
+        Arc::new(Self { id, shard, ended: AtomicBool::new(false) })
     }
 
     pub(in super::super) fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Makes a grant that ends all before it.
-    fn grant(&self) -> u64 {
-        let grant = NEXT_GRANT.fetch_add(1, Ordering::Relaxed);
-        self.grant.fetch_max(grant, Ordering::Relaxed);
-        grant
     }
 }
 
@@ -58,6 +49,8 @@ impl DataChannel {
 #[derive(Debug, Default)]
 pub(in super::super) struct StreamIds {
     states: BTreeMap<u16, Stream>,
+    /// Those that a request is closing, and whether the shard has let go of them already.
+    closing: BTreeMap<u16, bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +72,9 @@ impl StreamIds {
             ChannelState::Ended => drop(self.states.insert(stream, Stream::Ended)),
             ChannelState::Taken => drop(self.states.insert(stream, Stream::Taken)),
             ChannelState::Free => {
+                if let Some(is_free) = self.closing.get_mut(&stream) {
+                    *is_free = true;
+                }
                 if self.states.get(&stream) != Some(&Stream::Ended) {
                     self.states.remove(&stream);
                 }
@@ -88,6 +84,30 @@ impl StreamIds {
 
     fn is_ended(&self, stream: u16) -> bool {
         self.states.get(&stream) == Some(&Stream::Ended)
+    }
+
+    /// Notes what comes of these from here on: the shard may let go of them before the request is through.
+    pub(in super::super) fn begin_closing(&mut self, closed: &[Closed]) {
+        self.closing.extend(closed.iter().map(|closed| (closed.channel.id, false)));
+    }
+
+    /// The request is through: their ids are free once the shard has let go of them.
+    pub(in super::super) fn closed(&mut self, closed: &[Closed]) {
+        for Closed { channel, on_shard } in closed {
+            let is_free = self.closing.remove(&channel.id).unwrap_or_default();
+            if *on_shard && !is_free && !self.is_ended(channel.id) {
+                self.states.insert(channel.id, Stream::Taken);
+            } else {
+                self.states.remove(&channel.id);
+            }
+        }
+    }
+
+    /// The request has failed: they stay as they are.
+    pub(in super::super) fn keep(&mut self, closed: &[Closed]) {
+        for Closed { channel, .. } in closed {
+            self.closing.remove(&channel.id);
+        }
     }
 }
 
@@ -108,10 +128,29 @@ pub(in super::super) struct Channel {
     pub(in super::super) side: Side,
 }
 
+/// A channel that a request has closed, until the whole request is through.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Closed {
+    channel: Channel,
+    /// Whether the shard has to let go of its stream.
+    on_shard: bool,
+}
+
+impl Closed {
+    /// Ends it for its subscribers.
+    pub(in super::super) fn end(&self) {
+        if matches!(self.channel.side, Side::Local) {
+            self.channel.source.ended.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// All channels of one session.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Channels {
     list: Vec<Channel>,
+    /// Closed by the request that works on this copy.
+    closed: Vec<Closed>,
     /// Whether `server-events` was established, and whether we open it.
     pub(in super::super) established: bool,
     pub(in super::super) server_events: bool,
@@ -170,24 +209,22 @@ impl Channels {
     pub(in super::super) fn set_reply(&mut self, id: u16, reply: bool) {
         let Some(channel) = self.list.iter_mut().find(|channel| channel.id == id) else { return };
         if let Side::Remote { grant, .. } = &mut channel.side {
-            *grant = reply.then(|| channel.source.grant());
+            // It ends all grants before it, wherever they were given.
+            *grant = reply.then(|| NEXT_GRANT.fetch_add(1, Ordering::Relaxed));
         }
     }
 
-    /// Ends a channel; false when there is none. Whether the shard has to let go of its stream is noted.
-    pub(in super::super) fn close(&mut self, id: u16, on_shard: bool, streams: &mut StreamIds) -> bool {
+    /// Takes a channel off; false when it is not open. It ends when the request is through.
+    pub(in super::super) fn close(&mut self, id: u16, on_shard: bool, streams: &StreamIds) -> bool {
         let Some(index) = self.list.iter().position(|channel| channel.id == id) else { return false };
         let channel = self.list.swap_remove(index);
-        if matches!(channel.side, Side::Local) {
-            channel.source.ended.store(true, Ordering::Relaxed);
-        }
-        let ended = streams.is_ended(id);
-        if on_shard && !ended {
-            streams.states.insert(id, Stream::Taken);
-        } else {
-            streams.states.remove(&id);
-        }
-        !ended
+        self.closed.push(Closed { channel, on_shard });
+        !streams.is_ended(id)
+    }
+
+    /// What was closed and has to end now.
+    pub(in super::super) fn take_closed(&mut self) -> Vec<Closed> {
+        std::mem::take(&mut self.closed)
     }
 
     /// The session is gone: what it publishes ends.
@@ -291,12 +328,29 @@ mod tests {
         let (mut channels, mut streams) = (Channels::default(), StreamIds::default());
         assert_eq!(publish(&mut channels, &streams), 2);
         streams.take(2, ChannelState::Open);
-        assert!(channels.close(2, true, &mut streams));
+        assert!(channels.close(2, true, &streams));
+        let closed = channels.take_closed();
+        streams.begin_closing(&closed);
+        streams.closed(&closed);
         channels.next = STREAMS_BEGIN;
         assert_eq!(publish(&mut channels, &streams), 3);
         streams.take(2, ChannelState::Free);
         channels.next = STREAMS_BEGIN;
         assert_eq!(publish(&mut channels, &streams), 2);
+    }
+
+    #[test]
+    fn a_stream_that_the_shard_lets_go_of_before_the_request_is_through_is_free() {
+        let (mut channels, mut streams) = (Channels::default(), StreamIds::default());
+        let id = publish(&mut channels, &streams);
+        streams.take(id, ChannelState::Open);
+        channels.close(id, true, &streams);
+        let closed = channels.take_closed();
+        streams.begin_closing(&closed);
+        streams.take(id, ChannelState::Free);
+        streams.closed(&closed);
+        channels.next = STREAMS_BEGIN;
+        assert_eq!(publish(&mut channels, &streams), id);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(in super::super) struct Draft {
     closed: Vec<Arc<Publication>>,
     /// Whether this request made the offer that is pending.
     new_offer: bool,
+    /// The plan that the shard was given, and may have carried out.
+    tried: Option<Arc<SessionPlan>>,
 }
 
 /// A publication that can be subscribed to.
@@ -97,6 +99,7 @@ impl Draft {
             begun: Vec::new(),
             closed: Vec::new(),
             new_offer: false,
+            tried: None,
         })
     }
 
@@ -307,19 +310,26 @@ impl Draft {
             self.control.registry.announce(publication);
             publication.advance(&[Phase::Closed], Phase::Declared);
         }
+        let channels = self.state.channels.take_closed();
+        self.session.streams().begin_closing(&channels);
         if let Err(error) = self.configure().await {
             // The shard may still carry it out: whoever is next has to say what holds.
-            self.session.forget_plan();
+            self.session.forget_plan(self.tried.as_deref());
+            self.session.streams().keep(&channels);
             retract(&self.control, &self.session, &self.begun);
             return Err(error);
         }
-        let Self { control, session, _turn: turn, mut state, begun, closed, new_offer } = self;
+        let Self { control, session, _turn: turn, mut state, begun, closed, new_offer, tried: _ } = self;
         let forgotten = state.tracks.prune();
         let offer = state.pending.clone().filter(|_| new_offer);
         let media = negotiated_media(&state);
         if !session.store(state) {
             retract(&control, &session, &begun);
             return Err(ApiError::SessionGone);
+        }
+        session.streams().closed(&channels);
+        for channel in &channels {
+            channel.end();
         }
         for publication in &closed {
             publication.set_phase(Phase::Closed);
@@ -348,6 +358,7 @@ impl Draft {
         let plan = Arc::new(SessionPlan { channels, ..self.state.negotiation.plan() });
         note_unplayable(&mut self.state, &plan);
         if self.state.configured.as_ref() != Some(&plan) {
+            self.tried = Some(Arc::clone(&plan));
             let before = self.state.configured.as_deref();
             self.control.configure(self.session.id, self.session.shard, (*plan).clone(), before).await?;
             self.state.configured = Some(plan);

@@ -48,10 +48,15 @@ fn each_refusal_of_a_mid_names_its_one_cause() {
         let text = renamed(["a-1", "a_1"])(text);
         text.lines().filter(|line| !line.starts_with("a=ssrc")).map(|line| format!("{line}\r\n")).collect()
     };
-    let table: [(&dyn Fn(String) -> String, &str); 4] = [
+    let own = |text: String| {
+        let text = renamed(["--", "1"])(text);
+        text.lines().filter(|line| !line.starts_with("a=ssrc")).map(|line| format!("{line}\r\n")).collect()
+    };
+    let table: [(&dyn Fn(String) -> String, &str); 5] = [
         (&renamed(["0123456789abcdefg", "1"]), "has 17 bytes, but a packet has room for 16"),
         (&renamed(["a", "a"]), "mid \"a\" stands twice"),
         (&renamed(["a;b", "1"]), "has characters that names in a description do not have"),
+        (&own, "mid \"--\" is like a name that this server uses itself"),
         (&unmarked, "mids \"a-1\" and \"a_1\" differ in punctuation alone"),
     ];
     for (change, cause) in table {

@@ -1,5 +1,6 @@
 //! Lines that stop and come back: sessions of any length keep their size.
 
+use super::engine::Engine;
 use super::*;
 use crate::sdp::SectionKind;
 
@@ -137,4 +138,99 @@ fn a_paused_receiver_keeps_its_pull() {
     push_all(&mut session, &mut client, 6);
     assert_eq!(session.plan().egress.len(), 1);
     assert_ne!(session.plan().egress[0].ssrc, ssrc, "indices of the first source would begin anew");
+}
+
+/// Numbers beyond a bound were passed over when ours were chosen, and then met.
+#[test]
+fn mids_of_ours_meet_none_of_the_clients_wherever_it_counts_from() {
+    for first in ["16777215", "16777216", "4294967295", "data", "keep", "007", "0"] {
+        let (mut session, mut client) = (session(), Client::new(Style::Chromium));
+        let number = first.parse::<u64>().unwrap_or_default();
+        let mids = [first.to_owned(), (number + 1).to_string(), (number + 3).to_string()];
+        for mid in &mids {
+            let given = client.add(MediaKind::Audio, Direction::SendOnly);
+            client.line(&given).mid.clone_from(mid);
+        }
+        push_all(&mut session, &mut client, 1);
+        session.offer_application().unwrap();
+        for round in 0..6 {
+            session
+                .bind_remote(source(10 + round, Style::Chromium, MediaKind::Video), Place::Offered)
+                .unwrap();
+        }
+        let offered = session.create_offer();
+        let mut seen: Vec<String> = SessionDescription::parse(&offered)
+            .unwrap()
+            .sections
+            .into_iter()
+            .map(|section| section.mid)
+            .collect();
+        assert_eq!(seen[..3], mids, "{first}");
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!((seen.len(), count), (10, 10), "{first}: {seen:?}");
+        session.client_answer(&client.answer(&offered)).unwrap();
+        Engine::new().feed(&session);
+    }
+}
+
+/// The engine keeps the kind of a line that it knows by a name.
+#[test]
+fn a_mid_that_comes_back_for_another_kind_is_another_line_for_the_engine() {
+    let (mut session, mut client, mut engine) = (session(), Client::new(Style::Chromium), Engine::new());
+    client.add(MediaKind::Audio, Direction::SendOnly);
+    client.add(MediaKind::Audio, Direction::SendOnly);
+    push_all(&mut session, &mut client, 1);
+    engine.feed(&session);
+    client.stop("1");
+    push_all(&mut session, &mut client, 3);
+    engine.feed(&session);
+    let again = client.add(MediaKind::Video, Direction::SendOnly);
+    client.line(&again).mid = "1".to_owned();
+    push_all(&mut session, &mut client, 5);
+    engine.feed(&session);
+    let plan = session.plan();
+    let kinds: Vec<_> = plan.ingress.iter().map(|section| (section.mid.as_str(), section.kind)).collect();
+    assert!(
+        kinds.contains(&("0", MediaKind::Audio)) && kinds.contains(&("1", MediaKind::Video)),
+        "{kinds:?}"
+    );
+    assert_ne!(plan.ingress[0].name, plan.ingress[1].name);
+}
+
+/// A shard may have sent under them before it turned out that nobody would hear of the change.
+#[test]
+fn sources_of_a_change_that_is_given_up_are_never_minted_again() {
+    let (mut session, mut client) = viewer(Style::Chromium, true);
+    let mut seen = Vec::new();
+    for round in 0..4 {
+        let mut draft = session.clone();
+        pull(&mut draft, &mut Client::clone(&client), source(10 + round, Style::Chromium, MediaKind::Video));
+        let egress = &draft.plan().egress[0];
+        seen.extend([Some(egress.ssrc), egress.rtx_ssrc].into_iter().flatten());
+    }
+    pull(&mut session, &mut client, source(20, Style::Chromium, MediaKind::Video));
+    let egress = &session.plan().egress[0];
+    seen.extend([Some(egress.ssrc), egress.rtx_ssrc].into_iter().flatten());
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 10);
+}
+
+/// What a shard may have ended in a change that was given up does not go on under the same source, and the rest does.
+#[test]
+fn sources_that_may_have_ended_elsewhere_are_burnt_and_the_others_go_on() {
+    let (mut session, mut client) = viewer(Style::Chromium, true);
+    let mids: Vec<String> = (10..12)
+        .map(|id| pull(&mut session, &mut client, source(id, Style::Chromium, MediaKind::Video)))
+        .collect();
+    let before = session.plan().egress;
+    session.burn_all_but(&[before[0].ssrc]);
+    assert_eq!(session.plan().egress, before[..1]);
+    offer(&mut session, &client);
+    answer(&mut session, &mut client);
+    let after = session.plan().egress;
+    assert_eq!((after[0].ssrc, &after[1].mid), (before[0].ssrc, &mids[1]));
+    assert_ne!(after[1].ssrc, before[1].ssrc);
 }

@@ -6,7 +6,7 @@ use ringcast::plan::{ChannelPlan, ChannelRole, Reliability};
 use ringcast::shard::command::{ChannelState, Event};
 use serde_json::{Value, json};
 
-use crate::harness::{Api, OTHER_APP, OTHER_SECRET, text};
+use crate::harness::{Answer, Api, OTHER_APP, OTHER_SECRET, text};
 
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
     m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
@@ -216,4 +216,42 @@ async fn a_group_is_of_one_application_and_can_be_left() {
     assert_eq!(group(&first), None);
     let empty = api.put(&format!("/ext/sessions/{first}/group"), &json!({"group": ""})).await;
     assert_eq!(empty.refusal(), (406, "invalid_params".into()));
+}
+
+/// A close, and a leave to reply, that the shard does not carry out have not happened for anybody.
+#[tokio::test(start_paused = true)]
+async fn what_fails_ends_no_channel_and_lets_nobody_reply() {
+    let api = Api::new();
+    let (publisher, viewer, bystander) =
+        (described(&api).await, described(&api).await, described(&api).await);
+    let id = new(&api, &publisher, &local("chat")).await["id"].clone();
+    tell(&api, &publisher, 2, ChannelState::Open);
+    new(&api, &viewer, &remote(&publisher, "chat")).await;
+    tell(&api, &viewer, 2, ChannelState::Open);
+    let answer_all = |answer| api.shards.iter().for_each(|shard| shard.answer_with(answer));
+    for answer in [Answer::Refuse, Answer::Hold] {
+        answer_all(answer);
+        let close = json!({"dataChannels": [{"id": id}]});
+        let refused = api.put(&format!("/sessions/{publisher}/datachannels/close"), &close).await;
+        assert!(refused.status > 400, "{refused:?}");
+        let mut may_reply = remote(&publisher, "chat");
+        may_reply["canReply"] = json!(true);
+        let update = json!({"dataChannels": [may_reply]});
+        let refused = api.put(&format!("/sessions/{viewer}/datachannels/update"), &update).await;
+        assert!(refused.status > 400, "{refused:?}");
+        for session in [&publisher, &viewer] {
+            assert_eq!(states(&api, session).await[0]["status"], "active");
+        }
+    }
+    api.shards.iter().for_each(|shard| shard.release());
+    assert_eq!(new(&api, &bystander, &remote(&publisher, "chat")).await["id"], 2);
+    assert!(new(&api, &viewer, &local("other")).await["id"].is_number());
+    assert!(matches!(planned(&api, &viewer)[0].role, ChannelRole::Subscribe { grant: None, .. }));
+    // What is carried out has happened for all, and its id is not given before the stream is free.
+    call(&api, Method::PUT, &publisher, "close", &json!({"id": id})).await;
+    assert_eq!(states(&api, &publisher).await, json!([]));
+    for session in [&viewer, &bystander] {
+        assert_eq!(states(&api, session).await[0]["status"], "inactive");
+    }
+    assert_ne!(new(&api, &publisher, &local("chat")).await["id"], id);
 }

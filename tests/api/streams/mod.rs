@@ -1,5 +1,6 @@
 //! WHIP and WHEP.
 
 mod contract;
+mod crowd;
 pub(crate) mod events;
 mod exchange;
