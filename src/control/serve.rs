@@ -105,6 +105,12 @@ fn refuse(stream: &TcpStream, room: &Room) {
     // The kernel has room for it, since nothing was sent before; whoever does not read it finds the connection closed.
     let _unread = stream.try_write(format!("{head}{body}").as_bytes());
     room.count(ConnectionEnd::Crowded);
+    if room.refuses_first() {
+        tracing::warn!(
+            "an address has as many connections to the API as it may have (http.connections_per_address): if it is a proxy of \
+             yours, name it in http.trusted_proxies; further ones are counted as ringcast_api_connections_ended_total"
+        );
+    }
 }
 
 /// Runs a connection until it ends by itself, has been idle for too long, gives way to another or the server stops.

@@ -7,7 +7,7 @@ use super::Negotiation;
 use super::binding::wished;
 use super::error::BindError;
 use super::media::{PublishedMedia, SectionState};
-use super::slots::Slot;
+use super::slots::{Maker, Slot};
 use crate::ids::IceCredentials;
 use crate::rtp::MediaKind;
 use crate::sdp::{Ice, IceFragment};
@@ -24,14 +24,15 @@ impl Negotiation {
     #[must_use]
     pub fn viewed(&self, kind: MediaKind) -> Option<SectionState> {
         let of_kind = || self.slots.iter().filter(|slot| slot.media_kind() == Some(kind));
-        let receives = of_kind().find(|slot| slot.live() && (slot.ours || slot.client.receives()));
-        let refused = || of_kind().find(|slot| slot.refusal == Some(BindError::UnknownCodecs));
+        let receives =
+            of_kind().find(|slot| slot.live() && (slot.maker != Maker::Client || slot.client.receives()));
+        let refused = || of_kind().find(|slot| slot.refusal() == Some(BindError::UnknownCodecs));
         receives.or_else(refused).map(Slot::state)
     }
 
     /// Gives the sections of the client's last offer that cannot be answered, and why.
     pub fn refusals(&self) -> impl Iterator<Item = (&str, BindError)> {
-        self.slots.iter().filter_map(|slot| Some((slot.mid.as_str(), slot.refusal?)))
+        self.slots.iter().filter_map(|slot| Some((slot.mid.as_str(), slot.refusal()?)))
     }
 
     /// Prepares a section of our next offer in which we say that we send: with the codecs of the given publication,
@@ -92,7 +93,9 @@ impl Negotiation {
             ice_lite: true,
             bundle: live().map(|slot| slot.mid.clone()).collect(),
             ice: Ice { ufrag: ufrag.clone(), pwd: pwd.clone() },
-            section: live().next().map(|slot| (slot.media.clone(), slot.protocol.clone(), slot.mid.clone())),
+            section: live()
+                .next()
+                .map(|slot| (slot.form.media.clone(), slot.form.protocol.clone(), slot.mid.clone())),
             candidates: self.local.candidates.clone(),
         }
     }

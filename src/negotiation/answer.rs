@@ -1,5 +1,7 @@
 //! Prints our answer, and our offer.
 
+use std::collections::BTreeSet;
+
 use super::describe::Role;
 use super::slots::Slot;
 use super::{Exchange, Negotiation};
@@ -14,17 +16,16 @@ impl Negotiation {
         };
         self.mint_senders(Slot::answered);
         for slot in self.slots.iter_mut().filter(|slot| slot.live()) {
-            let direction = slot.answered();
-            slot.sends = direction.sends();
-            slot.receives = direction.receives();
+            slot.agreed = slot.answered();
             slot.settle();
-            if slot.receives || slot.kind == SectionKind::Application {
+            if slot.agreed.receives() || slot.kind == SectionKind::Application {
                 self.ingress.open(&slot.mid, slot.kind);
             }
         }
-        let live = |mid: &String| self.slot(mid).is_some_and(Slot::live);
+        let live: BTreeSet<&str> =
+            self.slots.iter().filter(|slot| slot.live()).map(|slot| slot.mid.as_str()).collect();
         // RFC 9143 7.3.1: the answerer keeps the order, so that both sides see the same tag.
-        let bundle = group.into_iter().filter(live).collect();
+        let bundle = group.into_iter().filter(|mid| live.contains(mid.as_str())).collect();
         self.describe(Role::Answer, bundle, allow_mixed)
     }
 

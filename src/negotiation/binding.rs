@@ -2,7 +2,7 @@
 
 use super::error::BindError;
 use super::media::{KeepAlive, Place, PublishedCodec, PublishedMedia, RemoteSource, cname};
-use super::slots::{self, Free, Proposal, Sender, Slot};
+use super::slots::{self, Asks, Free, Maker, Sender, Sending, Slot, Stage};
 use super::{Exchange, Negotiation, section_kind};
 use crate::ids::PublicationId;
 use crate::plan::LayerPreference;
@@ -20,11 +20,8 @@ impl Negotiation {
     /// If there is no such section.
     pub fn bind_local(&mut self, mid: &str, publication: PublicationId) -> Result<PublishedMedia, BindError> {
         let slot = self.slot_mut(mid).ok_or(BindError::NoSection)?;
-        if let Some(refusal) = slot.refusal {
-            return Err(refusal);
-        }
-        if slot.stopped {
-            return Err(BindError::NoSection);
+        if !slot.live() {
+            return Err(slot.refusal().unwrap_or(BindError::NoSection));
         }
         let media = slot.published().ok_or(BindError::NotSending)?;
         slot.local = Some(publication);
@@ -34,8 +31,7 @@ impl Negotiation {
     /// Ends what the client publishes in a section. The m-line stays and can be bound anew.
     pub fn unbind_local(&mut self, mid: &str) -> Option<PublicationId> {
         let slot = self.slot_mut(mid)?;
-        slot.wants_local = false;
-        slot.bidirectional = false;
+        slot.asks = Asks::Nothing;
         slot.local.take()
     }
 
@@ -89,8 +85,7 @@ impl Negotiation {
         let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
         slot.payloads = payloads;
         slot.extmap = extmap;
-        slot.wants_local = true;
-        slot.bidirectional = bidirectional;
+        slot.asks = if bidirectional { Asks::BothWays } else { Asks::Send };
         Ok(slot.mid.clone())
     }
 
@@ -105,7 +100,7 @@ impl Negotiation {
         let Some(slot) = self.slots.get_mut(index) else { return Err(BindError::Limit) };
         slot.payloads = payloads;
         slot.extmap = extmap;
-        slot.sender = None;
+        slot.sending = Sending::Silent;
         slot.egress = Some(source);
         Ok(slot.mid.clone())
     }
@@ -123,11 +118,11 @@ impl Negotiation {
         }
         let carries = |slot: &&Slot| free(slot) && !slot.payload_map(&source.media).is_empty();
         // A receiver that was told of a track before would not announce another one: such are the last choice.
-        let fresh = self.slots.iter().filter(|slot| !slot.sends).find(carries);
+        let fresh = self.slots.iter().filter(|slot| !slot.agreed.sends()).find(carries);
         let slot = fresh.or_else(|| self.slots.iter().find(carries)).ok_or(BindError::NoCodec)?;
         let mid = slot.mid.clone();
         if let Some(slot) = self.slot_mut(&mid) {
-            slot.sender = None;
+            slot.sending = Sending::Silent;
             slot.egress = Some(source);
         }
         Ok(mid)
@@ -136,24 +131,22 @@ impl Negotiation {
     fn bind_existing(&mut self, source: RemoteSource, mid: String) -> Result<String, BindError> {
         let answering = matches!(self.exchange, Exchange::Answering { .. });
         let pending = self.pending_offer();
-        let slot = self.slot_mut(&mid).filter(|slot| slot.live() && !slot.keep_alive);
+        let slot = self.slot_mut(&mid).filter(|slot| slot.live() && slot.maker != Maker::UsToStayAlive);
         let slot = slot.ok_or(BindError::NoSection)?;
         fits(slot, &source)?;
-        let offered = slot.proposal.is_some() && slot.proposed().sends();
-        let announced = slot.sender.is_some() && (slot.sends || offered);
+        let offered = slot.is_proposed() && slot.proposed().sends();
+        let announced = slot.sender().is_some() && (slot.agreed.sends() || offered);
         let in_answer = answering && slot.client.receives();
         if !announced && !in_answer {
             // The transceiver exists, but the client knows of no source in it: that takes an offer.
-            if !slot.ours && !slot.client.receives() {
+            if slot.maker == Maker::Client && !slot.client.receives() {
                 return Err(BindError::NoSection);
             }
             if pending {
                 return Err(BindError::OfferPending);
             }
-            if slot.proposal.is_none() {
-                slot.proposal = Some(Proposal::Changed(Box::new(slot.clone())));
-            }
-            slot.sends = false;
+            slot.propose();
+            slot.agreed = Direction::new(false, slot.agreed.receives());
         }
         slot.egress = Some(source);
         slot.settle();
@@ -165,8 +158,7 @@ impl Negotiation {
     pub fn burn_all_but(&mut self, kept: &[u32]) {
         for slot in &mut self.slots {
             if slot.flow().is_some_and(|(_, sender, _)| !kept.contains(&sender.ssrc)) {
-                slot.sender = None;
-                slot.flowed = false;
+                slot.sending = Sending::Silent;
             }
         }
     }
@@ -185,7 +177,7 @@ impl Negotiation {
         match free {
             Free::Idle(index) => {
                 if let Some(slot) = self.slots.get_mut(index) {
-                    slot.proposal = Some(Proposal::Changed(Box::new(slot.clone())));
+                    slot.propose();
                 }
                 Ok(index)
             }
@@ -193,15 +185,14 @@ impl Negotiation {
                 let mut slot = Slot::ours(section_kind(kind), self.mint_mid());
                 if let Some(stopped) = self.slots.get_mut(index) {
                     std::mem::swap(stopped, &mut slot);
-                    stopped.proposal = Some(Proposal::Changed(Box::new(slot)));
+                    stopped.stage = Stage::Changed(Box::new(slot));
                 }
                 Ok(index)
             }
             Free::End if self.slots.len() >= SECTIONS_MAX => Err(BindError::Limit),
             Free::End => {
                 let mid = self.mint_mid();
-                self.slots
-                    .push(Slot { proposal: Some(Proposal::Added), ..Slot::ours(section_kind(kind), mid) });
+                self.slots.push(Slot::ours(section_kind(kind), mid));
                 Ok(self.slots.len() - 1)
             }
         }
@@ -217,9 +208,8 @@ impl Negotiation {
         }
         let mid = self.mint_application_mid();
         // The first section of the session is the one that never closes.
-        let keep_alive = self.slots.is_empty();
-        let slot = Slot::ours(SectionKind::Application, mid);
-        self.slots.push(Slot { keep_alive, proposal: Some(Proposal::Added), ..slot });
+        let maker = if self.slots.is_empty() { Maker::UsToStayAlive } else { Maker::Us };
+        self.slots.push(Slot { maker, ..Slot::ours(SectionKind::Application, mid) });
         Ok(())
     }
 
@@ -238,8 +228,7 @@ impl Negotiation {
             _ => KEEP_ALIVE_MID.to_owned(),
         };
         let mut slot = Slot::ours(kind, mid);
-        slot.keep_alive = true;
-        slot.proposal = Some(Proposal::Added);
+        slot.maker = Maker::UsToStayAlive;
         if kind == SectionKind::Audio {
             slot.payloads = self.payloads.offer(&wished(MediaKind::Audio)).unwrap_or_default();
         }
@@ -249,17 +238,17 @@ impl Negotiation {
     /// Gives sources to all sections in which our next description says that we send.
     pub(super) fn mint_senders(&mut self, direction: impl Fn(&Slot) -> Direction) {
         let announced: Vec<u32> =
-            self.slots.iter().flat_map(|slot| slot.ssrcs.iter().map(|source| source.ssrc)).collect();
+            self.slots.iter().flat_map(|slot| slot.told.ssrcs.iter().map(|source| source.ssrc)).collect();
         let taken = |ssrc: u32| announced.contains(&ssrc);
         let Self { slots, ssrcs, origin, .. } = self;
-        let nameless = |slot: &&mut Slot| slot.live() && slot.sender.is_none() && direction(slot).sends();
+        let nameless = |slot: &&mut Slot| slot.live() && slot.sender().is_none() && direction(slot).sends();
         for slot in slots.iter_mut().filter(nameless) {
             let Some(kind) = slot.media_kind() else { continue };
             let ssrc = ssrcs.mint(taken);
             let source = slot.egress.as_ref();
             let stream =
                 slot.announced.as_deref().or_else(|| source.map(|source| source.stream_label.as_str()));
-            slot.sender = Some(Sender {
+            slot.sending = Sending::Named(Sender {
                 ssrc,
                 rtx_ssrc: (kind == MediaKind::Video).then(|| ssrcs.mint(taken)),
                 // Without a publication there is no name yet that others share.
@@ -283,11 +272,7 @@ pub(super) fn wished(kind: MediaKind) -> PublishedMedia {
     let codec = |pt, codec: Codec, fmtp: Option<&str>| PublishedCodec {
         pt,
         codec,
-        clock_rate: match codec {
-            Codec::Opus => 48_000,
-            Codec::Pcmu | Codec::Pcma => 8_000,
-            _ => 90_000,
-        },
+        clock_rate: codec.clock_rate(),
         channels: (codec == Codec::Opus).then_some(2),
         fmtp: fmtp.map(str::to_owned),
         rtcp_fb: Vec::new(),

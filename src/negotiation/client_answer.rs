@@ -2,7 +2,7 @@
 
 use super::error::NegotiationError;
 use super::media::AnswerSummary;
-use super::slots::Slot;
+use super::slots::{Asks, Slot};
 use super::transport::RemoteTransport;
 use super::{Exchange, Negotiation, codecs, unnamed};
 use crate::sdp::{Direction, Section, SessionDescription};
@@ -26,7 +26,7 @@ impl Negotiation {
         }
         for index in unnamed::part(&mut self.slots) {
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            slot.receives = false;
+            slot.agreed = Direction::new(slot.agreed.sends(), false);
             slot.give_up();
             summary.rejected.push(slot.mid.clone());
         }
@@ -47,14 +47,16 @@ impl Negotiation {
         }
         for (index, (slot, section)) in self.slots.iter().zip(&answer.sections).enumerate() {
             // What is said of a refused section is of no interest, not even its mid.
-            if !section.rejected && (slot.stopped || slot.mid != section.mid || slot.media != section.media) {
+            if !section.rejected
+                && (!slot.live() || slot.mid != section.mid || slot.form.media != section.media)
+            {
                 let problem = format!(
                     "section {index} of the answer is {} with mid \"{}\", but {} with mid \"{}\"{} was offered",
                     section.media,
                     section.mid,
-                    slot.media,
+                    slot.form.media,
                     slot.mid,
-                    if slot.stopped { ", stopped," } else { "" },
+                    if !slot.live() { ", stopped," } else { "" },
                 );
                 return Err(NegotiationError::Sections(problem));
             }
@@ -65,21 +67,21 @@ impl Negotiation {
     fn take_answer(&mut self, index: usize, section: &Section, summary: &mut AnswerSummary) {
         let Self { slots, ingress, extensions, payloads, .. } = self;
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.live()) else { return };
-        let proposed = slot.proposal.take().is_some();
+        let proposed = slot.accept_proposal();
         if section.rejected {
-            if slot.wants_local || slot.local.is_some() || slot.egress.is_some() {
+            if slot.asks != Asks::Nothing || slot.local.is_some() || slot.egress.is_some() {
                 summary.rejected.push(slot.mid.clone());
             }
             // Browsers refuse the whole section when they know none of its codecs.
             if proposed && (slot.egress.is_some() || slot.announced.is_some()) {
                 summary.unplayable.push(slot.mid.clone());
             }
-            slot.stop();
+            slot.stop(None);
             ingress.stop(&slot.mid);
             return;
         }
         let Some(kind) = slot.media_kind() else {
-            slot.message_bytes = section.max_message_size;
+            slot.told.message_bytes = section.max_message_size;
             ingress.open(&slot.mid, slot.kind);
             return;
         };
@@ -100,9 +102,12 @@ impl Negotiation {
             ingress.name(&mut slot.extmap);
         }
         let direction = slot.proposed();
-        slot.sends = direction.sends() && section.direction.receives() && !slot.payloads.is_empty();
-        slot.receives = direction.receives() && sends && !slot.payloads.is_empty();
-        if slot.receives {
+        let (both, can_carry) = (section.direction.reversed(), !slot.payloads.is_empty());
+        slot.agreed = Direction::new(
+            direction.sends() && both.sends() && can_carry,
+            direction.receives() && both.receives() && can_carry,
+        );
+        if slot.agreed.receives() {
             ingress.open(&slot.mid, slot.kind);
         }
         if proposed && refused(slot) {
@@ -119,10 +124,12 @@ impl Negotiation {
 
 /// Whether nothing of what we proposed in a section came about.
 fn refused(slot: &Slot) -> bool {
-    if slot.wants_local {
-        return !slot.receives;
+    if slot.asks != Asks::Nothing {
+        return !slot.agreed.receives();
     }
-    slot.egress.as_ref().is_some_and(|source| !slot.sends || slot.payload_map(&source.media).is_empty())
+    slot.egress
+        .as_ref()
+        .is_some_and(|source| !slot.agreed.sends() || slot.payload_map(&source.media).is_empty())
 }
 
 /// Cuts our extensions down to what the answer keeps, and turns its restrictions into our view.

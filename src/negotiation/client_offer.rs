@@ -1,5 +1,7 @@
 //! Reads a client's offer into the slots.
 
+use std::collections::BTreeSet;
+
 use super::browsers;
 use super::codecs;
 use super::error::{BindError, NegotiationError};
@@ -32,13 +34,16 @@ impl Negotiation {
         self.ingress.begin();
         self.learn(&offer);
         let mut are_new = Vec::with_capacity(offer.sections.len());
+        let group: BTreeSet<&str> = offer.bundle.iter().map(String::as_str).collect();
+        // Without a group the first section is alone on its transport.
+        let alone = offer.sections.iter().position(|section| !section.rejected).filter(|_| group.is_empty());
         for (index, section) in offer.sections.iter().enumerate() {
-            are_new.push(self.take_section(index, section, &offer, &mut summary.ended));
+            let is_bundled = group.contains(section.mid.as_str()) || alone == Some(index);
+            are_new.push(self.take_section(index, section, is_bundled, &mut summary.ended));
         }
         for index in unnamed::part(&mut self.slots) {
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            slot.refusal = Some(BindError::Unnamed);
-            summary.ended.extend(slot.stop());
+            summary.ended.extend(slot.stop(Some(BindError::Unnamed)));
             self.ingress.stop(&slot.mid);
         }
         for (index, is_new) in are_new.into_iter().enumerate() {
@@ -84,11 +89,11 @@ impl Negotiation {
         }
         limits::check_mids(sections)?;
         for (index, (slot, section)) in self.slots.iter().zip(sections).enumerate() {
-            let same = slot.mid == section.mid && slot.media == section.media;
+            let same = slot.mid == section.mid && slot.form.media == section.media;
             if slot.live() && !same {
                 let problem = format!(
                     "section {index} is {} with mid \"{}\", but {} with mid \"{}\" is agreed and not stopped",
-                    section.media, section.mid, slot.media, slot.mid
+                    section.media, section.mid, slot.form.media, slot.mid
                 );
                 return Err(NegotiationError::Sections(problem));
             }
@@ -112,7 +117,7 @@ impl Negotiation {
         &mut self,
         index: usize,
         section: &Section,
-        offer: &SessionDescription,
+        is_bundled: bool,
         ended: &mut Vec<EndedSlot>,
     ) -> bool {
         let known = self.slots.get(index).is_some_and(Slot::live);
@@ -124,14 +129,11 @@ impl Negotiation {
                 None => self.slots.push(slot),
             }
         }
-        let alone =
-            || offer.bundle.is_empty() && offer.sections.iter().position(|s| !s.rejected) == Some(index);
-        let bundled = offer.bundle.contains(&section.mid) || alone();
         let Self { slots, ingress, payloads, .. } = self;
         let Some(slot) = slots.get_mut(index) else { return false };
-        slot.refusal = if section.rejected { None } else { limits::refusal(section, bundled) };
-        if section.rejected || slot.stopped || slot.refusal.is_some() {
-            ended.extend(slot.stop());
+        let refusal = if section.rejected { None } else { limits::refusal(section, is_bundled) };
+        if section.rejected || !slot.live() || refusal.is_some() {
+            ended.extend(slot.stop(refusal));
             ingress.stop(&slot.mid);
             return false;
         }
@@ -145,9 +147,8 @@ impl Negotiation {
             }
             slot.fit_layers();
             if slot.payloads.is_empty() {
-                slot.refusal = Some(BindError::UnknownCodecs);
                 // RFC 3264 6: without a common format the section is refused.
-                ended.extend(slot.stop());
+                ended.extend(slot.stop(Some(BindError::UnknownCodecs)));
                 ingress.stop(&slot.mid);
             }
         }

@@ -13,14 +13,13 @@ const FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
 pub(super) fn known(payload: &Payload, kind: MediaKind) -> Option<Codec> {
     let codec = Codec::from_name(&payload.name).filter(|_| limits::is_payload_type(payload.pt))?;
     let fits = match codec {
-        Codec::Opus => payload.clock == 48_000 && payload.channels.unwrap_or(2) == 2,
-        Codec::Red => payload.clock == 48_000,
+        Codec::Opus => payload.channels.unwrap_or(2) == 2,
         // RFC 3551 6: their payload types are static, and the ingress engine knows them only so.
-        Codec::Pcmu => payload.pt == 0 && payload.clock == 8_000 && payload.channels.unwrap_or(1) == 1,
-        Codec::Pcma => payload.pt == 8 && payload.clock == 8_000 && payload.channels.unwrap_or(1) == 1,
-        _ => payload.clock == 90_000,
+        Codec::Pcmu => payload.pt == 0 && payload.channels.unwrap_or(1) == 1,
+        Codec::Pcma => payload.pt == 8 && payload.channels.unwrap_or(1) == 1,
+        _ => true,
     };
-    (fits && codec.kind() == kind).then_some(codec)
+    (fits && payload.clock == codec.clock_rate() && codec.kind() == kind).then_some(codec)
 }
 
 /// Gives the primary payload type that a `red` line repeats (RFC 2198 5, `PT/PT`).

@@ -1,6 +1,6 @@
 //! Turns slots into the sections of our descriptions.
 
-use super::slots::Slot;
+use super::slots::{Maker, Slot};
 use super::transport::Caller;
 use super::{MESSAGE_BYTES_MAX, Negotiation, SCTP_PORT};
 use crate::plan::DtlsPart;
@@ -29,7 +29,7 @@ impl Negotiation {
             },
         };
         let sections = self.slots.iter().map(|slot| {
-            if slot.stopped {
+            if !slot.live() {
                 return stopped(slot);
             }
             let mut section = match slot.kind {
@@ -40,7 +40,7 @@ impl Negotiation {
             // the last section of a transport for all of them; repeating them does no harm.
             section.candidates.clone_from(&self.local.candidates);
             section.extmap_allow_mixed =
-                slot.takes_mixed && !extmap_allow_mixed && slot.media_kind().is_some();
+                slot.told.takes_mixed && !extmap_allow_mixed && slot.media_kind().is_some();
             section.end_of_candidates = true;
             section.transport = Transport {
                 ice: Some(Ice {
@@ -75,8 +75,8 @@ impl Negotiation {
 
 fn blank(slot: &Slot) -> Section {
     let mut section = Section::new(slot.kind, slot.mid.clone());
-    section.media.clone_from(&slot.media);
-    section.protocol.clone_from(&slot.protocol);
+    section.media.clone_from(&slot.form.media);
+    section.protocol.clone_from(&slot.form.protocol);
     section.direction = Direction::Inactive;
     section
 }
@@ -85,7 +85,7 @@ fn stopped(slot: &Slot) -> Section {
     let mut section = blank(slot);
     section.rejected = true;
     if slot.media_kind().is_none() {
-        section.formats.clone_from(&slot.formats);
+        section.formats.clone_from(&slot.form.formats);
     }
     // RFC 3264 6: at least one format must stand there; it means nothing.
     section
@@ -96,7 +96,7 @@ fn stopped(slot: &Slot) -> Section {
 
 fn application(slot: &Slot) -> Section {
     let mut section = blank(slot);
-    section.formats.clone_from(&slot.formats);
+    section.formats.clone_from(&slot.form.formats);
     section.sctp_port = Some(SCTP_PORT);
     section.max_message_size = Some(MESSAGE_BYTES_MAX);
     section
@@ -109,15 +109,15 @@ fn media(slot: &Slot, role: Role) -> Section {
         Role::Answer => slot.answered(),
     };
     section.rtcp_mux = true;
-    section.rtcp_rsize = slot.rtcp_rsize || (role == Role::Offer && slot.ours);
+    section.rtcp_rsize = slot.told.rtcp_rsize || (role == Role::Offer && slot.maker != Maker::Client);
     section.payloads.clone_from(&slot.payloads);
     section.extmap.clone_from(&slot.extmap);
     // Also while nothing of it is received: a client whose layers are not repeated gives them up for good.
     if slot.client.sends() {
         let recv = |rid: &Rid| Rid { direction: RidDirection::Recv, ..rid.clone() };
-        section.rids = slot.rids.iter().map(recv).collect();
-        section.simulcast = (!slot.simulcast.is_empty())
-            .then(|| Simulcast { send: Vec::new(), recv: slot.simulcast.clone() });
+        section.rids = slot.told.rids.iter().map(recv).collect();
+        section.simulcast = (!slot.told.simulcast.is_empty())
+            .then(|| Simulcast { send: Vec::new(), recv: slot.told.simulcast.clone() });
     }
     if section.direction.sends() {
         announce(slot, &mut section);
@@ -127,7 +127,7 @@ fn media(slot: &Slot, role: Role) -> Section {
 
 /// Announces under which sources we send. Native clients find the stream by them.
 fn announce(slot: &Slot, section: &mut Section) {
-    let Some(sender) = &slot.sender else { return };
+    let Some(sender) = slot.sender() else { return };
     section.msid = Some(sender.msid.clone());
     let source = |ssrc: u32| {
         let msid = Msid { stream: sender.msid.stream.clone(), track: sender.msid.track.clone() };

@@ -12,30 +12,28 @@
 //! the one that stopped it. The second line is there because the engine learns numbers from lines that are new to
 //! it and from no others, while a client may add codecs to a section that it has.
 
+use super::codecs;
 use super::slots::Slot;
 use super::transport::RemoteTransport;
-use super::{codecs, limits};
 use crate::plan::DtlsPart;
 use crate::rtp::{Codec, MediaKind};
 use crate::sdp::{
     Direction, Extmap, Origin, Payload, Rid, Section, SectionKind, SessionDescription, Setup, Simulcast,
     SimulcastLayer, SsrcGroup, SsrcSource, Transport,
 };
+use crate::session::dialect::{self, VIDEO_DISGUISES};
 
 /// Mid of the dummy.
 const DUMMY_MID: &str = "__";
 /// How the mids of the line with the numbers begin.
 const NUMBERS_MID: &str = "_n";
 
-/// Video payload types that the engine can tell apart.
+/// As what every video payload type is presented.
 ///
-/// It matches codecs by name and parameters, and drops what it does not know. All it needs of a video payload
-/// type is the clock rate and the link to its retransmissions, so every one is presented as VP9 with a
-/// `profile-id` of its own, for which the engine has this many configurations.
-pub const VIDEO_DISGUISES: usize = 16;
-
-/// Clock rate of every video payload, Hz.
-const VIDEO_CLOCK: u32 = 90_000;
+/// The engine matches codecs by name and parameters, and drops what it does not know. All it needs of a video payload
+/// type is the clock rate and the link to its retransmissions, so every one is presented as VP9 with a `profile-id` of
+/// its own, for which the engine has [`VIDEO_DISGUISES`] configurations.
+const DISGUISE: Codec = Codec::Vp9;
 
 /// How names begin that a section has with the engine alone.
 const ALIAS: &str = "_s";
@@ -99,7 +97,7 @@ impl IngressLines {
             if self.video.iter().any(|claim| claim.pt == pt) {
                 return true;
             }
-            if self.video.len() == VIDEO_DISGUISES || self.claimed(pt) {
+            if self.video.len() == usize::from(VIDEO_DISGUISES) || self.claimed(pt) {
                 return false;
             }
             let rtx = rtx.filter(|rtx| !self.claimed(*rtx));
@@ -190,7 +188,7 @@ impl IngressLines {
     fn name_for(&self, mid: &str) -> String {
         let taken =
             |name: &str| reserved(name) || self.lines.iter().any(|line| line.name == name && line.mid != mid);
-        let own = limits::section_name(mid);
+        let own = dialect::section_name(mid);
         if !taken(&own) {
             return own;
         }
@@ -264,7 +262,7 @@ impl IngressLines {
         let mut section = Section::new(slot.kind, name);
         section.direction = Direction::SendOnly;
         section.rtcp_mux = true;
-        section.rtcp_rsize = slot.rtcp_rsize;
+        section.rtcp_rsize = slot.told.rtcp_rsize;
         section.extmap.clone_from(&slot.extmap);
         for extmap in &mut section.extmap {
             extmap.direction = None;
@@ -273,12 +271,12 @@ impl IngressLines {
             self.describe(payload.pt, &mut section.payloads);
         }
         // To the engine every alternative is a layer of its own, and none is paused: what comes, comes.
-        let named = |rid: &Rid| Rid { id: limits::layer_name(&rid.id), restrictions: None, ..rid.clone() };
-        section.rids = slot.rids.iter().map(named).collect();
-        let layer = |rid: &Rid| vec![SimulcastLayer { rid: limits::layer_name(&rid.id), paused: false }];
-        section.simulcast = (!slot.simulcast.is_empty())
-            .then(|| Simulcast { send: slot.rids.iter().map(layer).collect(), recv: Vec::new() });
-        if slot.rids.is_empty() {
+        let named = |rid: &Rid| Rid { id: dialect::layer_name(&rid.id), restrictions: None, ..rid.clone() };
+        section.rids = slot.told.rids.iter().map(named).collect();
+        let layer = |rid: &Rid| vec![SimulcastLayer { rid: dialect::layer_name(&rid.id), paused: false }];
+        section.simulcast = (!slot.told.simulcast.is_empty())
+            .then(|| Simulcast { send: slot.told.rids.iter().map(layer).collect(), recv: Vec::new() });
+        if slot.told.rids.is_empty() {
             (section.ssrcs, section.ssrc_groups) = sources(slot);
         }
         section
@@ -295,12 +293,12 @@ impl IngressLines {
         let line = |pt: u8, name: &str, fmtp: String, rtcp_fb: Vec<String>| Payload {
             pt,
             name: name.to_owned(),
-            clock: VIDEO_CLOCK,
+            clock: DISGUISE.clock_rate(),
             channels: None,
             fmtp: Some(fmtp),
             rtcp_fb,
         };
-        list.push(line(pt, Codec::Vp9.name(), format!("profile-id={disguise}"), claim.rtcp_fb.clone()));
+        list.push(line(pt, DISGUISE.name(), format!("profile-id={disguise}"), claim.rtcp_fb.clone()));
         if let Some(rtx) = claim.rtx {
             list.push(line(rtx, "rtx", format!("apt={pt}"), Vec::new()));
         }
@@ -325,8 +323,9 @@ impl IngressLines {
 /// rids would be simulcast in its old form, which is not carried.
 fn sources(slot: &Slot) -> (Vec<SsrcSource>, Vec<SsrcGroup>) {
     let fid = |group: &&SsrcGroup| group.semantics.eq_ignore_ascii_case("FID") && group.ssrcs.len() == 2;
-    let old_simulcast = slot.ssrc_groups.iter().find(|group| group.semantics.eq_ignore_ascii_case("SIM"));
-    let groups: Vec<SsrcGroup> = slot.ssrc_groups.iter().filter(fid).cloned().collect();
+    let old_simulcast =
+        slot.told.ssrc_groups.iter().find(|group| group.semantics.eq_ignore_ascii_case("SIM"));
+    let groups: Vec<SsrcGroup> = slot.told.ssrc_groups.iter().filter(fid).cloned().collect();
     let Some(first) = old_simulcast.and_then(|group| group.ssrcs.first()) else {
         return (named(slot, |_| true), groups);
     };
@@ -337,7 +336,7 @@ fn sources(slot: &Slot) -> (Vec<SsrcSource>, Vec<SsrcGroup>) {
 }
 
 fn named(slot: &Slot, keep: impl Fn(u32) -> bool) -> Vec<SsrcSource> {
-    let kept = slot.ssrcs.iter().filter(|source| keep(source.ssrc));
+    let kept = slot.told.ssrcs.iter().filter(|source| keep(source.ssrc));
     // The name plays no part here, and the client's may hold what the engine does not parse.
     kept.map(|source| SsrcSource { ssrc: source.ssrc, cname: Some("c".to_owned()), msid: None }).collect()
 }
@@ -349,7 +348,7 @@ fn dummy() -> Section {
     section.payloads.push(Payload {
         pt: 0,
         name: Codec::Pcmu.name().to_owned(),
-        clock: 8_000,
+        clock: Codec::Pcmu.clock_rate(),
         channels: None,
         fmtp: None,
         rtcp_fb: Vec::new(),
@@ -361,7 +360,7 @@ fn application(mid: &str, slot: Option<&Slot>) -> Section {
     let mut section = Section::new(SectionKind::Application, mid);
     section.sctp_port = Some(super::SCTP_PORT);
     // 0 is a client without a limit (RFC 8841 6.1); the engine takes the number as it stands.
-    let size = slot.and_then(|slot| slot.message_bytes);
+    let size = slot.and_then(|slot| slot.told.message_bytes);
     let bound =
         |size: u64| if size == 0 { super::MESSAGE_BYTES_MAX } else { size.min(super::MESSAGE_BYTES_MAX) };
     section.max_message_size = size.map(bound);

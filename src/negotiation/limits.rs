@@ -1,15 +1,17 @@
-//! What the ingress engine and the session around it can carry out: negotiation promises nothing else.
+//! What can be carried out of a description: negotiation promises nothing else. The bounds of the engine are those of
+//! [`crate::session::dialect`]; here is what follows from them, and from what the session around it does.
 //!
 //! Whoever accepts a value of a client's description asks here. A value that is not here is left out of our answer
 //! where the protocol lets it be left out, and refused with what we would take where it does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{BindError, NegotiationError};
 use super::ingress;
 use crate::plan::{Fingerprint, Hash};
 use crate::rtp::ExtensionKind;
 use crate::sdp::{self, Extmap, Section, SectionKind};
+use crate::session::dialect::{EXTENSION_ID_MAX, MID_BYTES_MAX, section_name};
 
 /// The hash functions of certificates by name, as refusals tell them.
 pub(super) fn hash_names() -> String {
@@ -41,9 +43,6 @@ fn fingerprint(hash: Hash, line: &sdp::Fingerprint) -> Result<Fingerprint, Negot
     Ok(Fingerprint { hash, digest })
 }
 
-/// Longest mid that fits a header extension of the one-byte form (RFC 8285 4.2).
-const MID_BYTES_MAX: usize = 16;
-
 /// Checks a mid: a token (RFC 5888 4) that fits into a packet.
 pub(super) fn check_mid(mid: &str) -> Result<(), NegotiationError> {
     let length = mid.len();
@@ -62,31 +61,14 @@ pub(super) fn check_mid(mid: &str) -> Result<(), NegotiationError> {
     Ok(())
 }
 
-/// A mid as the engine keeps it: what is neither letter nor digit counts the same.
-pub(super) fn section_name(mid: &str) -> String {
-    mid.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
-}
-
-/// Characters of a layer's name that the engine keeps.
-const LAYER_NAME_CHARS: usize = 8;
-
-/// A rid as the engine keeps it.
-pub(super) fn layer_name(rid: &str) -> String {
-    rid.chars().take(LAYER_NAME_CHARS).collect()
-}
-
-/// Whether the engine can read the name of a layer: RFC 8851 10 allows letters and digits, and it keeps to that.
-pub(super) fn is_layer(rid: &str) -> bool {
-    layer_name(rid).bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
 /// Checks the mids of an offer against each other. Sections that the engine would call alike are told by the sources
 /// that the client announces, so these have to be there.
 pub(super) fn check_mids(sections: &[Section]) -> Result<(), NegotiationError> {
     let mut names: BTreeMap<String, &Section> = BTreeMap::new();
+    let mut mids = BTreeSet::new();
     for section in sections {
         check_mid(&section.mid)?;
-        if sections.iter().filter(|other| other.mid == section.mid).count() > 1 {
+        if !mids.insert(section.mid.as_str()) {
             return Err(NegotiationError::Sections(format!(
                 "mid \"{}\" stands twice: each section needs one of its own",
                 section.mid
@@ -156,8 +138,6 @@ pub(super) fn is_payload_type(pt: u8) -> bool {
     !(64..=95).contains(&pt)
 }
 
-/// Highest id of an extension that the engine itself reads.
-const ENGINE_ID_MAX: u8 = 16;
 /// Ends the extensions of the one-byte form, so it names none (RFC 8285 4.2).
 const RESERVED_ID: u8 = 15;
 
@@ -165,7 +145,7 @@ const RESERVED_ID: u8 = 15;
 pub(super) fn is_extension(line: &Extmap) -> bool {
     // Those that are passed on are read by us, at any id.
     let is_passed = ExtensionKind::from_uri(&line.uri).is_some_and(ExtensionKind::is_passed);
-    line.id != RESERVED_ID && (is_passed || line.id <= ENGINE_ID_MAX)
+    line.id != RESERVED_ID && (is_passed || line.id <= EXTENSION_ID_MAX)
 }
 
 #[cfg(test)]

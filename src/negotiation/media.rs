@@ -163,6 +163,8 @@ pub struct EndedSlot {
     pub mid: String,
     /// The publication that it fed.
     pub local: Option<PublicationId>,
+    /// Whether an offer of ours asked the client to feed one, and was not answered.
+    pub asked: bool,
     /// Whether the client received a track in it.
     pub remote: bool,
 }

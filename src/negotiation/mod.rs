@@ -34,6 +34,7 @@ mod payloads;
 mod planning;
 mod slots;
 mod ssrcs;
+mod told;
 mod transport;
 mod unnamed;
 
@@ -44,14 +45,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 pub use error::{BindError, NegotiationError};
-pub use ingress::VIDEO_DISGUISES;
 pub use media::{
     AnswerSummary, EndedSlot, KeepAlive, LocalTransport, OfferSummary, Place, PublishedCodec, PublishedMedia,
     RemoteSource, SectionState, SectionSummary,
 };
 pub use transport::Caller;
 
-use crate::ids::IceCredentials;
+use crate::ids::{IceCredentials, PublicationId};
 use crate::rtp::MediaKind;
 use crate::sdp::{Origin, SectionKind};
 use extensions::ExtensionTable;
@@ -196,6 +196,18 @@ impl Negotiation {
     /// Walks over the sections in m-line order.
     pub fn sections(&self) -> impl Iterator<Item = SectionState> {
         self.slots.iter().map(Slot::state)
+    }
+
+    /// Gives the publication that the client feeds in a section.
+    #[must_use]
+    pub fn local(&self, mid: &str) -> Option<PublicationId> {
+        self.slot(mid)?.local
+    }
+
+    /// Tells whether an offer of ours is still to be answered before a section is as it is meant to be.
+    #[must_use]
+    pub fn is_proposed(&self, mid: &str) -> bool {
+        self.slot(mid).is_some_and(Slot::is_proposed)
     }
 
     /// Describes what the client publishes in a section.

@@ -1,12 +1,12 @@
 //! Writes the plan: the committed state as a shard carries it out.
 
 use super::Negotiation;
-use super::limits;
 use super::slots::Slot;
 use super::unnamed;
 use crate::ids::IceCredentials;
 use crate::plan::{ChannelsPlan, DtlsPlan, EgressPlan, IngressPlan, PayloadPlan, SessionPlan, TransportPlan};
 use crate::sdp::Ice;
+use crate::session::dialect;
 
 impl Negotiation {
     /// Gives the whole desired state of the session. Sections whose exchange is not complete are not in it,
@@ -50,7 +50,7 @@ impl Negotiation {
 
     fn ingress_plan(&self, slot: &Slot) -> Option<IngressPlan> {
         let kind = slot.media_kind()?;
-        if slot.stopped || !self.ingress.contains(&slot.mid) {
+        if !slot.live() || !self.ingress.contains(&slot.mid) {
             return None;
         }
         let codecs = super::codecs::published(&slot.payloads, kind);
@@ -69,7 +69,7 @@ impl Negotiation {
                 })
                 .collect(),
             rids: slot.layers(),
-            layer_names: slot.rids.iter().map(|rid| limits::layer_name(&rid.id)).collect(),
+            layer_names: slot.told.rids.iter().map(|rid| dialect::layer_name(&rid.id)).collect(),
             extensions: slot.passed_extensions().collect(),
             told_by: if unnamed::is_unnamed(slot) { self.told_by(slot) } else { Vec::new() },
         })

@@ -3,70 +3,95 @@
 
 use super::error::BindError;
 use super::media::{EndedSlot, PublishedMedia, RemoteSource, SectionState};
-use super::{codecs, extensions, limits, media_kind};
+use super::told::Told;
+use super::{codecs, extensions, media_kind};
 use crate::ids::PublicationId;
 use crate::plan::{PayloadForm, PayloadMap};
 use crate::rtp::{Codec, ExtensionKind, MediaKind};
-use crate::sdp::{
-    Direction, Extmap, Msid, Payload, Rid, RidDirection, Section, SectionKind, SimulcastLayer, SsrcGroup,
-    SsrcSource, fmtp_parameter,
-};
+use crate::sdp::{Direction, Extmap, Msid, Payload, Section, SectionKind};
 
 /// One m-line.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
     pub(super) mid: String,
     pub(super) kind: SectionKind,
-    /// Media type, protocol and formats as the client wrote them, for lines that are echoed.
-    pub(super) media: String,
-    pub(super) protocol: String,
-    pub(super) formats: String,
-    /// Largest data channel message that the client takes (RFC 8841 6.1), when it says so.
-    pub(super) message_bytes: Option<u64>,
-    pub(super) stopped: bool,
-    /// Whether an offer of ours made the section, so that the client's transceiver is a receiver.
-    pub(super) ours: bool,
-    /// Whether it is there only to keep the transport alive.
-    pub(super) keep_alive: bool,
-    /// What the client last said, from its view.
+    pub(super) form: Form,
+    pub(super) maker: Maker,
+    pub(super) stage: Stage,
+    /// What the client last said that it does, from its view.
     pub(super) client: Direction,
-    /// Whether we send, by the last complete exchange.
-    pub(super) sends: bool,
-    /// Whether we receive, by the last complete exchange.
-    pub(super) receives: bool,
+    /// What else it said.
+    pub(super) told: Told,
+    /// What we do, by the last complete exchange.
+    pub(super) agreed: Direction,
     /// Negotiated payload types; those we offer while a proposal is open.
     pub(super) payloads: Vec<Payload>,
     /// Negotiated header extensions, directions from our view.
     pub(super) extmap: Vec<Extmap>,
-    /// Whether the client takes extensions of the one-byte and of the two-byte form in one stream.
-    pub(super) takes_mixed: bool,
-    /// Layers that the client sends, in its order, as it wrote them.
-    pub(super) rids: Vec<Rid>,
-    /// The layers of its `a=simulcast` line: in its order, with its alternatives, paused or not.
-    pub(super) simulcast: Vec<Vec<SimulcastLayer>>,
-    /// Sources that the client announced.
-    pub(super) ssrcs: Vec<SsrcSource>,
-    pub(super) ssrc_groups: Vec<SsrcGroup>,
-    pub(super) rtcp_rsize: bool,
     /// The publication that the client feeds here.
     pub(super) local: Option<PublicationId>,
-    /// Whether our offers ask the client to send.
-    pub(super) wants_local: bool,
-    /// Whether our descriptions say that we send even while nothing is bound.
-    pub(super) bidirectional: bool,
+    /// What our offers ask of the client.
+    pub(super) asks: Asks,
     /// The stream under which our descriptions say that we send, also while nothing is bound: a viewer then needs
     /// no further exchange when its source comes, goes or changes.
     pub(super) announced: Option<String>,
     /// What the client receives here.
     pub(super) egress: Option<RemoteSource>,
-    /// Under which sources we send, once announced.
-    pub(super) sender: Option<Sender>,
-    /// Whether packets may have left under them.
-    pub(super) flowed: bool,
-    /// Why the section could not be carried.
-    pub(super) refusal: Option<BindError>,
-    /// What our unanswered offer changes.
-    pub(super) proposal: Option<Proposal>,
+    pub(super) sending: Sending,
+}
+
+/// Media type, protocol and formats as they stand in the line: what is not carried is echoed.
+#[derive(Debug, Clone)]
+pub(super) struct Form {
+    pub(super) media: String,
+    pub(super) protocol: String,
+    pub(super) formats: String,
+}
+
+/// Whose offer made a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// One of the client.
+    Client,
+    /// One of ours, so that the client's transceiver is a receiver.
+    Us,
+    /// One of ours, only to keep the transport alive.
+    UsToStayAlive,
+}
+
+/// Where a line stands between the two sides.
+#[derive(Debug, Clone)]
+pub(super) enum Stage {
+    /// It carries nothing; with the reason if the client's last offer could not be carried.
+    Stopped(Option<BindError>),
+    /// Both sides know it as it is.
+    Live,
+    /// Only our unanswered offer has it.
+    Added,
+    /// Our unanswered offer changes it; so it was before.
+    Changed(Box<Slot>),
+}
+
+/// What our offers ask of the client in a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// Nothing.
+    Nothing,
+    /// To send.
+    Send,
+    /// To send, and to expect media from us even while nothing is bound.
+    BothWays,
+}
+
+/// Under which sources we send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// None are announced.
+    Silent,
+    /// These are announced; no packet has left under them.
+    Named(Sender),
+    /// Packets may have left under them.
+    Flowing(Sender),
 }
 
 /// Our sources in one section, as announced.
@@ -78,62 +103,42 @@ pub(super) struct Sender {
     pub(super) msid: Msid,
 }
 
-/// How to take a slot back if our offer is not answered.
-#[derive(Debug, Clone)]
-pub(super) enum Proposal {
-    /// The line is new: remove it.
-    Added,
-    /// The line was like this.
-    Changed(Box<Slot>),
-}
-
 impl Slot {
     /// Builds the slot of a section that the client offers.
     pub(super) fn offered_by_client(section: &Section) -> Self {
+        let is_stopped = section.rejected || section.kind == SectionKind::Other;
         Self {
-            media: section.media.clone(),
-            protocol: section.protocol.clone(),
-            formats: section.formats.clone(),
-            message_bytes: section.max_message_size,
-            stopped: section.rejected || section.kind == SectionKind::Other,
-            ours: false,
+            form: Form {
+                media: section.media.clone(),
+                protocol: section.protocol.clone(),
+                formats: section.formats.clone(),
+            },
+            told: Told { message_bytes: section.max_message_size, ..Told::default() },
+            maker: Maker::Client,
+            stage: if is_stopped { Stage::Stopped(None) } else { Stage::Live },
             ..Self::ours(section.kind, section.mid.clone())
         }
     }
 
     /// Builds the slot of a section that we are going to offer.
     pub(super) fn ours(kind: SectionKind, mid: String) -> Self {
-        let blank = Section::new(kind, String::new());
+        let Section { media, protocol, formats, .. } = Section::new(kind, String::new());
         Self {
             mid,
             kind,
-            media: blank.media,
-            protocol: blank.protocol,
-            formats: blank.formats,
-            message_bytes: None,
-            stopped: false,
-            ours: true,
-            keep_alive: false,
+            form: Form { media, protocol, formats },
+            maker: Maker::Us,
+            stage: Stage::Added,
             client: Direction::Inactive,
-            sends: false,
-            receives: false,
+            told: Told::default(),
+            agreed: Direction::Inactive,
             payloads: Vec::new(),
             extmap: Vec::new(),
-            takes_mixed: false,
-            rids: Vec::new(),
-            simulcast: Vec::new(),
-            ssrcs: Vec::new(),
-            ssrc_groups: Vec::new(),
-            rtcp_rsize: false,
             local: None,
-            wants_local: false,
-            bidirectional: false,
+            asks: Asks::Nothing,
             announced: None,
             egress: None,
-            sender: None,
-            flowed: false,
-            refusal: None,
-            proposal: None,
+            sending: Sending::Silent,
         }
     }
 
@@ -142,133 +147,117 @@ impl Slot {
     }
 
     pub(super) fn live(&self) -> bool {
-        !self.stopped
+        !matches!(self.stage, Stage::Stopped(_))
+    }
+
+    /// Whether our unanswered offer has it, or has it otherwise.
+    pub(super) fn is_proposed(&self) -> bool {
+        matches!(self.stage, Stage::Added | Stage::Changed(_))
+    }
+
+    /// Lets our next offer change it.
+    pub(super) fn propose(&mut self) {
+        if !self.is_proposed() {
+            self.stage = Stage::Changed(Box::new(self.clone()));
+        }
+    }
+
+    /// Takes our offer as answered; tells whether it had anything new to say of this line.
+    pub(super) fn accept_proposal(&mut self) -> bool {
+        let was_proposed = self.is_proposed();
+        if was_proposed {
+            self.stage = Stage::Live;
+        }
+        was_proposed
+    }
+
+    /// Why the client's last offer could not be carried here.
+    pub(super) fn refusal(&self) -> Option<BindError> {
+        match self.stage {
+            Stage::Stopped(refusal) => refusal,
+            Stage::Live | Stage::Added | Stage::Changed(_) => None,
+        }
+    }
+
+    /// The announced sources.
+    pub(super) fn sender(&self) -> Option<&Sender> {
+        match &self.sending {
+            Sending::Silent => None,
+            Sending::Named(sender) | Sending::Flowing(sender) => Some(sender),
+        }
     }
 
     /// Takes over what a live section of the client says of itself. Payloads and extensions are negotiated by
     /// the caller.
     pub(super) fn describe(&mut self, section: &Section) {
         self.client = section.direction;
-        self.rtcp_rsize = section.rtcp_rsize;
-        self.takes_mixed = section.extmap_allow_mixed;
-        self.ssrcs.clone_from(&section.ssrcs);
-        self.ssrc_groups.clone_from(&section.ssrc_groups);
-        self.rids.clear();
-        for rid in section.rids.iter().filter(|rid| rid.direction == RidDirection::Send) {
-            // A layer that the engine cannot tell from another is not taken, so it is not sent either.
-            let name = limits::layer_name(&rid.id);
-            if limits::is_layer(&rid.id)
-                && !self.rids.iter().any(|known| limits::layer_name(&known.id) == name)
-            {
-                self.rids.push(rid.clone());
-            }
-        }
-        self.simulcast.clear();
-        if let Some(simulcast) = &section.simulcast {
-            self.describe_layers(&simulcast.send);
-        }
-    }
-
-    /// Takes over the layers of a simulcast, which then decide which rids there are, and in which order.
-    fn describe_layers(&mut self, layers: &[Vec<SimulcastLayer>]) {
-        let mut named: Vec<Rid> = Vec::new();
-        for alternatives in layers {
-            let mut kept = Vec::new();
-            for layer in alternatives {
-                let line = self.rids.iter().find(|rid| rid.id == layer.rid);
-                // RFC 8853 5.1: each stands once, and has a rid line.
-                if let Some(line) = line.filter(|line| !named.iter().any(|known| known.id == line.id)) {
-                    named.push(line.clone());
-                    kept.push(layer.clone());
-                }
-            }
-            if !kept.is_empty() {
-                self.simulcast.push(kept);
-            }
-        }
-        if !named.is_empty() {
-            self.rids = named;
-        }
+        self.told.describe(section);
     }
 
     /// Cuts the layers down to those that the agreed payload types can carry (RFC 8851 6.2.2).
     pub(super) fn fit_layers(&mut self) {
         let has = |uri: &str| self.extmap.iter().any(|line| line.uri == uri);
-        if !has(ExtensionKind::Mid.uri()) || !has(extensions::STREAM_ID) {
-            // Nothing would tell which packet belongs to which layer (RFC 8853 5.5), so there is one.
-            self.rids.clear();
-        }
-        let Self { rids, payloads, simulcast, .. } = self;
-        rids.retain_mut(|rid| {
-            let Some(restrictions) = &rid.restrictions else { return true };
-            let Some(list) = fmtp_parameter(restrictions, "pt") else { return true };
-            let is_agreed =
-                |pt: &&str| pt.parse().is_ok_and(|pt: u8| payloads.iter().any(|known| known.pt == pt));
-            let kept = list.split(',').filter(is_agreed).collect::<Vec<_>>().join(",");
-            let is_left = !kept.is_empty();
-            rid.restrictions = Some(restrictions.replacen(list, &kept, 1));
-            is_left
-        });
-        for alternatives in simulcast.iter_mut() {
-            alternatives.retain(|layer| rids.iter().any(|rid| rid.id == layer.rid));
-        }
-        simulcast.retain(|alternatives| !alternatives.is_empty());
+        // Without both nothing would tell which packet belongs to which layer (RFC 8853 5.5), so there is one.
+        let are_told = has(ExtensionKind::Mid.uri()) && has(extensions::STREAM_ID);
+        self.told.fit_layers(&self.payloads, are_told);
     }
 
     /// The names of the layers that the client sends.
     pub(super) fn layers(&self) -> Vec<String> {
-        self.rids.iter().map(|rid| rid.id.clone()).collect()
+        self.told.rids.iter().map(|rid| rid.id.clone()).collect()
     }
 
-    /// Stops the line and tells what ended with it.
-    pub(super) fn stop(&mut self) -> Option<EndedSlot> {
-        self.stopped = true;
-        self.sends = false;
-        self.receives = false;
+    /// Stops the line, for a reason if the client's offer cannot be carried, and tells what ended with it.
+    pub(super) fn stop(&mut self, refusal: Option<BindError>) -> Option<EndedSlot> {
+        self.stage = Stage::Stopped(refusal);
+        self.agreed = Direction::Inactive;
         self.client = Direction::Inactive;
-        self.wants_local = false;
-        self.bidirectional = false;
+        self.asks = Asks::Nothing;
         self.announced = None;
-        self.sender = None;
-        self.flowed = false;
-        let ended = EndedSlot {
-            mid: self.mid.clone(),
-            local: self.local.take(),
-            remote: self.egress.take().is_some(),
-        };
-        (ended.local.is_some() || ended.remote).then_some(ended)
+        self.sending = Sending::Silent;
+        let local = self.local.take();
+        self.ended(local, false)
     }
 
     /// Whether the line has this mid, or had it before our unanswered offer.
     pub(super) fn is_called(&self, mid: &str) -> bool {
-        let before = match &self.proposal {
-            Some(Proposal::Changed(before)) => Some(before.mid.as_str()),
-            Some(Proposal::Added) | None => None,
+        let before = match &self.stage {
+            Stage::Changed(before) => Some(before.mid.as_str()),
+            Stage::Stopped(_) | Stage::Live | Stage::Added => None,
         };
         self.mid == mid || before == Some(mid)
     }
 
     /// Whether a track waits for an offer of ours.
     pub(super) fn wants_offer(&self) -> bool {
-        self.proposal.is_some() && (self.egress.is_some() || self.announced.is_some() || self.wants_local)
+        let carries = self.egress.is_some() || self.announced.is_some() || self.asks != Asks::Nothing;
+        self.is_proposed() && carries
     }
 
     /// Ends what was bound for our unanswered offer, and tells what. The line itself stays proposed.
     pub(super) fn withdraw(&mut self) -> Option<EndedSlot> {
-        let previous = self.proposal.as_ref()?;
-        // What the client publishes on a line of before does not depend on our offer.
-        let kept = matches!(previous, Proposal::Changed(previous) if previous.mid == self.mid);
+        let kept = match &self.stage {
+            // What the client publishes on a line of before does not depend on our offer.
+            Stage::Changed(previous) => previous.mid == self.mid,
+            Stage::Added => false,
+            Stage::Stopped(_) | Stage::Live => return None,
+        };
         let local = if kept { None } else { self.local.take() };
-        self.wants_local = false;
-        self.bidirectional = false;
-        self.sender = None;
-        self.flowed = false;
-        let ended = EndedSlot { mid: self.mid.clone(), local, remote: self.egress.take().is_some() };
-        (ended.local.is_some() || ended.remote).then_some(ended)
+        let asked = !kept && self.asks != Asks::Nothing;
+        self.asks = Asks::Nothing;
+        self.sending = Sending::Silent;
+        self.ended(local, asked)
+    }
+
+    /// What has ended here, the client's receipt of a track with it.
+    fn ended(&mut self, local: Option<PublicationId>, asked: bool) -> Option<EndedSlot> {
+        let remote = self.egress.take().is_some();
+        let is_any = local.is_some() || asked || remote;
+        is_any.then(|| EndedSlot { mid: self.mid.clone(), local, asked, remote })
     }
 
     fn wants_to_send(&self) -> bool {
-        self.egress.is_some() || self.bidirectional || self.announced.is_some()
+        self.egress.is_some() || self.asks == Asks::BothWays || self.announced.is_some()
     }
 
     /// Our direction in an answer to the client's last offer.
@@ -280,31 +269,28 @@ impl Slot {
     /// Our direction in an offer of ours.
     pub(super) fn proposed(&self) -> Direction {
         let sends = self.wants_to_send();
-        Direction::new(sends, self.wants_local || (self.local.is_some() && self.client.sends()))
+        let receives = self.asks != Asks::Nothing || (self.local.is_some() && self.client.sends());
+        Direction::new(sends, receives)
     }
 
     /// Whether a new pull can reuse the live line: our own receiver transceiver that the client knows to be
     /// inactive. One that it still believes to be receiving would not announce another track.
     pub(super) fn reusable(&self, kind: MediaKind) -> bool {
-        self.live()
-            && self.ours
-            && !self.keep_alive
+        matches!(self.stage, Stage::Live)
+            && self.maker == Maker::Us
             && self.media_kind() == Some(kind)
-            && self.proposal.is_none()
             && self.egress.is_none()
             && self.local.is_none()
-            && !self.wants_local
-            && !self.bidirectional
+            && self.asks == Asks::Nothing
             && self.announced.is_none()
-            && !self.sends
-            && !self.receives
+            && self.agreed == Direction::Inactive
             && !self.client.sends()
     }
 
     /// Describes what the client publishes here: nothing but the kind until it has answered our offer.
     pub(super) fn published(&self) -> Option<PublishedMedia> {
         let answered = self.client.sends();
-        let kind = self.media_kind().filter(|_| self.live() && (answered || self.wants_local))?;
+        let kind = self.media_kind().filter(|_| self.live() && (answered || self.asks != Asks::Nothing))?;
         let payloads = if answered { self.payloads.as_slice() } else { &[] };
         Some(PublishedMedia {
             kind,
@@ -316,26 +302,26 @@ impl Slot {
 
     /// Gives what the client receives here, under which sources, and numbered how; `None` if nothing flows.
     pub(super) fn flow(&self) -> Option<(&RemoteSource, &Sender, Vec<PayloadMap>)> {
-        let (source, sender) = (self.egress.as_ref()?, self.sender.as_ref()?);
+        let (source, sender) = (self.egress.as_ref()?, self.sender()?);
         let map = self.payload_map(&source.media);
-        (self.live() && self.sends && !map.is_empty()).then_some((source, sender, map))
+        (self.live() && self.agreed.sends() && !map.is_empty()).then_some((source, sender, map))
     }
 
     /// Ends what the client was to send here.
     pub(super) fn give_up(&mut self) {
         self.local = None;
-        self.wants_local = false;
-        self.bidirectional = false;
+        self.asks = Asks::Nothing;
     }
 
     /// Burns sources whose flow has ended. A shard forgets where their packet indices stood, and the same index
     /// under the same key must never seal another packet (RFC 7714 8.4): what flows later has new sources.
     pub(super) fn settle(&mut self) {
         let flows = self.flow().is_some();
-        if self.flowed && !flows {
-            self.sender = None;
-        }
-        self.flowed = flows;
+        self.sending = match (std::mem::replace(&mut self.sending, Sending::Silent), flows) {
+            (Sending::Named(sender) | Sending::Flowing(sender), true) => Sending::Flowing(sender),
+            (Sending::Named(sender), false) => Sending::Named(sender),
+            (Sending::Flowing(_), false) | (Sending::Silent, _) => Sending::Silent,
+        };
     }
 
     /// The negotiated extensions of the client's packets that are passed on, with their ids.
@@ -357,7 +343,7 @@ impl Slot {
     fn known_extensions(&self) -> impl Iterator<Item = (u8, Option<Direction>, ExtensionKind)> {
         let known =
             |extmap: &Extmap| Some((extmap.id, extmap.direction, ExtensionKind::from_uri(&extmap.uri)?));
-        let used = |extension| super::extensions::is_used(extension, self.takes_mixed);
+        let used = |extension| super::extensions::is_used(extension, self.told.takes_mixed);
         self.extmap.iter().filter_map(known).filter(move |(_, _, extension)| used(*extension))
     }
 
@@ -380,12 +366,12 @@ impl Slot {
         SectionState {
             mid: self.mid.clone(),
             kind: self.media_kind(),
-            stopped: self.stopped,
-            sends: self.sends,
-            receives: self.receives,
+            stopped: !self.live(),
+            sends: self.agreed.sends(),
+            receives: self.agreed.receives(),
             local: self.local,
             remote: self.egress.as_ref().map(|source| source.publication),
-            proposed: self.proposal.is_some(),
+            proposed: self.is_proposed(),
         }
     }
 }
@@ -411,8 +397,7 @@ pub(super) fn free(slots: &[Slot], idle_kind: Option<MediaKind>) -> Free {
     // The first live section tags the transport. A section in front of it would become the tag, and the client
     // would leave its present transport for it. Where nothing is live there is no transport to lose.
     let first = slots.iter().position(Slot::live).unwrap_or(0);
-    let stopped =
-        slots.iter().enumerate().skip(first).find(|(_, slot)| slot.stopped && slot.proposal.is_none());
+    let stopped = slots.iter().enumerate().skip(first).find(|(_, slot)| !slot.live());
     stopped.map_or(Free::End, |(index, _)| Free::Stopped(index))
 }
 
@@ -422,13 +407,13 @@ pub(super) fn roll_back(slots: &mut Vec<Slot>) -> Vec<EndedSlot> {
     let mut kept = Vec::with_capacity(slots.len());
     for mut slot in slots.drain(..) {
         ended.extend(slot.withdraw());
-        match slot.proposal.take() {
-            None => kept.push(slot),
-            Some(Proposal::Added) => {}
-            Some(Proposal::Changed(previous)) => {
+        match std::mem::replace(&mut slot.stage, Stage::Live) {
+            Stage::Added => {}
+            Stage::Changed(previous) => {
                 let local = if previous.mid == slot.mid { slot.local } else { None };
                 kept.push(Slot { local, ..*previous });
             }
+            stage @ (Stage::Stopped(_) | Stage::Live) => kept.push(Slot { stage, ..slot }),
         }
     }
     *slots = kept;

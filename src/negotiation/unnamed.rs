@@ -18,7 +18,7 @@ pub(super) fn is_unnamed(slot: &Slot) -> bool {
 
 /// Whether packets of a section may come under any source.
 fn competes(slot: &Slot) -> bool {
-    let is_told_by_source = !slot.ssrcs.is_empty() && slot.rids.is_empty();
+    let is_told_by_source = !slot.told.ssrcs.is_empty() && slot.told.rids.is_empty();
     slot.live() && slot.client.sends() && slot.media_kind().is_some() && !is_told_by_source
 }
 
@@ -29,11 +29,11 @@ pub(super) fn part(slots: &mut [Slot]) -> Vec<usize> {
         named.flat_map(|slot| slot.payloads.iter().map(|payload| payload.pt)).collect();
     let mut unnamed: Vec<_> = slots.iter_mut().enumerate().filter(|(_, slot)| is_unnamed(slot)).collect();
     // Who is heard already stays so.
-    unnamed.sort_by_key(|(_, slot)| !slot.receives);
+    unnamed.sort_by_key(|(_, slot)| !slot.agreed.receives());
     let mut left_out = Vec::new();
     for (index, slot) in unnamed {
         let Some(kind) = slot.media_kind() else { continue };
-        let own = |pt: u8| slot.rids.is_empty() && !taken.contains(&pt);
+        let own = |pt: u8| slot.told.rids.is_empty() && !taken.contains(&pt);
         slot.payloads = codecs::filtered(&slot.payloads, kind, |payload, _| own(payload.pt));
         slot.payloads.retain(|payload| !taken.contains(&payload.pt));
         taken.extend(slot.payloads.iter().map(|payload| payload.pt));

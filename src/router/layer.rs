@@ -213,9 +213,9 @@ impl Layer {
         let packet = &cached.packet;
         if newest {
             if self.newest.is_none_or(|(_, timestamp)| timestamp != packet.timestamp) {
-                self.jitter.observe(packet.received_at, packet.timestamp, clock_rate(codec));
+                self.jitter.observe(packet.received_at, packet.timestamp, codec.clock_rate());
                 if self.report.is_none() {
-                    self.arrivals.observe(packet.timestamp, packet.received_at, clock_rate(codec));
+                    self.arrivals.observe(packet.timestamp, packet.received_at, codec.clock_rate());
                 }
             }
             self.newest = Some((packet.seq, packet.timestamp));
@@ -262,14 +262,6 @@ impl Layer {
 pub(crate) fn came_within(span: Duration, newest: Option<Instant>, now: Instant) -> bool {
     // All packets of a tick share its moment, and the comparison is quicker than the difference.
     newest.is_some_and(|at| at == now || now.saturating_duration_since(at) < span)
-}
-
-fn clock_rate(codec: Codec) -> u32 {
-    match codec {
-        Codec::Opus | Codec::Red => 48_000,
-        Codec::Pcmu | Codec::Pcma => 8_000,
-        Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1 => 90_000,
-    }
 }
 
 /// Bitrate over spans of a second that follow each other.

@@ -7,6 +7,7 @@ use str0m::format::{Codec, FormatParams};
 use str0m::media::Frequency;
 use str0m::{IceCreds, RtcConfig};
 
+use super::dialect::VIDEO_DISGUISES;
 use super::dtls;
 use crate::ids::IceCredentials;
 use crate::plan::{IceAgent, TransportPlan};
@@ -14,7 +15,6 @@ use crate::plan::{IceAgent, TransportPlan};
 /// Payload type slots under which client video codecs are shown to the engine, and their retransmissions.
 const FIRST_SLOT: u8 = 96;
 const FIRST_RESEND_SLOT: u8 = 112;
-const SLOTS: u8 = 16;
 
 /// How often a full agent tells which pair of addresses it has settled on.
 const PAIR_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) fn creds(credentials: &IceCredentials) -> IceCreds {
 ///
 /// It drops packets whose payload type it did not match, and matches by format parameters; it needs no more of
 /// a video codec than its clock rate and its retransmission link. So each video payload type of a client is
-/// shown to it as one of [`SLOTS`] profiles of a single codec, and the true names stay with negotiation.
+/// shown to it as one of [`VIDEO_DISGUISES`] profiles of a single codec, and the true names stay with negotiation.
 pub(super) fn config(certificate: &DtlsCert, plan: &TransportPlan) -> RtcConfig {
     let is_lite = plan.agent == IceAgent::Lite;
     let mut config = RtcConfig::new()
@@ -48,7 +48,7 @@ pub(super) fn config(certificate: &DtlsCert, plan: &TransportPlan) -> RtcConfig 
         .enable_opus(true, true)
         .enable_pcmu(true, false)
         .enable_pcma(true, false);
-    for slot in 0..SLOTS {
+    for slot in 0..VIDEO_DISGUISES {
         config.codec_config().add_config(
             (FIRST_SLOT + slot).into(),
             Some((FIRST_RESEND_SLOT + slot).into()),

@@ -12,6 +12,7 @@
 pub mod channels;
 mod check;
 mod description;
+pub mod dialect;
 mod dtls;
 mod early;
 pub mod egress;

@@ -7,7 +7,7 @@ use crate::source::{Source, is_name, sources};
 
 /// What each module may name of this crate besides itself. The longest fitting name counts; a module that may be
 /// named may be named with all below it.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("main", &["config", "node", "control", "log", "metrics"]),
     ("log", &["config"]),
     ("node", &["config", "control", "ids", "log", "metrics", "negotiation", "net", "shard"]),
@@ -28,12 +28,13 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "shard::worker::ShardHandle",
         ],
     ),
-    ("negotiation", &["ids", "plan", "rtp", "sdp"]),
+    ("negotiation", &["ids", "plan", "rtp", "sdp", "session::dialect"]),
     ("sdp", &["rtp"]),
     ("net", &[]),
     ("shard::worker", &["drop", "ids", "metrics::shard", "net", "plan", "router", "rtp", "session"]),
     ("shard::command", &["ids", "metrics::shard", "net::dialled", "plan", "session::Description"]),
     ("shard", &["drop", "ids", "metrics::shard", "net", "plan", "router", "rtp", "session"]),
+    ("session::dialect", &[]),
     ("session", &["drop", "ids", "plan", "rtp", "srtp"]),
     ("router", &["drop", "ids", "plan", "rtp"]),
     ("srtp", &["rtp"]),

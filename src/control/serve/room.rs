@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ pub struct Room {
     free: Arc<Semaphore>,
     taken: Mutex<Taken>,
     metrics: Metrics,
+    has_refused: AtomicBool,
 }
 
 #[derive(Default)]
@@ -80,7 +82,13 @@ impl Room {
     /// Makes an empty one, which counts what it ends or refuses.
     pub fn new(bounds: Bounds, metrics: &Metrics) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(bounds.connections));
-        Arc::new(Self { bounds, free, taken: Mutex::default(), metrics: metrics.clone() })
+        Arc::new(Self {
+            bounds,
+            free,
+            taken: Mutex::default(),
+            metrics: metrics.clone(),
+            has_refused: AtomicBool::new(false),
+        })
     }
 
     /// Connections at present.
@@ -103,6 +111,11 @@ impl Room {
 
     pub(super) fn count(&self, end: ConnectionEnd) {
         self.metrics.connection_ended(end);
+    }
+
+    /// Whether nobody was refused before, which is to be told once.
+    pub(super) fn refuses_first(&self) -> bool {
+        !self.has_refused.swap(true, Ordering::Relaxed)
     }
 
     /// Counts a connection of an address; `None` when that has all that it may have.

@@ -132,11 +132,11 @@ impl Draft {
             self.force_close(mid);
         }
         self.state.unplayable.extend(summary.unplayable);
-        for (mid, local) in self.state.tracks.offered() {
-            self.state.tracks.confirm(&mid);
-            let publication = self.state.tracks.local(&mid).filter(|_| local).map(|named| named.id);
-            let refused = publication.is_some_and(|id| self.state.negotiation.bind_local(&mid, id).is_err());
-            if refused {
+        let State { tracks, negotiation, .. } = &mut self.state;
+        let asked = tracks.locals().filter(|(mid, named)| negotiation.local(mid) != Some(named.id));
+        let asked: Vec<_> = asked.map(|(mid, named)| (mid.to_owned(), named.id)).collect();
+        for (mid, publication) in asked {
+            if self.state.negotiation.bind_local(&mid, publication).is_err() {
                 self.close_local(&mid);
             }
         }
@@ -149,18 +149,11 @@ impl Draft {
             return;
         }
         for ended in self.state.negotiation.rollback() {
-            if ended.local.is_some() {
+            if ended.local.is_some() || ended.asked {
                 self.close_local(&ended.mid);
             }
             if ended.remote {
                 self.state.tracks.close_remote(&ended.mid);
-            }
-        }
-        for (mid, local) in self.state.tracks.offered() {
-            if local {
-                self.close_local(&mid);
-            } else {
-                self.state.tracks.close_remote(&mid);
             }
         }
     }
@@ -210,7 +203,7 @@ impl Draft {
         if let Some(other) = self.state.tracks.close_local(mid) {
             self.end_publication(other);
         }
-        self.state.tracks.set_local(mid, &publication, false);
+        self.state.tracks.set_local(mid, &publication);
         self.begin_publication(publication);
         Ok(media.kind)
     }
@@ -228,7 +221,7 @@ impl Draft {
         let mid = self.state.negotiation.add_offered_local(kind, both_ways);
         let mid = mid.map_err(|error| ItemError::TransportUnavailable(error.to_string()))?;
         let publication = self.named(name);
-        self.state.tracks.set_local(&mid, &publication, true);
+        self.state.tracks.set_local(&mid, &publication);
         self.begin_publication(publication);
         Ok(mid)
     }
@@ -259,12 +252,11 @@ impl Draft {
         if source.publication.subscriber_count() >= most {
             return Err(ItemError::Unavailable("this track has as many subscribers as this server allows"));
         }
-        let offered = matches!(place, Place::Offered);
         let preference = simulcast.as_ref().map(LayerPreference::from).unwrap_or_default();
         let mid = self.state.negotiation.bind_remote(source.with(preference), place);
         let mid = mid.map_err(|error| unbindable(error, source))?;
         let subscription = Subscription::new(Arc::clone(&source.publication), self.session.id);
-        self.state.tracks.set_remote(&mid, subscription, simulcast, offered);
+        self.state.tracks.set_remote(&mid, subscription, simulcast);
         Ok(mid)
     }
 
@@ -278,9 +270,8 @@ impl Draft {
         let preference = simulcast.as_ref().map(LayerPreference::from).unwrap_or_default();
         let switched = self.state.negotiation.switch_source(mid, source.with(preference));
         switched.map_err(|error| unbindable(error, source))?;
-        let offered = self.state.tracks.offered().iter().any(|(offered, local)| offered == mid && !local);
         let subscription = Subscription::new(Arc::clone(&source.publication), self.session.id);
-        self.state.tracks.set_remote(mid, subscription, simulcast, offered);
+        self.state.tracks.set_remote(mid, subscription, simulcast);
         Ok(())
     }
 
@@ -401,10 +392,9 @@ fn unbindable(error: BindError, source: &Source) -> ItemError {
 }
 
 fn negotiated_media(state: &State) -> Vec<(Arc<Publication>, Arc<PublishedMedia>)> {
-    let locals = state.tracks.open().filter(|track| !track.offered);
-    let media = locals.filter_map(|track| {
-        let publication = state.tracks.local(&track.mid)?;
-        let media = state.negotiation.published_media(&track.mid)?;
+    let answered = state.tracks.locals().filter(|(mid, _)| !state.negotiation.is_proposed(mid));
+    let media = answered.filter_map(|(mid, publication)| {
+        let media = state.negotiation.published_media(mid)?;
         Some((Arc::clone(publication), Arc::new(media)))
     });
     media.collect()

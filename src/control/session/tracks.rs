@@ -1,4 +1,5 @@
-//! The tracks of one session as its client knows them: by mid, by name, open or closed.
+//! The tracks of one session as its client knows them: by mid, by name, open or closed. Where they stand in the exchange of
+//! descriptions is for the negotiation to say.
 //!
 //! Bounded: closed entries and names that are no longer fed are forgotten beyond a fixed number.
 
@@ -36,8 +37,6 @@ pub(in super::super) enum Side {
 pub(in super::super) struct Track {
     pub(in super::super) mid: String,
     pub(in super::super) open: bool,
-    /// Whether it stands only in an offer of ours that the client has not answered.
-    pub(in super::super) offered: bool,
     pub(in super::super) side: Side,
 }
 
@@ -131,10 +130,10 @@ impl Tracks {
         }
     }
 
-    pub(in super::super) fn set_local(&mut self, mid: &str, publication: &Arc<Publication>, offered: bool) {
+    pub(in super::super) fn set_local(&mut self, mid: &str, publication: &Arc<Publication>) {
         self.names.insert(Arc::clone(&publication.name), Arc::clone(publication));
         let side = Side::Local { publication: Arc::clone(publication) };
-        self.put(Track { mid: mid.to_owned(), open: true, offered, side });
+        self.put(Track { mid: mid.to_owned(), open: true, side });
     }
 
     pub(in super::super) fn set_remote(
@@ -142,7 +141,6 @@ impl Tracks {
         mid: &str,
         subscription: Arc<Subscription>,
         simulcast: Option<Simulcast>,
-        offered: bool,
     ) {
         let side = Side::Remote {
             publisher: subscription.source.session,
@@ -150,7 +148,7 @@ impl Tracks {
             subscription: Some(subscription),
             simulcast,
         };
-        self.put(Track { mid: mid.to_owned(), open: true, offered, side });
+        self.put(Track { mid: mid.to_owned(), open: true, side });
     }
 
     fn put(&mut self, track: Track) {
@@ -184,7 +182,6 @@ impl Tracks {
     pub(in super::super) fn close_local(&mut self, mid: &str) -> Option<Arc<Publication>> {
         let track = self.list.iter_mut().find(|track| track.open && track.is_local() && track.mid == mid)?;
         track.open = false;
-        track.offered = false;
         match &track.side {
             Side::Local { publication } => Some(Arc::clone(publication)),
             Side::Remote { .. } => None,
@@ -196,24 +193,18 @@ impl Tracks {
         let found = self.list.iter_mut().find(|track| track.open && !track.is_local() && track.mid == mid);
         let Some(track) = found else { return false };
         track.open = false;
-        track.offered = false;
         if let Side::Remote { subscription, .. } = &mut track.side {
             *subscription = None;
         }
         true
     }
 
-    /// Sections that stand only in our unanswered offer: mid, and whether the client would send.
-    pub(in super::super) fn offered(&self) -> Vec<(String, bool)> {
-        let offered = self.open().filter(|track| track.offered);
-        offered.map(|track| (track.mid.clone(), track.is_local())).collect()
-    }
-
-    /// Takes a section as answered.
-    pub(in super::super) fn confirm(&mut self, mid: &str) {
-        for track in self.list.iter_mut().filter(|track| track.mid == mid) {
-            track.offered = false;
-        }
+    /// What the client feeds, or is to feed: the sections and their publications.
+    pub(in super::super) fn locals(&self) -> impl Iterator<Item = (&str, &Arc<Publication>)> {
+        self.open().filter_map(|track| match &track.side {
+            Side::Local { publication } => Some((track.mid.as_str(), publication)),
+            Side::Remote { .. } => None,
+        })
     }
 
     /// Forgets the oldest closed tracks and unfed names beyond the bounds; returns the forgotten publications.
@@ -269,8 +260,8 @@ mod tests {
     #[test]
     fn one_section_carries_a_track_each_way() {
         let mut tracks = Tracks::default();
-        tracks.set_local("0", &publication("cam"), false);
-        tracks.set_remote("0", Subscription::new(publication("far"), SESSION), None, false);
+        tracks.set_local("0", &publication("cam"));
+        tracks.set_remote("0", Subscription::new(publication("far"), SESSION), None);
         assert_eq!(tracks.states().len(), 2);
         assert!(tracks.close_remote("0") && !tracks.close_remote("0"));
         assert_eq!(tracks.mid_of("cam"), Some("0"));
@@ -284,7 +275,7 @@ mod tests {
     fn a_closed_subscription_is_no_longer_counted() {
         let source = publication("cam");
         let mut tracks = Tracks::default();
-        tracks.set_remote("1", Subscription::new(Arc::clone(&source), SESSION), None, false);
+        tracks.set_remote("1", Subscription::new(Arc::clone(&source), SESSION), None);
         let draft = tracks.clone();
         assert_eq!(source.subscriber_count(), 1);
         tracks.close_remote("1");
@@ -296,10 +287,10 @@ mod tests {
     #[test]
     fn names_and_closed_tracks_stay_bounded_and_fed_ones_stay() {
         let mut tracks = Tracks::default();
-        tracks.set_local("fed", &publication("first"), false);
+        tracks.set_local("fed", &publication("first"));
         let mut forgotten = 0;
         for number in 0..2 * NAMES_MAX {
-            tracks.set_local(&number.to_string(), &publication(&format!("name {number}")), false);
+            tracks.set_local(&number.to_string(), &publication(&format!("name {number}")));
             tracks.close_local(&number.to_string());
             forgotten += tracks.prune().len();
         }

@@ -9,8 +9,8 @@ use str0m::media::Frequency;
 use str0m::{IceCreds, Rtc, RtcConfig};
 
 use super::*;
-use crate::negotiation::VIDEO_DISGUISES;
 use crate::plan::SessionPlan;
+use crate::session::dialect::VIDEO_DISGUISES;
 
 /// One engine, fed with every plan of a session.
 pub(super) struct Engine {
@@ -30,7 +30,7 @@ fn build(provider: &Arc<CryptoProvider>) -> Rtc {
         .enable_opus(true, true)
         .enable_pcmu(true, false)
         .enable_pcma(true, false);
-    for disguise in 0..VIDEO_DISGUISES as u8 {
+    for disguise in 0..VIDEO_DISGUISES {
         let format = FormatParams { profile_id: Some(u32::from(disguise)), ..FormatParams::default() };
         let (pt, rtx) = ((96 + disguise).into(), (112 + disguise).into());
         config.codec_config().add_config(pt, Some(rtx), Codec::Vp9, Frequency::NINETY_KHZ, None, format);
@@ -251,6 +251,6 @@ fn more_video_formats_than_the_engine_has_are_left_out_of_the_answer() {
     session.client_offer(&text, &mut || credentials("x")).unwrap();
     session.bind_local("0", PublicationId(1)).unwrap();
     client.accept_answer(&session.answer());
-    assert_eq!(session.plan().ingress[0].codecs.len(), VIDEO_DISGUISES);
+    assert_eq!(session.plan().ingress[0].codecs.len(), usize::from(VIDEO_DISGUISES));
     engine.feed(&session);
 }

@@ -47,6 +47,16 @@ impl Codec {
         Codec::Pcma,
     ];
 
+    /// Ticks of its RTP clock in a second: each of them has one rate (RFC 7587 4.1, RFC 3551 4.5, RFC 7741 4.1 and others).
+    #[must_use]
+    pub const fn clock_rate(self) -> u32 {
+        match self {
+            Self::Opus | Self::Red => 48_000,
+            Self::Pcmu | Self::Pcma => 8_000,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::H265 | Self::Av1 => 90_000,
+        }
+    }
+
     /// The encoding name in the spelling of its registration (`a=rtpmap`, RFC 8866 6.6).
     pub const fn name(self) -> &'static str {
         match self {
