@@ -22,6 +22,8 @@ from runs.workload import Workload
 DRIVER = ROOT / "tests" / "browser" / "node_modules" / "playwright-core"
 THIS, BESIDE, DIRECT = "this build", "the build beside it", "another browser"
 START_SECONDS = 15
+# The longest that the load generator measures.
+LOAD_SECONDS = 600
 # The second server's ports lie between those of the first.
 PORTS_APART = 4
 
@@ -41,7 +43,7 @@ def measured(
     options = rig.options
     if not shutil.which("node") or not DRIVER.is_dir():
         raise Failed("this needs Node and the browser tests' packages: `npm ci` in tests/browser")
-    started, sides = [], []
+    started, sides, loads = [], [], []
     try:
         for number, name in enumerate(names(options)):
             ports = Ports(options.ports.base + number * PORTS_APART)
@@ -49,7 +51,8 @@ def measured(
             running = target.start(rig.children, options.programs, rig.place(), ports)
             started.append(running.child)
             if load:
-                started.append(carry(rig, running, ports, load, patience))
+                loads.append(carry(rig, running, ports, load))
+                started.append(loads[-1])
             sides.append(f"{name}=http://127.0.0.1:{ports.api},{ports.media}")
         if direct:
             sides.append(f"{DIRECT}=direct")
@@ -58,16 +61,19 @@ def measured(
         status = rig.children.wait(browser, START_SECONDS * 4 + patience)
         if status != 0:
             raise Failed(f"{script} failed with status {status}: {browser.last_words()}")
+        for child in loads:
+            if child.ended():
+                raise Failed(f"a load ended before the script did: {child.last_words()}")
         return list(results(browser.said())), [rig.written(child.command) for child in started]
     finally:
         for child in reversed(started):
             rig.children.stop(child)
 
 
-def carry(rig: Rig, running: Running, ports: Ports, load: Workload, seconds: float) -> Child:
+def carry(rig: Rig, running: Running, ports: Ports, load: Workload) -> Child:
     """Has a server carry a load, from now on at its full rate. Whoever called ends it."""
     place = rig.place()
-    flags = [*load.flags(), "--seconds", str(int(seconds) + 1)]
+    flags = [*load.flags(), "--seconds", str(LOAD_SECONDS)]
     out = rig.children.path(f"load-{ports.base}.json")
     child = rig.children.start(rig.load_command(running, place, flags, "load", out), "loadgen")
     Egress(place.api_address, ports.admin).wait_for(load.forwarded_per_second(), child)
