@@ -29,6 +29,7 @@ use str0m::crypto::dtls::{
 };
 
 use self::disguise::Disguise;
+pub(super) use self::wire::is_handshake;
 use crate::plan::{DtlsPart, DtlsPlan};
 use crate::srtp::{Profile, Role};
 

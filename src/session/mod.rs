@@ -45,10 +45,9 @@ pub use egress::{EgressStream, Outlet};
 pub use history::Told;
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
-pub use paths::{Binding, Carrier, PATHS_MAX, Path};
+pub use paths::{Binding, Carrier, Incoming, PATHS_MAX, Path};
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
-pub use transport::Incoming;
 
 use self::channels::Channels;
 use self::early::Early;

@@ -46,6 +46,17 @@ pub struct Path {
     pub remote: SocketAddr,
 }
 
+/// What came from a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The way that it came by.
+    pub path: Path,
+    /// Its bytes.
+    pub contents: &'a [u8],
+    /// When the kernel took it from the network: this turn or earlier.
+    pub arrived: Instant,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Proven {
     path: Path,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use str0m::config::DtlsCert;
 
 use super::dtls;
-use super::transport::TransportSetup;
 use crate::ids::ShardId;
 
 /// The DTLS certificate of the node, shared by all sessions.
@@ -31,6 +30,15 @@ impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Certificate").field(&self.fingerprint()).finish()
     }
+}
+
+/// What a transport is made from.
+pub(super) struct TransportSetup<'a> {
+    pub(super) candidates: &'a [SocketAddr],
+    pub(super) tcp_candidates: &'a [SocketAddr],
+    pub(super) certificate: &'a DtlsCert,
+    /// Whether the ports are a session's own: the far end has left them when it begins another association.
+    pub(super) serves_one_association: bool,
 }
 
 /// What every session of a shard shares.

@@ -4,11 +4,9 @@
 //! is fed descriptions of the client's sending sections alone and never sends media. A session replaces its
 //! transport when the client starts a new DTLS association; nothing of the session's media state lives here.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use str0m::config::DtlsCert;
 use str0m::ice::StunMessage;
 use str0m::media::KeyframeRequestKind;
 use str0m::net::{Protocol, Receive};
@@ -25,9 +23,10 @@ use super::engine;
 use super::handshake::Ways;
 use super::ingress::{Collector, IngressSection};
 use super::output::SessionOutput;
-use super::paths::{Carrier, Path};
+use super::paths::{Carrier, Incoming, Path};
 use super::probes::Probes;
 use super::route::Route;
+use super::setup::TransportSetup;
 use super::wires::{WireEvent, Wires};
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, ShardId};
@@ -43,17 +42,6 @@ pub(super) struct Keys {
     pub(super) rtp: SrtpSender,
     pub(super) rtcp: SrtcpSender,
     pub(super) client_rtcp: SrtcpReceiver,
-}
-
-/// What came from a client.
-#[derive(Debug, Clone, Copy)]
-pub struct Incoming<'a> {
-    /// The way that it came by.
-    pub path: Path,
-    /// Its bytes.
-    pub contents: &'a [u8],
-    /// When the kernel took it from the network: this turn or earlier.
-    pub arrived: Instant,
 }
 
 /// Why the engine took no further part.
@@ -141,15 +129,6 @@ pub(super) struct Transport {
     heard: Instant,
     closed: bool,
     wires: Wires,
-}
-
-/// What a transport is made from.
-pub(super) struct TransportSetup<'a> {
-    pub(super) candidates: &'a [SocketAddr],
-    pub(super) tcp_candidates: &'a [SocketAddr],
-    pub(super) certificate: &'a DtlsCert,
-    /// Whether the ports are a session's own: the far end has left them when it begins another association.
-    pub(super) serves_one_association: bool,
 }
 
 impl Transport {
@@ -394,7 +373,7 @@ impl Transport {
             Feed::Datagram(Incoming { path, contents, arrived }) => {
                 if !check::is_check(contents) {
                     self.ways.received(path, contents.len());
-                    let may_answer = !self.is_keyed() || is_handshake(contents);
+                    let may_answer = !self.is_keyed() || dtls::is_handshake(contents);
                     self.cause = may_answer.then_some(path);
                 }
                 let at = self.arrival(contents, arrived, now);
@@ -527,10 +506,10 @@ impl Transport {
         }
         // Who repeats the end of a handshake has not seen ours, and may be elsewhere than who brought the first copy. So may be
         // who waits for the end that a timer repeats, as ours of 1.3 does.
-        let is_repeated = self.cause.is_none() && is_handshake(contents) && !self.ways.is_closed();
+        let is_repeated = self.cause.is_none() && dtls::is_handshake(contents) && !self.ways.is_closed();
         if self.is_keyed() && !is_repeated {
             // The engine would send to the pair that it once saw nominated, also when the client has long moved on.
-            let back = self.cause.filter(|_| is_handshake(contents));
+            let back = self.cause.filter(|_| dtls::is_handshake(contents));
             return drain.transmit(back.or_else(|| self.route.path()).unwrap_or(asked), contents);
         }
         for (path, may) in self.ways.take(self.cause, contents.len()) {
@@ -618,12 +597,6 @@ impl Transport {
         }
         true
     }
-}
-
-/// Whether a DTLS datagram belongs to a handshake: it begins with a message of it in the clear or with the change of ciphers
-/// (RFC 6347 4.1), or with a record of 1.3 under the keys of the handshake, which are those of epoch 2 (RFC 9147 4, 6.1).
-fn is_handshake(contents: &[u8]) -> bool {
-    contents.first().is_some_and(|first| [20, 22].contains(first) || first & 0b1110_0011 == 0b0010_0010)
 }
 
 /// Whether a datagram is RTP or RTCP (RFC 7983 7).

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::description::Description;
 use super::paths::{Path, Paths};
-use super::transport::{EngineError, Keys, Transport, TransportSetup};
+use super::setup::TransportSetup;
+use super::transport::{EngineError, Keys, Transport};
 use crate::ids::IceCredentials;
 use crate::plan::TransportPlan;
 

@@ -17,6 +17,12 @@ pub(super) mod kind {
     pub(in crate::session::dtls) const CERTIFICATE_VERIFY: u8 = 15;
 }
 
+/// Whether a DTLS datagram belongs to a handshake: it begins with a message of it in the clear or with the change of ciphers
+/// (RFC 6347 4.1), or with a record of 1.3 under the keys of the handshake, which are those of epoch 2 (RFC 9147 4, 6.1).
+pub(in crate::session) fn is_handshake(contents: &[u8]) -> bool {
+    contents.first().is_some_and(|first| [20, 22].contains(first) || first & 0b1110_0011 == 0b0010_0010)
+}
+
 /// A handshake message, or a part of one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fragment<'a> {
