@@ -109,13 +109,13 @@ impl Publication {
         }
     }
 
-    /// Returns the layers whose names are not among these.
-    pub fn layers_besides(&self, rids: &[String]) -> LayerSet {
+    /// Returns the layers whose names are not among these, nor sent without a name all the same.
+    pub fn layers_besides(&self, rids: &[String], now: Instant) -> LayerSet {
         let mut besides = LayerSet::default();
         for (index, layer) in self.indexed_layers() {
             let is_among = match layer.rid() {
                 Some(rid) => rids.iter().any(|known| known == rid),
-                None => rids.is_empty(),
+                None => rids.is_empty() || layer.is_live(now),
             };
             if !is_among {
                 besides.insert(index);

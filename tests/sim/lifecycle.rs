@@ -223,6 +223,13 @@ fn names_that_a_publisher_has_left_behind_leave_nothing_on_any_shard() {
     let again = sim.publish_again(publisher, &Media::video(30, 60, 300), awaited.publication);
     sim.run_for(2 * SECOND);
     assert!(sim.received(viewer, &again).is_some_and(|stream| stream.packets > 30));
+    // Control hears that it flows, however short the pause was.
+    sim.stop(publisher, &again.mid);
+    let again = sim.publish_again(publisher, &Media::video(30, 60, 300), awaited.publication);
+    let before = sim.now;
+    sim.run_for(SECOND);
+    let live = sim.told(|event| matches!(event, Event::PublicationLive(id) if *id == again.publication));
+    assert!(live.last() > Some(&before), "{live:?}");
     sim.pause_sources();
     sim.run_for(SECOND);
     sim.account(viewer, &kept).assert_complete();

@@ -103,7 +103,8 @@ impl Tracks {
             self.dirty.push(key);
         }
         match outcome {
-            PushOutcome::Stored(Awoken::Nothing) => {}
+            // A publication that was withdrawn and comes back at once is told anew, though media hardly paused.
+            PushOutcome::Stored(Awoken::Nothing) if slot.source.session().is_none_or(|feeds| feeds.live) => {}
             PushOutcome::Stored(_) => self.awoken(now, key, ledger),
             PushOutcome::Padding => ledger.drop(DropReason::PaddingOnly),
             PushOutcome::Duplicate | PushOutcome::TooOld => ledger.drop(DropReason::Repeated),

@@ -166,7 +166,7 @@ impl Tracks {
         if slot.source.session().is_none_or(|feeds| feeds.session != session) {
             slot.source = Source::Session(Feeds::new(session, now));
         }
-        for layer in slot.state.layers_besides(rids) {
+        for layer in slot.state.layers_besides(rids, now) {
             self.free_layer(key, layer);
         }
         for rid in rids {
