@@ -8,10 +8,12 @@
 //! session id  = AES-128 of | magic 16 | node 16 | boot 24 | shard 8 | random 64 |      as 32 hex digits
 //! ICE ufrag   = | shard 6 | version 4 | key id 4 | node 16 | boot 24 | random 30 | MAC 24 |  18 characters
 //! ICE pwd     = HMAC-SHA256 of the ufrag, first 144 bits                                 24 characters
+//! publication = | node 16 | number 48 |                                                  never leaves the servers
 //! ```
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::{constant_time, hmac, rand};
@@ -27,9 +29,20 @@ pub struct ShardId(pub u8);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub [u8; 16]);
 
-/// One (session, track name) of this process; stable while the session lives, whatever feeds it.
+/// One (session, track name); stable while the session lives, whatever feeds it. The upper 16 bits name the node that it is
+/// of, so that it is the same number, and nobody else's, wherever it is received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicationId(pub u64);
+
+impl PublicationId {
+    /// Bits of the number that a node gives.
+    const NUMBER_BITS: u32 = 48;
+
+    /// The node that it is of.
+    pub const fn node(self) -> u16 {
+        (self.0 >> Self::NUMBER_BITS) as u16
+    }
+}
 
 /// One published data channel of this process; never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +111,8 @@ pub struct NodeKeys {
     boot: u32,
     current: KeySet,
     previous: Option<KeySet>,
+    /// The number of the next publication.
+    publications: AtomicU64,
 }
 
 impl NodeKeys {
@@ -112,7 +127,13 @@ impl NodeKeys {
     /// `boot` has to differ between any two incarnations that clients may confuse.
     pub fn from_secret(secret: &[u8; 32], node: u16, boot: u32, key_id: u8) -> NodeKeys {
         let boot = boot & ((1 << BOOT_BITS) - 1);
-        NodeKeys { node, boot, current: KeySet::derive(secret, key_id), previous: None }
+        NodeKeys {
+            node,
+            boot,
+            current: KeySet::derive(secret, key_id),
+            previous: None,
+            publications: AtomicU64::new(1),
+        }
     }
 
     /// Lets ids of an older secret be read as well; its key id has to differ from the current one.
@@ -125,6 +146,12 @@ impl NodeKeys {
     pub fn mint_session(&self, shard: ShardId) -> SessionId {
         let random: [u8; 8] = random();
         SessionId(self.current.seal_block(self.session_block(shard, u64::from_be_bytes(random))))
+    }
+
+    /// Mints the id of a publication, never the same twice.
+    pub fn mint_publication(&self) -> PublicationId {
+        let number = self.publications.fetch_add(1, Ordering::Relaxed);
+        PublicationId(u64::from(self.node) << PublicationId::NUMBER_BITS | number)
     }
 
     /// Reads the shard out of a session id; `None` when this incarnation of this node did not mint it.
@@ -457,6 +484,14 @@ mod tests {
             assert_eq!(keys.shard_of(&id), Some(ShardId(shard)));
         }
         assert_ne!(keys.mint_session(ShardId(1)), keys.mint_session(ShardId(1)));
+    }
+
+    #[test]
+    fn ids_of_publications_name_their_node_and_are_never_the_same() {
+        let keys = keys();
+        let ids: Vec<PublicationId> = (0..100).map(|_| keys.mint_publication()).collect();
+        assert!(ids.iter().all(|id| id.node() == 0x1234));
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]

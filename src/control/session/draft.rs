@@ -228,7 +228,10 @@ impl Draft {
 
     fn named(&self, name: &str) -> Arc<Publication> {
         let known = self.state.tracks.publication(name).cloned();
-        known.unwrap_or_else(|| Publication::new(self.session.id, self.session.shard, name.into()))
+        known.unwrap_or_else(|| {
+            let id = self.control.keys.mint_publication();
+            Publication::new(id, self.session.id, self.session.shard, name.into())
+        })
     }
 
     fn begin_publication(&mut self, publication: Arc<Publication>) {

@@ -50,12 +50,15 @@ impl fmt::Debug for Publication {
     }
 }
 
-static NEXT_PUBLICATION: AtomicU64 = AtomicU64::new(1);
 static NEXT_SUBSCRIPTION: AtomicU64 = AtomicU64::new(1);
 
 impl Publication {
-    pub(in super::super) fn new(session: SessionId, shard: ShardId, name: Arc<str>) -> Arc<Self> {
-        let id = PublicationId(NEXT_PUBLICATION.fetch_add(1, Ordering::Relaxed));
+    pub(in super::super) fn new(
+        id: PublicationId,
+        session: SessionId,
+        shard: ShardId,
+        name: Arc<str>,
+    ) -> Arc<Self> {
         let (view, _) = watch::channel(View { phase: Phase::Declared, media: None });
         Arc::new(Self { id, session, shard, name, view, subscribers: Mutex::default() })
     }

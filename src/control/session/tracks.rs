@@ -248,13 +248,16 @@ impl Tracks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
-    use crate::ids::ShardId;
+    use crate::ids::{NodeKeys, ShardId};
 
     const SESSION: SessionId = SessionId([7; 16]);
 
     fn publication(name: &str) -> Arc<Publication> {
-        Publication::new(SESSION, ShardId(0), name.into())
+        static KEYS: LazyLock<NodeKeys> = LazyLock::new(NodeKeys::generate);
+        Publication::new(KEYS.mint_publication(), SESSION, ShardId(0), name.into())
     }
 
     #[test]
