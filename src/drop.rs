@@ -44,6 +44,8 @@ pub enum DropReason {
     SubscriberNotReady,
     /// The way to the subscriber has no room for it.
     Held,
+    /// So much went to the subscriber without a report that more could set its count of packets wrong.
+    ReceiverSilent,
     /// It could not be sealed.
     SealFailed,
     /// A lane to another shard was full.
@@ -60,7 +62,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -81,6 +83,7 @@ impl DropReason {
         Self::PayloadType,
         Self::SubscriberNotReady,
         Self::Held,
+        Self::ReceiverSilent,
         Self::SealFailed,
         Self::LaneFull,
         Self::HandoverFull,
@@ -112,12 +115,67 @@ impl DropReason {
             Self::PayloadType => "payload_type",
             Self::SubscriberNotReady => "subscriber_not_ready",
             Self::Held => "held",
+            Self::ReceiverSilent => "receiver_silent",
             Self::SealFailed => "seal_failed",
             Self::LaneFull => "lane_full",
             Self::HandoverFull => "handover_full",
             Self::SendFailed => "send_failed",
             Self::Overload => "overload",
             Self::SlowReader => "slow_reader",
+        }
+    }
+}
+
+/// Why a packet that a subscriber asked for again was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RepairRefusal {
+    /// It was asked for within the last round trip.
+    Repeated,
+    /// It was sent again as often as any packet is.
+    Exhausted,
+    /// It comes too late to be shown.
+    Old,
+    /// As much as may be of what goes to the subscriber was sent again already.
+    Budget,
+    /// More was asked for at once than is looked at.
+    Excess,
+    /// The rest of the outbox is for checks and handshakes.
+    NoRoom,
+    /// It would not be the same packet: its header is made of other things by now.
+    Changed,
+    /// There are no keys or no address.
+    NotReady,
+    /// It could not be sealed.
+    SealFailed,
+}
+
+impl RepairRefusal {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Repeated,
+        Self::Exhausted,
+        Self::Old,
+        Self::Budget,
+        Self::Excess,
+        Self::NoRoom,
+        Self::Changed,
+        Self::NotReady,
+        Self::SealFailed,
+    ];
+
+    /// The value of the metric label `reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Repeated => "repeated",
+            Self::Exhausted => "exhausted",
+            Self::Old => "old",
+            Self::Budget => "budget",
+            Self::Excess => "excess",
+            Self::NoRoom => "no_room",
+            Self::Changed => "changed",
+            Self::NotReady => "not_ready",
+            Self::SealFailed => "seal_failed",
         }
     }
 }

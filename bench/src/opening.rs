@@ -28,6 +28,18 @@ pub struct ExportedKeys {
     pub(crate) active: bool,
 }
 
+impl ExportedKeys {
+    /// Client key, server key, client salt, server salt.
+    pub fn material(&self) -> &[u8] {
+        &self.material
+    }
+
+    /// Whether this side was the DTLS client, which seals with the client's keys.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+}
+
 #[derive(Debug)]
 enum Cipher {
     Gcm128(Box<dyn AeadAes128GcmCipher>),

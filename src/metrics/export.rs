@@ -292,6 +292,7 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::IO_FAULTS, each(shards, &IO_FAULTS, |c| &c.io_faults)),
         family(&names::DROPPED, each(shards, &DropReason::ALL.map(DropReason::label), |c| &c.dropped)),
         family(&names::RETRANSMISSIONS, tallied(shards, |c| &c.retransmissions)),
+        family(&names::RETRANSMISSIONS_REFUSED, tallied(shards, |c| &c.retransmissions_refused)),
         family(&names::REPORTED, tallied(shards, |c| &c.told)),
         family(&names::KEYFRAME_REQUESTS, tallied(shards, |c| &c.keyframe_requests)),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),

@@ -70,9 +70,11 @@ catalogue! {
     DROPPED = Counter "ringcast_dropped_total" ["reason"];
     /// Packets that subscribers asked for again: served from the cache, or no longer there.
     RETRANSMISSIONS = Counter "ringcast_retransmissions_total" ["result"];
+    /// Packets that subscribers asked for again and that were not sent, by reason.
+    RETRANSMISSIONS_REFUSED = Counter "ringcast_retransmissions_refused_total" ["reason"];
     /// Packets of video of which subscribers told what became, by transport-wide feedback.
     REPORTED = Counter "ringcast_reported_packets_total" ["result"];
-    /// Keyframe requests sent to publishers, and those merged into one under way.
+    /// Keyframe requests sent to publishers, those merged into one under way, and those of subscribers that ask too often.
     KEYFRAME_REQUESTS = Counter "ringcast_keyframe_requests_total" ["outcome"];
     /// Packets handed from shard to shard.
     LANE_PACKETS = Counter "ringcast_lane_packets_total" ["direction"];

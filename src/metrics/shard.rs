@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::spread::Spread;
 use super::tally::{Label, Tally, labels};
-use crate::drop::{ChannelDrop, DropReason};
+use crate::drop::{ChannelDrop, DropReason, RepairRefusal};
 use crate::rtp::MediaKind;
 
 /// Bounds of [`ShardCounters::round_trips`], seconds.
@@ -14,6 +14,18 @@ pub const LOSS_BOUNDS: [f64; 7] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5];
 
 impl Label for MediaKind {
     const ALL: &'static [Self] = &[Self::Audio, Self::Video];
+
+    fn label(self) -> &'static str {
+        Self::label(self)
+    }
+
+    fn place(self) -> usize {
+        self as usize
+    }
+}
+
+impl Label for RepairRefusal {
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn label(self) -> &'static str {
         Self::label(self)
@@ -41,6 +53,8 @@ labels! {
         Sent = "sent",
         /// A request is under way.
         Merged = "merged",
+        /// The subscriber asks too often.
+        Refused = "refused",
     }
 }
 
@@ -94,6 +108,8 @@ pub struct ShardCounters {
     pub dropped: [u64; DropReason::ALL.len()],
     /// Packets that subscribers asked for again.
     pub retransmissions: Tally<Retransmission, { Retransmission::COUNT }>,
+    /// Of these, requests that were not looked at or not answered.
+    pub retransmissions_refused: Tally<RepairRefusal, { RepairRefusal::ALL.len() }>,
     /// Wishes for keyframes.
     pub keyframe_requests: Tally<KeyframeOutcome, { KeyframeOutcome::COUNT }>,
     /// Packets that subscribers told of by their transport-wide numbers.

@@ -138,6 +138,11 @@ impl Outbox {
             || self.transmits.len() >= TRANSMITS_MAX
     }
 
+    /// Tells whether what can be done without may take room: half of it is for who cannot wait.
+    pub fn has_room_to_spare(&self) -> bool {
+        self.used < self.arena.len() / 2 && self.transmits.len() < TRANSMITS_MAX / 2
+    }
+
     /// Tells whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
         self.transmits.is_empty()

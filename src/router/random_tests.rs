@@ -178,7 +178,7 @@ impl World {
             4 => {
                 let both = self.random.chance(50);
                 let shift = if self.random.chance(50) { 10 } else { 20 };
-                self.subscription.set_payload_types(maps(both, shift));
+                self.subscription.begin_epoch(maps(both, shift));
             }
             5 => self.publication.clear_batch(),
             6 => {
@@ -287,7 +287,7 @@ fn indices_have_no_gap_and_timestamps_never_go_back_when_all_comes_in_order() {
                     }
                     1 => {
                         let both = world.random.chance(50);
-                        world.subscription.set_payload_types(maps(both, 10));
+                        world.subscription.begin_epoch(maps(both, 10));
                     }
                     _ => {
                         let rid = RIDS[world.random.index(3)].to_owned();
@@ -308,7 +308,7 @@ fn indices_have_no_gap_and_timestamps_never_go_back_when_all_comes_in_order() {
 fn every_index_is_filled_when_all_packets_come_in_whatever_order() {
     for seed in 1..=100 {
         let mut world = World::new(seed);
-        world.subscription.set_payload_types(maps(true, 10));
+        world.subscription.begin_epoch(maps(true, 10));
         let mut indices = BTreeSet::new();
         for step in 0..3000 {
             // In order until the subscription has started, and at the end, so that both ends are plain.

@@ -62,6 +62,10 @@ pub struct Subscription {
     target_live: bool,
     /// Whether a keyframe of the layer being forwarded is wanted, though it goes on meanwhile.
     refresh: bool,
+    /// Whether nothing is sent for now: the way to the client is closed, and a keyframe would not get through.
+    held: bool,
+    /// Whether the next packet is to close a gap.
+    gap: bool,
     video: bool,
 }
 
@@ -144,6 +148,8 @@ impl Subscription {
             reason: LayerReason::Best,
             target_live: false,
             refresh: false,
+            held: false,
+            gap: false,
             video: kind == MediaKind::Video,
         }
     }
@@ -153,13 +159,26 @@ impl Subscription {
         self.cold.preference = preference;
     }
 
-    /// Replaces the payload types. What was sent under other ones is not sent again, as it would differ.
-    pub fn set_payload_types(&mut self, payload_types: Vec<PayloadMap>) {
-        if self.cold.payload_types != payload_types {
-            self.cold.payload_types = payload_types;
-            self.cold.index_floor = self.next_index;
-            self.payload_type = None;
-        }
+    /// Begins another header epoch: whatever else than packets headers are made of is another from now on, these payload
+    /// types among it. What was sent before is not sent again, since it would be another packet under the same index.
+    pub fn begin_epoch(&mut self, payload_types: Vec<PayloadMap>) {
+        self.cold.payload_types = payload_types;
+        self.cold.index_floor = self.next_index;
+        self.payload_type = None;
+    }
+
+    /// Takes note that what comes is not sent for now. What is sent after that closes the gap, whatever its size.
+    pub fn hold(&mut self) {
+        self.held = true;
+        self.gap = true;
+        // The next packet is not to take the short way.
+        self.payload_type = None;
+    }
+
+    /// Takes note that all that comes is sent.
+    #[inline]
+    pub fn go_on_sending(&mut self) {
+        self.held = false;
     }
 
     /// Makes the subscription ready to follow another publication: sequence and picture ids run on, timestamps by
@@ -206,8 +225,12 @@ impl Subscription {
         }
     }
 
-    /// Returns the layer whose keyframe the subscription waits for.
+    /// Returns the layer whose keyframe the subscription waits for. While nothing is sent it waits for none.
     pub fn wanted_keyframe(&self) -> Option<LayerIndex> {
+        if self.held { None } else { self.missing_keyframe() }
+    }
+
+    fn missing_keyframe(&self) -> Option<LayerIndex> {
         let target = self.target.filter(|_| self.video && self.target_live)?;
         let flows = self.current.is_some_and(|segment| segment.layer == target);
         (!flows || self.refresh).then_some(target)
@@ -216,7 +239,8 @@ impl Subscription {
     /// Returns the layer whose keyframe the subscription needs to go on at all, or to go on well after a gap.
     #[inline]
     pub fn stuck(&self) -> Option<LayerIndex> {
-        if self.current.is_some() && !self.refresh { None } else { self.wanted_keyframe() }
+        let flows = self.current.is_some() && (!self.refresh || self.held);
+        if flows { None } else { self.missing_keyframe() }
     }
 
     /// Decides what to do with one entry of the publication's batch. Each entry is to be given once.
@@ -384,6 +408,7 @@ impl Subscription {
         };
         self.seam = Some(Seam { timestamp, received_at: packet.received_at });
         self.refresh = false;
+        self.gap = false;
         self.current = Some(segment);
         Forwarding::Forward(self.send(&segment, self.next_index, written, cached))
     }
@@ -410,8 +435,9 @@ impl Subscription {
             return self.send_late(&segment, index, written, cached);
         }
         let mut segment = segment;
-        if index > self.next_index + GAP_MAX {
+        if index > self.next_index + GAP_MAX || self.gap {
             segment = self.close_gap(segment, number);
+            self.refresh &= !cached.keyframe;
             index = segment.index_start;
         }
         let Some(written) = written else {
@@ -454,6 +480,7 @@ impl Subscription {
         self.cold.history.push(segment, self.next_index);
         let segment = Segment { number_start: number, index_start: self.next_index + 1, ..segment };
         self.current = Some(segment);
+        self.gap = false;
         self.refresh = self.video;
         segment
     }

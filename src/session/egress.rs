@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use super::Session;
 use super::history::{Purpose, low16};
 use super::paths::Path;
+use super::reach::{Admission, Reach};
+use super::repair::{self, Requests};
 use super::sender::Sender;
 use super::transport::Keys;
+use crate::drop::{DropReason, RepairRefusal};
 use crate::plan::EgressPlan;
 use crate::rtp::descriptor::FRAME_NUMBER_AT;
 use crate::rtp::header::{HeaderOut, RtpView, write_header};
@@ -22,6 +25,9 @@ use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, PayloadEdi
 /// The largest datagram that is sent: header and extensions, payload, tag. It is so much more than the largest that is
 /// taken that no packet fails to fit once its header was decided.
 pub const DATAGRAM_BYTES_MAX: usize = 2048;
+
+/// What a header with its extensions and the tag take, about.
+const HEADERS_BYTES: usize = 44;
 
 /// Sender reports whose answer may still come.
 const REPORTS_REMEMBERED: usize = 4;
@@ -42,8 +48,10 @@ pub struct EgressStream {
     passed_ids: PassedIds,
     /// What all its headers have in common, where the short form of extensions does.
     template: Option<ExtensionTemplate>,
+    reach: Reach,
     figures: EgressFigures,
     reports: [Option<SentReport>; REPORTS_REMEMBERED],
+    pub(super) requests: Requests,
 }
 
 /// What was sent, and what the client reported of it.
@@ -59,6 +67,8 @@ pub struct EgressFigures {
     pub nacks: u64,
     /// Packets sent again.
     pub retransmissions: u64,
+    /// Packets that it asked for and that were not sent again.
+    pub retransmissions_refused: u64,
     /// Keyframe requests of the client.
     pub keyframe_requests: u64,
     /// Share reported lost in the newest report.
@@ -107,10 +117,17 @@ impl<'a> Departure<'a> {
 }
 
 impl Outlet<'_> {
-    /// Whether so many bytes may leave now. What may not is not given a header.
+    /// Whether so many packets with so many bytes may leave now. What may not is not given a header.
+    ///
+    /// # Errors
+    /// The reason for which none may.
     #[inline]
-    pub fn admits(&self, bytes: u64) -> bool {
-        self.departure.sender.pacer().admits(bytes)
+    pub fn admits(&self, packets: usize, bytes: u64) -> Result<Admission, DropReason> {
+        if self.departure.sender.pacer().admits(bytes) {
+            self.stream.reach.admits(packets).ok_or(DropReason::ReceiverSilent)
+        } else {
+            Err(DropReason::Held)
+        }
     }
 
     /// Writes and seals one packet into `space`, [`DATAGRAM_BYTES_MAX`] of an outbox that the datagram is going to lie in,
@@ -135,15 +152,20 @@ impl EgressStream {
             transport_cc_id: None,
             passed_ids: PassedIds::default(),
             template: None,
+            reach: Reach::default(),
             figures: EgressFigures::default(),
             reports: [None; REPORTS_REMEMBERED],
+            requests: Requests::default(),
         };
         stream.apply(plan);
         stream
     }
 
-    /// Follows a changed plan of the same SSRC.
-    pub fn apply(&mut self, plan: &EgressPlan) {
+    /// Follows a changed plan of the same SSRC. Returns whether headers are made of other things from now on, so that
+    /// nothing that was sent before can be made again.
+    pub fn apply(&mut self, plan: &EgressPlan) -> bool {
+        let before = (self.mid_id, self.transport_cc_id, self.passed_ids, self.rtx_ssrc);
+        let is_renamed = self.mid != plan.mid;
         self.mid.clone_from(&plan.mid);
         self.cname.clone_from(&plan.cname);
         self.rtx_ssrc = plan.rtx_ssrc;
@@ -159,6 +181,7 @@ impl EgressStream {
         }
         let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
         self.template = ExtensionTemplate::new(mid, self.transport_cc_id, self.passed_ids);
+        is_renamed || before != (self.mid_id, self.transport_cc_id, self.passed_ids, self.rtx_ssrc)
     }
 
     /// The SSRC of its media.
@@ -190,10 +213,18 @@ impl EgressStream {
     pub(super) fn rebase(&mut self, first_rtx_index: u16) {
         self.rtx_index = u64::from(first_rtx_index & 0x7fff);
         self.reports = [None; REPORTS_REMEMBERED];
+        self.reach = Reach::default();
+        self.requests.clear();
+    }
+
+    /// The time to the client and back, as far as requests are concerned.
+    pub(super) fn round_trip(&self) -> Duration {
+        repair::round_trip(self.figures.rtt)
     }
 
     /// Closes one second of counting.
-    pub(super) fn tick(&mut self) {
+    pub(super) fn tick(&mut self, client_reports: bool) {
+        self.reach.tick(client_reports);
         self.figures.bitrate_bps = (self.figures.bytes - self.figures.bytes_at_tick) * 8;
         self.figures.bytes_at_tick = self.figures.bytes;
     }
@@ -208,6 +239,8 @@ impl EgressStream {
         space: &mut [u8],
     ) -> Option<usize> {
         let (len, payload) = self.seal_media(by, out, packet, space, Purpose::Media)?;
+        self.reach.sealed(out.index);
+        by.sender.repair.earn(len);
         self.figures.packets += 1;
         self.figures.bytes += payload as u64;
         Some(len)
@@ -245,17 +278,38 @@ impl EgressStream {
         out: &Rewritten,
         rtx_payload_type: Option<u8>,
         packet: &Packet,
+        now: Instant,
+        space: &mut [u8],
+    ) -> Result<usize, RepairRefusal> {
+        // A fresh transport number would make another packet of it, under the same index.
+        let own = self.rtx_ssrc.zip(rtx_payload_type);
+        if own.is_none() && self.transport_cc_id.is_some() {
+            return Err(RepairRefusal::Changed);
+        }
+        if !repair::is_of_use(packet.received_at, self.round_trip(), now) {
+            return Err(RepairRefusal::Old);
+        }
+        if !by.sender.repair.spend(packet.payload.len() + by.overhead + HEADERS_BYTES) {
+            return Err(RepairRefusal::Budget);
+        }
+        let sealed = match own {
+            Some(own) => self.seal_rtx(by, out, own, packet, space),
+            None => self.seal_media(by, out, packet, space, Purpose::Repair).map(|(len, _)| len),
+        };
+        let len = sealed.ok_or(RepairRefusal::SealFailed)?;
+        self.figures.retransmissions += 1;
+        self.requests.answered(out.seq());
+        Ok(len)
+    }
+
+    fn seal_rtx(
+        &mut self,
+        by: &mut Departure<'_>,
+        out: &Rewritten,
+        (ssrc, payload_type): (u32, u8),
+        packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
-        let (Some(ssrc), Some(payload_type)) = (self.rtx_ssrc, rtx_payload_type) else {
-            // A fresh transport number would make another packet of it, under the same index.
-            if self.transport_cc_id.is_some() {
-                return None;
-            }
-            let (len, _) = self.seal_media(by, out, packet, space, Purpose::Repair)?;
-            self.figures.retransmissions += 1;
-            return Some(len);
-        };
         let index = self.rtx_index;
         let header =
             HeaderOut { marker: out.marker, payload_type, seq: low16(index), timestamp: out.timestamp, ssrc };
@@ -267,7 +321,6 @@ impl EgressStream {
         self.rtx_index += 1;
         let len = by.keys.rtp.seal(space, header_len, header_len + 2 + written, index, ssrc).ok()?;
         self.number(by, len, Purpose::Repair);
-        self.figures.retransmissions += 1;
         Some(len)
     }
 
@@ -310,6 +363,7 @@ impl EgressStream {
         self.figures.fraction_lost = f64::from(block.fraction_lost) / 256.0;
         self.figures.lost = i64::from(block.cumulative_lost);
         self.figures.jitter_ticks = block.jitter;
+        self.reach.reported((block.highest_seq & 0xffff) as u16);
         let sent = self.reports.iter().flatten().find(|report| report.middle == block.last_sr);
         let sent = sent.filter(|_| block.last_sr != 0)?;
         let held = time::duration_from_middle(block.delay_since_last_sr);
@@ -423,6 +477,9 @@ impl Session {
     }
 
     /// Writes and seals a packet of a stream once more, as a retransmission.
+    ///
+    /// # Errors
+    /// The reason for which it is not sent.
     pub fn seal_again(
         &mut self,
         stream: usize,
@@ -431,11 +488,13 @@ impl Session {
         packet: &Packet,
         now: Instant,
         space: &mut [u8],
-    ) -> Option<usize> {
-        let (keys, path) = self.transports.sealing()?;
-        let stream = self.egress.get_mut(stream)?.as_mut()?;
+    ) -> Result<usize, RepairRefusal> {
+        let stream = self.egress.get_mut(stream).and_then(Option::as_mut);
+        let (Some((keys, path)), Some(stream)) = (self.transports.sealing(), stream) else {
+            return Err(RepairRefusal::NotReady);
+        };
         let mut departure = Departure::new(keys, &mut self.sender, path, now);
-        stream.seal_again(&mut departure, out, rtx_payload_type, packet, space)
+        stream.seal_again(&mut departure, out, rtx_payload_type, packet, now, space)
     }
 
     /// Writes and seals a sender report of a stream.

@@ -25,6 +25,8 @@ pub mod ingress;
 mod output;
 mod paths;
 mod probes;
+mod reach;
+mod repair;
 mod reports;
 mod route;
 mod sender;
@@ -46,6 +48,7 @@ pub use history::Told;
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
 pub use paths::{Binding, Carrier, Incoming, PATHS_MAX, Path};
+pub use reach::Admission;
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
 
@@ -395,7 +398,9 @@ impl Session {
         }
         let in_use = self.transports.present().and_then(Transport::path);
         self.paths.expire(in_use, now, &mut out.paths_removed);
-        self.egress.iter_mut().flatten().for_each(EgressStream::tick);
+        let has_reports = self.sender.has_reports;
+        self.egress.iter_mut().flatten().for_each(|stream| stream.tick(has_reports));
+        self.sender.repair.tick();
         Ok(true)
     }
 

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use super::egress::EgressStream;
 use super::history::Told;
 use super::sender::Sender;
-use crate::rtp::rtcp::{ReportBlocks, Rtcp};
-
-/// Packets that one NACK may ask for: half of what the cache of a layer holds.
-const NACKED_PACKETS_MAX: usize = 512;
+use crate::drop::RepairRefusal;
+use crate::rtp::rtcp::{LostSequences, ReportBlocks, Rtcp};
 
 /// What RTCP of a client said.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,11 +18,15 @@ pub enum Feedback {
         /// Sequence number on the wire.
         seq: u16,
     },
+    /// Packets that are missing too, and are not sent again.
+    Refused(RepairRefusal, u64),
     /// A keyframe of an egress stream is wanted.
     Keyframe {
         /// Index of the stream.
         stream: usize,
     },
+    /// So many wishes for keyframes came too soon after others.
+    KeyframesRefused(u64),
     /// The publisher's clock for one of its streams.
     SenderReport {
         /// SSRC of the published stream.
@@ -56,34 +58,90 @@ pub(super) fn read(
     match report {
         Rtcp::SenderReport { ssrc, ntp, rtp, blocks } => {
             feedback.push(Feedback::SenderReport { ssrc, ntp, rtp });
-            read_blocks(blocks, egress, now, feedback);
+            read_blocks(blocks, egress, sender, now, feedback);
         }
-        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now, feedback),
+        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, sender, now, feedback),
         Rtcp::Nack { media_ssrc, lost } => {
-            if let Some(stream) = find(egress, media_ssrc) {
-                feedback.extend(lost.take(NACKED_PACKETS_MAX).map(|seq| Feedback::Nack { stream, seq }));
+            if let Some(index) = find(egress, media_ssrc)
+                && let Some(Some(stream)) = egress.get_mut(index)
+            {
+                read_nack(lost, index, stream, sender, now, feedback);
             }
         }
-        Rtcp::Pli { media_ssrc } => {
-            feedback.extend(find(egress, media_ssrc).map(|stream| Feedback::Keyframe { stream }));
-        }
-        Rtcp::Fir { entries } => {
-            let wanted = entries.filter_map(|(ssrc, _)| find(egress, ssrc));
-            feedback.extend(wanted.map(|stream| Feedback::Keyframe { stream }));
-        }
+        Rtcp::Pli { media_ssrc } => read_keyframes(std::iter::once(media_ssrc), egress, now, feedback),
+        Rtcp::Fir { entries } => read_keyframes(entries.map(|(ssrc, _)| ssrc), egress, now, feedback),
         Rtcp::Twcc(information) => feedback.push(Feedback::Transport(sender.reported(information))),
         _ => {}
+    }
+}
+
+/// What is missing, as far as it may be asked for: in one turn no more than a bound, whatever the datagrams say.
+fn read_nack(
+    mut lost: LostSequences<'_>,
+    index: usize,
+    stream: &mut EgressStream,
+    sender: &mut Sender,
+    now: Instant,
+    feedback: &mut Vec<Feedback>,
+) {
+    let (at, round_trip) = (sender.tick(now), stream.round_trip());
+    let (mut asked, mut refused) = (0, [0; RepairRefusal::ALL.len()]);
+    while let Some(seq) = lost.next() {
+        asked += 1;
+        let result = if sender.repair.takes(now) {
+            stream.requests.ask(seq, at, round_trip)
+        } else {
+            Err(RepairRefusal::Excess)
+        };
+        match result {
+            Ok(()) => feedback.push(Feedback::Nack { stream: index, seq }),
+            Err(reason) => {
+                if let Some(count) = refused.get_mut(reason as usize) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+    let figures = stream.figures_mut();
+    figures.nacks += asked;
+    figures.retransmissions_refused += refused.iter().sum::<u64>();
+    let counted = RepairRefusal::ALL.into_iter().zip(refused).filter(|(_, count)| *count > 0);
+    feedback.extend(counted.map(|(reason, count)| Feedback::Refused(reason, count)));
+}
+
+/// Wishes for keyframes of streams, as far as they do not come too often.
+fn read_keyframes(
+    wanted: impl Iterator<Item = u32>,
+    egress: &mut [Option<EgressStream>],
+    now: Instant,
+    feedback: &mut Vec<Feedback>,
+) {
+    let mut refused = 0;
+    for ssrc in wanted {
+        let Some(index) = find(egress, ssrc) else { continue };
+        let Some(Some(stream)) = egress.get_mut(index) else { continue };
+        stream.figures_mut().keyframe_requests += 1;
+        if stream.requests.ask_keyframe(now) {
+            feedback.push(Feedback::Keyframe { stream: index });
+        } else {
+            refused += 1;
+        }
+    }
+    if refused > 0 {
+        feedback.push(Feedback::KeyframesRefused(refused));
     }
 }
 
 fn read_blocks(
     blocks: ReportBlocks<'_>,
     egress: &mut [Option<EgressStream>],
+    sender: &mut Sender,
     now: Instant,
     feedback: &mut Vec<Feedback>,
 ) {
     for block in blocks {
         if let Some(Some(stream)) = find(egress, block.ssrc).and_then(|index| egress.get_mut(index)) {
+            sender.has_reports = true;
             let round_trip = stream.reported(&block, now);
             let fraction_lost = stream.figures().fraction_lost;
             feedback.push(Feedback::Reception { round_trip, fraction_lost });

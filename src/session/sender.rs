@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::history::{History, Purpose, Record, TICKS_PER_SECOND, Told, low16};
+use super::repair::Budget;
 use crate::rtp::rtcp::twcc;
 
 /// The sending side of one session.
@@ -18,6 +19,10 @@ pub(super) struct Sender {
     /// What was sent, once there is video.
     history: Option<Box<History>>,
     pacer: Pacer,
+    /// What may be sent once more.
+    pub(super) repair: Budget,
+    /// Whether the client has ever reported what it receives.
+    pub(super) has_reports: bool,
 }
 
 /// Holds back what the way to the client has no room for. This one knows no bound: it holds back nothing.
@@ -39,7 +44,14 @@ impl Pacer {
 
 impl Sender {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, next_number: 0, history: None, pacer: Pacer::UNBOUNDED }
+        Self {
+            began: now,
+            next_number: 0,
+            history: None,
+            pacer: Pacer::UNBOUNDED,
+            repair: Budget::default(),
+            has_reports: false,
+        }
     }
 
     /// Begins to remember what is sent, unless it does.

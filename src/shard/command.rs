@@ -236,6 +236,8 @@ pub struct EgressStatistics {
     pub nacks: u64,
     /// Of these, sent again.
     pub retransmissions: u64,
+    /// Of these, not sent again: asked for too often or too late, or more than a quarter of what is sent to the client.
+    pub retransmissions_refused: u64,
     /// Keyframe requests of the client.
     pub keyframe_requests: u64,
 }

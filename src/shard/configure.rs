@@ -117,16 +117,14 @@ impl Shard {
 
     fn change_subscription(&mut self, now: Instant, key: SubscriptionKey, plan: &EgressPlan) {
         let Some(sink) = self.tracks.stream_mut(key) else { return };
-        if sink.payload_types != plan.payload_types {
+        let stream = self.sessions.get_mut(sink.session);
+        let stream = stream.and_then(|session| session.session.stream_mut(sink.stream));
+        let has_new_headers = stream.is_some_and(|stream| stream.apply(plan));
+        if has_new_headers || sink.payload_types != plan.payload_types {
             sink.payload_types.clone_from(&plan.payload_types);
-            sink.state.set_payload_types(plan.payload_types.clone());
+            sink.state.begin_epoch(plan.payload_types.clone());
         }
         sink.state.set_preference(plan.preference.clone());
-        let (session, stream) = (sink.session, sink.stream);
-        if let Some(stream) = self.sessions.get_mut(session).and_then(|slot| slot.session.stream_mut(stream))
-        {
-            stream.apply(plan);
-        }
         self.tracks.follow(now, key, (plan.publication, plan.kind, plan.origin), &mut self.ledger);
         self.tracks.look_for_layer(now, key, &mut self.ledger);
     }

@@ -5,12 +5,13 @@ use std::time::Instant;
 use super::Shard;
 use super::sessions::SessionKey;
 use super::tracks::PublicationKey;
-use crate::drop::DropReason;
+use crate::drop::{DropReason, RepairRefusal};
 use crate::metrics::shard::Retransmission;
 use crate::net::{NOT_ECT, Outbox};
 use crate::router::publication::BatchEntry;
 use crate::router::subscription::Forwarding;
 use crate::router::{LAYERS_MAX, LayerIndex, LayerSet};
+use crate::session::Admission;
 use crate::session::egress::DATAGRAM_BYTES_MAX;
 
 /// Bytes of a batch, by layer.
@@ -66,9 +67,13 @@ impl Shard {
             let (Some(mut outlet), Some(socket)) = (outlet, socket) else {
                 return ledger.counters.drop_packets(DropReason::SubscriberNotReady, batch.len());
             };
-            if !outlet.admits(load.of_layer(sink.state.current_layer())) {
-                return ledger.counters.drop_packets(DropReason::Held, batch.len());
-            }
+            let admitted = match outlet.admits(batch.len(), load.of_layer(sink.state.current_layer())) {
+                Ok(admitted) => admitted,
+                Err(reason) => {
+                    sink.state.hold();
+                    return ledger.counters.drop_packets(reason, batch.len());
+                }
+            };
             for entry in batch {
                 if outbox.is_full() {
                     send(outbox);
@@ -92,6 +97,12 @@ impl Shard {
                 };
                 place.fill(socket, outlet.path.remote, len, packet.ecn);
                 forwarded += 1;
+                if admitted == Admission::One {
+                    break;
+                }
+            }
+            if admitted == Admission::All {
+                sink.state.go_on_sending();
             }
             if let Some(layer) = sink.state.stuck() {
                 awaited.insert(layer);
@@ -111,15 +122,13 @@ impl Shard {
         outbox: &mut Outbox,
     ) {
         let Self { tracks, sessions, addresses, ledger, .. } = self;
-        let Some(session) = sessions.get_mut(session) else { return };
-        let Some(slot) = session.subscription(stream).and_then(|key| tracks.subscription(key)) else {
-            return;
+        let found = sessions.get_mut(session).and_then(|session| {
+            let slot = session.subscription(stream).and_then(|key| tracks.subscription(key))?;
+            Some((slot.stream()?, tracks.publication(slot.publication)?, session))
+        });
+        let Some((sink, publication, session)) = found else {
+            return ledger.counters.retransmissions_refused.count(RepairRefusal::NotReady);
         };
-        let Some(sink) = slot.stream() else { return };
-        let Some(publication) = tracks.publication(slot.publication) else { return };
-        if let Some(stream) = session.session.stream_mut(stream) {
-            stream.figures_mut().nacks += 1;
-        }
         let Some((rewritten, cached)) = sink.state.resend(&publication.state, seq) else {
             return ledger.counters.retransmissions.count(Retransmission::Miss);
         };
@@ -127,14 +136,28 @@ impl Shard {
             sink.payload_types.iter().find(|map| map.to == rewritten.payload_type).and_then(|map| map.rtx);
         let path = session.session.ready();
         let to = path.and_then(|path| Some((addresses.socket_of(path)?, path.remote)));
-        let Some((socket, remote)) = to else { return ledger.drop(DropReason::SubscriberNotReady) };
-        let Some(mut place) = outbox.reserve(DATAGRAM_BYTES_MAX) else {
-            return ledger.drop(DropReason::SendFailed);
+        // Checks and handshakes of others have to find room in the same outbox.
+        let place = if outbox.has_room_to_spare() { outbox.reserve(DATAGRAM_BYTES_MAX) } else { None };
+        let sealed = match (to, place) {
+            (None, _) => Err(RepairRefusal::NotReady),
+            (_, None) => Err(RepairRefusal::NoRoom),
+            (Some(to), Some(mut place)) => session
+                .session
+                .seal_again(stream, &rewritten, rtx, &cached.packet, now, place.space())
+                .map(|len| (to, place, len)),
         };
-        let sealed = session.session.seal_again(stream, &rewritten, rtx, &cached.packet, now, place.space());
-        let Some(len) = sealed else { return ledger.drop(DropReason::SealFailed) };
-        place.fill(socket, remote, len, NOT_ECT);
-        ledger.counters.retransmissions.count(Retransmission::Hit);
+        match sealed {
+            Ok(((socket, remote), place, len)) => {
+                place.fill(socket, remote, len, NOT_ECT);
+                ledger.counters.retransmissions.count(Retransmission::Hit);
+            }
+            Err(reason) => {
+                if let Some(stream) = session.session.stream_mut(stream) {
+                    stream.figures_mut().retransmissions_refused += 1;
+                }
+                ledger.counters.retransmissions_refused.count(reason);
+            }
+        }
     }
 
     /// Sender reports of everything that a session receives, by the publishers' clocks as far as they tell them.

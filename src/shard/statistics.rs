@@ -94,6 +94,7 @@ impl Shard {
             jitter_ms: f64::from(figures.jitter_ticks) * 1000.0 / f64::from(clock_rate.max(1)),
             nacks: figures.nacks,
             retransmissions: figures.retransmissions,
+            retransmissions_refused: figures.retransmissions_refused,
             keyframe_requests: figures.keyframe_requests,
         })
     }

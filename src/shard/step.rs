@@ -8,7 +8,7 @@ use super::command::{ConfigureError, Event};
 use super::sessions::SessionKey;
 use super::tracks::Feed;
 use crate::drop::DropReason;
-use crate::metrics::shard::Reported;
+use crate::metrics::shard::{KeyframeOutcome, Reported};
 use crate::net::Outbox;
 use crate::session::fence::fenced;
 use crate::session::{Feedback, IngressPacket, Path, Session, SessionError, SessionOutput, SessionSetup};
@@ -116,11 +116,8 @@ impl Shard {
         match feedback {
             Feedback::Nack { stream, seq } => self.resend(now, session, stream, seq, outbox),
             Feedback::Keyframe { stream } => {
-                let Some(slot) = self.sessions.get_mut(session) else { return };
-                if let Some(stream) = slot.session.stream_mut(stream) {
-                    stream.figures_mut().keyframe_requests += 1;
-                }
-                if let Some(subscription) = slot.subscription(stream) {
+                let slot = self.sessions.get(session);
+                if let Some(subscription) = slot.and_then(|slot| slot.subscription(stream)) {
                     self.tracks.keyframe_missed(now, subscription, &mut self.ledger);
                 }
             }
@@ -131,6 +128,12 @@ impl Shard {
             }
             Feedback::Reception { round_trip, fraction_lost } => {
                 self.ledger.counters.reported(round_trip, fraction_lost);
+            }
+            Feedback::Refused(reason, packets) => {
+                self.ledger.counters.retransmissions_refused.add(reason, packets);
+            }
+            Feedback::KeyframesRefused(wishes) => {
+                self.ledger.counters.keyframe_requests.add(KeyframeOutcome::Refused, wishes);
             }
             Feedback::Transport(told) => {
                 let told_of = &mut self.ledger.counters.told;

@@ -30,6 +30,7 @@ mod one_port;
 mod reports;
 mod resend;
 mod roaming;
+mod sending;
 mod sources;
 mod tcp;
 mod transports;

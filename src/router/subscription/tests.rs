@@ -271,7 +271,7 @@ fn redundancy_leaves_as_each_client_takes_it_and_the_same_when_asked_for_again()
         let map = |from, to, codec, form| PayloadMap { from, to, rtx: None, codec, clock_rate: 48_000, form };
         let red = if form == PayloadForm::Unpacked { 109 } else { 70 };
         let maps = vec![map(63, red, Codec::Red, form), map(111, 109, Codec::Opus, PayloadForm::Whole)];
-        bench.subscription.set_payload_types(maps);
+        bench.subscription.begin_epoch(maps);
         for (seq, ((payload_type, payload), (to, bytes))) in (0..).zip(packets.into_iter().zip(expected)) {
             let packet = Packet { payload_type, ..packet(seq, 0, payload) };
             let codec = if payload_type == 63 { Codec::Red } else { Codec::Opus };
@@ -288,7 +288,7 @@ fn redundancy_leaves_as_each_client_takes_it_and_the_same_when_asked_for_again()
 fn who_cannot_tell_layers_apart_gets_the_lowest_and_empty_packets_for_the_others() {
     let mut bench = Bench::video();
     let [map] = maps().try_into().unwrap();
-    bench.subscription.set_payload_types(vec![PayloadMap { form: PayloadForm::LowestLayer, ..map }]);
+    bench.subscription.begin_epoch(vec![PayloadMap { form: PayloadForm::LowestLayer, ..map }]);
     let mut push = |seq, template: u8, marker, payload: &[u8]| {
         let mut packet = Packet { marker, ..packet(seq, 0, payload) };
         // With the structure: two templates, the first in spatial layer 0, the second in 1.
@@ -468,7 +468,7 @@ fn a_resent_packet_is_the_very_same() {
     for unknown in [99, 101, 104, 40_000] {
         assert_eq!(bench.subscription.resend(&bench.publication, unknown).map(|(again, _)| again), None);
     }
-    bench.subscription.set_payload_types(vec![]);
+    bench.subscription.begin_epoch(vec![]);
     assert!(bench.subscription.resend(&bench.publication, 100).is_none(), "it would leave with another type");
 }
 
@@ -500,7 +500,7 @@ fn a_new_context_starts_below_half_the_circle_and_goes_forward() {
 #[test]
 fn nothing_of_the_old_context_or_payload_type_leaves_late() {
     let change: [fn(&mut Subscription); 2] = [Subscription::rebase, |subscription| {
-        subscription.set_payload_types(vec![PayloadMap { to: 99, ..maps().remove(0) }]);
+        subscription.begin_epoch(vec![PayloadMap { to: 99, ..maps().remove(0) }]);
     }];
     // The second start makes the indices of the old context higher than the first of the new one.
     for (change, first) in change.into_iter().flat_map(|change| [(change, FIRST_SEQ), (change, 32_766)]) {

@@ -215,10 +215,20 @@ impl Sim {
 
     /// Brings the shard to the session's present plan.
     pub(crate) fn configure(&mut self, key: PeerKey) -> Result<(), ConfigureError> {
+        self.configure_as(key, |_| ())
+    }
+
+    /// The same with a plan that was changed on its way.
+    pub(crate) fn configure_as(
+        &mut self,
+        key: PeerKey,
+        change: impl FnOnce(&mut SessionPlan),
+    ) -> Result<(), ConfigureError> {
         let (reply, mut answer) = oneshot::channel();
         let peer = self.peer(key);
         let (session, shard) = (peer.session, peer.shard);
-        let plan = Box::new(SessionPlan { channels: peer.channels.clone(), ..peer.negotiation.plan() });
+        let mut plan = Box::new(SessionPlan { channels: peer.channels.clone(), ..peer.negotiation.plan() });
+        change(&mut plan);
         let description = Description::read(&plan.transport.ingress_offer).map(Box::new);
         self.command(shard, Command::Configure { session, plan, description, reply });
         answer.try_recv().unwrap()

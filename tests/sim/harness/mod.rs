@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod check;
 mod control;
+pub(crate) mod forge;
 pub(crate) mod link;
 pub(crate) mod meter;
 mod wire;

@@ -1,0 +1,57 @@
+//! What a client could say if it wanted to: RTCP of any contents, sealed with its own keys.
+
+use std::net::SocketAddr;
+
+use ringcast::ids::ShardId;
+use ringcast::srtp::{Profile, Role, SrtcpSender, derive_as};
+
+use super::{PeerKey, Sim};
+
+/// Seals RTCP in the name of one client, beside the client itself.
+pub(crate) struct Forger {
+    sender: SrtcpSender,
+    shard: ShardId,
+    address: SocketAddr,
+}
+
+/// The SSRC under which it is sent: none that the client has.
+const SENDER: u32 = 0x0bad_cafe;
+
+impl Forger {
+    pub(crate) fn new(sim: &Sim, key: PeerKey) -> Self {
+        let peer = sim.peer(key);
+        let keys = peer.client.exported_keys().unwrap();
+        let role = if keys.is_active() { Role::Client } else { Role::Server };
+        let fits = |profile: &Profile| profile.keying_material_len() == keys.material().len();
+        let profile = Profile::ALL.into_iter().find(fits).unwrap();
+        let sender = derive_as(role, profile, keys.material()).unwrap().rtcp_sender;
+        Self { sender, shard: peer.shard, address: peer.client.address() }
+    }
+
+    /// Gives the shard one datagram with that feedback: packet type, format, stream, and what lies behind.
+    pub(crate) fn feedback(
+        &mut self,
+        sim: &mut Sim,
+        (kind, format): (u8, u8),
+        ssrc: u32,
+        information: &[u8],
+    ) {
+        let words = u16::try_from(2 + information.len() / 4).unwrap();
+        let mut datagram = vec![0x80 | format, kind];
+        datagram.extend(words.to_be_bytes());
+        datagram.extend(SENDER.to_be_bytes());
+        datagram.extend(ssrc.to_be_bytes());
+        datagram.extend(information);
+        let len = datagram.len();
+        datagram.resize(len + 100, 0);
+        let sealed = self.sender.seal(&mut datagram, len).unwrap();
+        sim.inject(self.shard, self.address, &datagram[..sealed]);
+    }
+
+    /// Asks again for all packets from `first` on, seventeen with each entry.
+    pub(crate) fn nack(&mut self, sim: &mut Sim, ssrc: u32, first: u16, entries: u16) {
+        let of = |entry: u16| [first.wrapping_add(entry * 17).to_be_bytes(), [0xff; 2]].concat();
+        let information: Vec<u8> = (0..entries).flat_map(of).collect();
+        self.feedback(sim, (205, 1), ssrc, &information);
+    }
+}
