@@ -109,15 +109,18 @@ impl Publication {
         }
     }
 
-    /// Returns the layers whose names are not among these, nor sent without a name all the same.
+    /// Returns the layers that have no place in a publication with these names: others, unless they are sent without a name all
+    /// the same, and all where the names stand in another order, since the order of layers is that of names.
     pub fn layers_besides(&self, rids: &[String], now: Instant) -> LayerSet {
+        let named = self.indexed_layers().filter_map(|(_, layer)| layer.rid());
+        let in_order = named.zip(rids).all(|(known, rid)| known == rid);
         let mut besides = LayerSet::default();
         for (index, layer) in self.indexed_layers() {
-            let is_among = match layer.rid() {
-                Some(rid) => rids.iter().any(|known| known == rid),
+            let stays = match layer.rid() {
+                Some(known) => in_order && rids.iter().any(|rid| rid == known),
                 None => rids.is_empty() || layer.is_live(now),
             };
-            if !is_among {
+            if !stays {
                 besides.insert(index);
             }
         }
