@@ -305,9 +305,9 @@ impl Transport {
         path: Path,
         out: &mut SessionOutput,
     ) -> bool {
-        let Some(pwd) = self.named(ufrag).next().map(|credentials| credentials.pwd.as_str()) else {
-            return false;
-        };
+        // Whoever is answered under the credentials before an ICE restart stays with the pair that it had.
+        let present = self.credentials.last().filter(|present| present.ufrag == ufrag);
+        let Some(pwd) = present.map(|credentials| credentials.pwd.as_str()) else { return false };
         let agrees = message.ice_controlled().is_none();
         let answer = match agrees {
             true => check::answer(message, path.remote, pwd),
