@@ -207,7 +207,7 @@ impl Collector for Node {
             family(&names::BUILD_INFO, vec![(vec![VERSION.to_owned(), COMMIT.to_owned()], 1.0)]),
             family(&names::IO_BACKEND, vec![(vec![self.backend.to_owned()], 1.0)]),
         ];
-        families.push(family(&names::TCP_REFUSED, labelled(REFUSALS, &*self.refused)));
+        families.push(family(&names::TCP_REFUSED, labelled(REFUSALS, &self.refused)));
         families.push(family(&names::API_REFUSED, labelled(names::DENIALS, &self.api.denied)));
         let ends = ConnectionEnd::ALL.map(ConnectionEnd::label);
         families.push(family(&names::API_CONNECTIONS_ENDED, labelled(ends, &self.api.connections)));

@@ -51,7 +51,8 @@ mod tests {
         let mut seen: Vec<u32> = (0..10_000).map(|_| sequence.mint(taken)).collect();
         assert!(!seen.contains(&first) && !seen.contains(&0));
         // What a copy was given counts for all.
-        seen.push(sequence.clone().mint(taken));
+        let copy = sequence.clone();
+        seen.push(copy.mint(taken));
         seen.push(sequence.mint(taken));
         seen.sort_unstable();
         seen.dedup();

@@ -77,7 +77,7 @@ pub(super) fn read(
 
 /// What is missing, as far as it may be asked for: in one turn no more than a bound, whatever the datagrams say.
 fn read_nack(
-    mut lost: LostSequences<'_>,
+    lost: LostSequences<'_>,
     index: usize,
     stream: &mut EgressStream,
     sender: &mut Sender,
@@ -86,7 +86,7 @@ fn read_nack(
 ) {
     let (at, round_trip) = (sender.tick(now), stream.round_trip());
     let (mut asked, mut refused) = (0, [0; RepairRefusal::ALL.len()]);
-    while let Some(seq) = lost.next() {
+    for seq in lost {
         asked += 1;
         let result = if sender.repair.takes(now) {
             stream.requests.ask(seq, at, round_trip)

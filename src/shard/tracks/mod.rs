@@ -164,7 +164,7 @@ impl Tracks {
         let key = self.find_or_make(id, kind, Source::Awaited);
         let Some(slot) = self.publications.get_mut(key) else { return key };
         if slot.source.session().is_none_or(|feeds| feeds.session != session) {
-            slot.source = Source::Session(Feeds::new(session, now));
+            slot.source = Source::Session(Box::new(Feeds::new(session, now)));
         }
         for layer in slot.state.layers_besides(rids, now) {
             self.free_layer(key, layer);

@@ -12,7 +12,7 @@ pub(in crate::shard) enum Source {
     /// Nobody yet, or nobody any more: subscribers wait for the name to be published here.
     Awaited,
     /// A session of this shard.
-    Session(Feeds),
+    Session(Box<Feeds>),
     /// A lane from the shard where it is fed.
     Lane(ShardId),
 }

@@ -52,9 +52,9 @@ impl Watch {
 
     /// The index next to the newest one of the stream (RFC 3711 3.3.1).
     fn index(&mut self, ssrc: u32, seq: u16) -> u64 {
-        let newest = self.newest.entry(ssrc).or_insert(u64::from(seq));
+        let newest = self.newest.entry(ssrc).or_insert_with(|| u64::from(seq));
         let ahead = i64::from(seq.wrapping_sub((*newest & 0xffff) as u16).cast_signed());
-        let index = newest.checked_add_signed(ahead).unwrap_or(u64::from(seq));
+        let index = newest.checked_add_signed(ahead).unwrap_or_else(|| u64::from(seq));
         *newest = index.max(*newest);
         index
     }
