@@ -174,26 +174,26 @@ fn references(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
 }
 
 #[test]
-fn clients_that_the_readme_says_were_tried_have_a_test_for_each_cell() {
-    let readme = read("README.md");
+fn clients_that_we_say_were_tried_have_a_test_for_each_cell() {
+    let clients = read("docs/clients.md");
     let mut complaints = Vec::new();
-    let named: BTreeSet<&str> = between(&readme, "][", "]").collect();
-    let defined: BTreeSet<&str> = references(&readme).map(|(name, ..)| name).collect();
+    let named: BTreeSet<&str> = between(&clients, "][", "]").collect();
+    let defined: BTreeSet<&str> = references(&clients).map(|(name, ..)| name).collect();
     assert!(!named.is_empty());
     for name in named.symmetric_difference(&defined) {
-        complaints.push(format!("README.md: `{name}` is either no reference, or nothing refers to it"));
+        complaints.push(format!("docs/clients.md: `{name}` is either no reference, or nothing refers to it"));
     }
-    for (_, file, name) in references(&readme) {
-        let tests = read(file);
+    for (_, file, name) in references(&clients) {
+        let tests = read(file.trim_start_matches("../"));
         if !browser_tests(&tests).any(|parts| is_filled_in(&parts, name)) {
-            complaints.push(format!("README.md: {file} has no test `{name}`"));
+            complaints.push(format!("docs/clients.md: {file} has no test `{name}`"));
         }
     }
     report(&complaints);
 }
 
 #[test]
-fn settings_that_the_readme_names_are_read() {
+fn settings_that_the_clients_names_are_read() {
     let readme = read("README.md");
     let (flags, variables) = (read(FLAGS), read(VARIABLES));
     let known = words_with_prefix(&variables, "RINGCAST_");
