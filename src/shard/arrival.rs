@@ -44,7 +44,13 @@ impl Shard {
         self.ledger.counters.bytes_in += payload.len() as u64;
         self.ledger.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
-        self.take(now, &Arrival { source, ecn, at, via: None, is_held: false }, payload, outbox);
+        self.take(
+            now,
+            source,
+            |source| Arrival { source, ecn, at, via: None, is_held: false },
+            payload,
+            outbox,
+        );
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
@@ -53,25 +59,43 @@ impl Shard {
             let Some((from, parcel)) = self.handover.receive() else { return };
             let Datagram { socket, source, payload, ecn, arrived: at } = parcel.datagram();
             let source = Source { socket, address: source };
-            let arrival = Arrival { source, ecn, at, via: Some(from), is_held: parcel.is_held() };
-            self.take(now, &arrival, payload, outbox);
+            let is_held = parcel.is_held();
+            let arrival = |source| Arrival { source, ecn, at, via: Some(from), is_held };
+            self.take(now, source, arrival, payload, outbox);
             self.handover.give_back(from, parcel);
         }
     }
 
-    // The compiler sees two callers and makes it a call, with all registers saved twice per datagram.
+    // The compiler sees two callers and makes it a call, with all registers saved twice per datagram. What is told of an
+    // arrival is put together where somebody takes it: strangers are turned away for less.
     #[inline(always)]
-    fn take(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8], outbox: &mut Outbox) {
+    fn take(
+        &mut self,
+        now: Instant,
+        source: Source,
+        arrival: impl Fn(Source) -> Arrival,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) {
         let taken = if datagram.is_empty() || datagram.len() > DATAGRAM_BYTES_MAX {
             Err(DropReason::Size)
         } else {
             match protocol_of(datagram) {
-                Some(_) if arrival.source.socket.is_dialled() => {
-                    self.handle_dialled(now, arrival, datagram, outbox)
+                Some(_) if source.socket.is_dialled() => {
+                    self.handle_dialled(now, &arrival(source), datagram, outbox)
                 }
                 None => Err(DropReason::UnknownProtocol),
-                Some(Protocol::Stun) => self.handle_check(now, arrival, datagram, outbox),
-                Some(Protocol::Dtls | Protocol::Rtp) => self.handle_proven(now, arrival, datagram, outbox),
+                Some(Protocol::Stun) => self.handle_check(now, &arrival(source), datagram, outbox),
+                // Only from an address that a check has proven.
+                Some(Protocol::Dtls | Protocol::Rtp) => match self.addresses.session_at(&source) {
+                    Some(key) => self.handle_known(now, key, &arrival(source), datagram, outbox),
+                    None => match self.addresses.owner_elsewhere(&source) {
+                        Some(owner) => {
+                            self.hand_over(owner, &arrival(source), datagram, DropReason::UnknownSource)
+                        }
+                        None => Err(DropReason::UnknownSource),
+                    },
+                },
             }
         };
         if let Err(reason) = taken {
@@ -177,22 +201,7 @@ impl Shard {
         }
     }
 
-    /// DTLS, SRTP or SRTCP: only from an address that a check has proven. Turning others away takes no more than this.
-    #[inline(always)]
-    fn handle_proven(
-        &mut self,
-        now: Instant,
-        arrival: &Arrival,
-        datagram: &[u8],
-        outbox: &mut Outbox,
-    ) -> Result<(), DropReason> {
-        let Some(key) = self.addresses.session_at(&arrival.source) else {
-            let owner = self.addresses.owner_elsewhere(&arrival.source).ok_or(DropReason::UnknownSource)?;
-            return self.hand_over(owner, arrival, datagram, DropReason::UnknownSource);
-        };
-        self.handle_known(now, key, arrival, datagram, outbox)
-    }
-
+    /// DTLS, SRTP or SRTCP of a session's client.
     #[inline(never)]
     fn handle_known(
         &mut self,
