@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use foldhash::fast::RandomState;
 
 use super::dialled::{Dial, DialledTable};
-use super::lanes::ShardSet;
+use super::lanes::Post;
 use super::lanes::addresses::{AddressLanes, AddressMessage};
 use super::sessions::SessionKey;
 use crate::ids::ShardId;
@@ -262,24 +262,9 @@ impl Addresses {
         }
     }
 
-    /// Whether other shards have something to say.
-    pub(super) fn has_mail(&self) -> bool {
-        self.lanes.has_mail()
-    }
-
-    /// Whether something for other shards waits for room.
-    pub(super) fn is_held_back(&self) -> bool {
-        self.lanes.is_held_back()
-    }
-
-    /// Tells other shards what is to be told, as far as there is room.
-    pub(super) fn move_on(&mut self) {
-        self.lanes.move_on();
-    }
-
-    /// The shards that have mail since the last call.
-    pub(super) fn take_touched(&mut self) -> ShardSet {
-        self.lanes.take_touched()
+    /// Its lanes, as far as the end of a turn concerns them.
+    pub(super) fn post(&mut self) -> &mut dyn Post {
+        self.lanes.post()
     }
 
     /// Another shard has an address. Those that were told otherwise are told so.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::command::{ChannelState, Event};
-use super::lanes::ShardSet;
+use super::lanes::Post;
 use super::lanes::channels::{ChannelLanes, ChannelMessage};
 use super::ledger::Ledger;
 use super::sessions::{SessionKey, Sessions};
@@ -69,24 +69,9 @@ impl Channels {
         self.hubs.len()
     }
 
-    /// Whether other shards have something to say.
-    pub(super) fn has_mail(&self) -> bool {
-        self.lanes.has_mail()
-    }
-
-    /// Whether something for other shards waits for room.
-    pub(super) fn is_held_back(&self) -> bool {
-        self.lanes.is_held_back()
-    }
-
-    /// Tells other shards what is to be told, as far as there is room.
-    pub(super) fn move_on(&mut self) {
-        self.lanes.move_on();
-    }
-
-    /// The shards that have mail since the last call.
-    pub(super) fn take_touched(&mut self) -> ShardSet {
-        self.lanes.take_touched()
+    /// Its lanes, as far as the end of a turn concerns them.
+    pub(super) fn post(&mut self) -> &mut dyn Post {
+        self.lanes.post()
     }
 
     /// Sessions whose channels have something to do; what they do may lead to more.
@@ -417,7 +402,7 @@ impl Channels {
             let Some((from, hub, message)) = self.lanes.receive() else { return false };
             self.take(from, hub, message, around);
         }
-        self.lanes.has_mail()
+        self.lanes.post().has_mail()
     }
 
     /// Takes what another shard says of a channel.

@@ -47,6 +47,7 @@ use self::command::{Command, Event, ShardLimits};
 pub use self::demux::shard_of_check;
 pub use self::dialled::Dial;
 use self::handover::Handover;
+use self::lanes::Post;
 pub use self::lanes::{Mailbox, ShardSet};
 use self::ledger::Ledger;
 use self::sessions::Sessions;
@@ -205,7 +206,7 @@ impl Shard {
         let more_tracks = self.tracks.handle_mail(now, budget, &mut self.ledger);
         let around = &mut Around { sessions: &mut self.sessions, ledger: &mut self.ledger };
         let more_channels = self.channels.handle_mail(budget, around);
-        more_tracks || more_channels || self.addresses.has_mail()
+        more_tracks || more_channels || self.addresses.post().has_mail()
     }
 
     /// Lets everything run whose time has come.
@@ -238,25 +239,20 @@ impl Shard {
     }
 
     /// Whether other shards have sent something.
-    pub fn has_mail(&self) -> bool {
-        self.handover.has_mail()
-            || self.tracks.has_mail()
-            || self.channels.has_mail()
-            || self.addresses.has_mail()
+    pub fn has_mail(&mut self) -> bool {
+        self.handover.has_mail() || self.posts().iter().any(|post| post.has_mail())
     }
 
     /// Whether something for other shards waits for room, so that it is to be tried again soon.
-    pub fn is_held_back(&self) -> bool {
-        self.tracks.is_held_back() || self.channels.is_held_back() || self.addresses.is_held_back()
+    pub fn is_held_back(&mut self) -> bool {
+        self.posts().iter().any(|post| post.is_held_back())
     }
 
     /// Moves on what waits for room in lanes, and names the shards that have mail since the last call.
     pub fn take_touched(&mut self) -> ShardSet {
         self.move_on();
         let mut touched = self.handover.take_touched();
-        touched.add(self.tracks.take_touched());
-        touched.add(self.channels.take_touched());
-        touched.add(self.addresses.take_touched());
+        self.posts().into_iter().for_each(|post| touched.add(post.take_touched()));
         touched
     }
 
@@ -272,9 +268,12 @@ impl Shard {
 
     /// Tells other shards what is to be told, as far as their lanes have room.
     fn move_on(&mut self) {
-        self.tracks.move_on();
-        self.channels.move_on();
-        self.addresses.move_on();
+        self.posts().into_iter().for_each(Post::move_on);
+    }
+
+    /// The lanes of all owners.
+    fn posts(&mut self) -> [&mut dyn Post; 3] {
+        [self.addresses.post(), self.tracks.post(), self.channels.post()]
     }
 
     /// Counters as of now, sizes included.

@@ -2,8 +2,7 @@
 //!
 //! Each message is the newest word about one address, so what waits is bounded by the addresses that the two shards hold.
 
-use super::pending::Pending;
-use super::{Lanes, ShardSet};
+use super::merged::{MergedLanes, Post, Untold};
 use crate::ids::ShardId;
 use crate::shard::addresses::Source;
 
@@ -23,15 +22,15 @@ pub(in crate::shard) enum AddressMessage {
 
 /// What is to be told of one address.
 #[derive(Debug, Default)]
-struct Untold {
+struct AddressWords {
     is_lost: bool,
     /// Whether the sender has it.
     is_owned: Option<bool>,
 }
 
-impl Untold {
-    /// Takes out what is to be told next.
-    fn next(&mut self, source: Source) -> Option<AddressMessage> {
+impl Untold<Source, AddressMessage> for AddressWords {
+    fn next(&mut self, source: &Source) -> Option<AddressMessage> {
+        let source = *source;
         if std::mem::take(&mut self.is_lost) {
             return Some(AddressMessage::Lost(source));
         }
@@ -42,58 +41,33 @@ impl Untold {
 
 /// The lanes of one shard.
 #[derive(Debug)]
-pub(in crate::shard) struct AddressLanes {
-    lanes: Lanes<AddressMessage>,
-    /// By the receiving shard.
-    untold: Vec<Pending<Source, Untold>>,
-}
+pub(in crate::shard) struct AddressLanes(MergedLanes<Source, AddressWords, AddressMessage>);
 
 impl AddressLanes {
     pub(super) fn join(shards: usize) -> Vec<Self> {
-        let untold = || (0..shards).map(|_| Pending::default()).collect();
-        Lanes::join(shards, CAPACITY).into_iter().map(|lanes| Self { lanes, untold: untold() }).collect()
+        MergedLanes::join(shards, CAPACITY).into_iter().map(Self).collect()
     }
 
     /// Tells another shard of an address.
     pub(in crate::shard) fn tell(&mut self, to: ShardId, message: AddressMessage) {
-        let Some(pending) = self.untold.get_mut(usize::from(to.0)) else { return };
+        let (AddressMessage::Owned(source) | AddressMessage::Disowned(source) | AddressMessage::Lost(source)) =
+            message;
+        let Some(words) = self.0.of(to, &source) else { return };
         match message {
-            AddressMessage::Owned(source) => pending.entry(&source).is_owned = Some(true),
-            AddressMessage::Disowned(source) => pending.entry(&source).is_owned = Some(false),
-            AddressMessage::Lost(source) => pending.entry(&source).is_lost = true,
+            AddressMessage::Owned(_) => words.is_owned = Some(true),
+            AddressMessage::Disowned(_) => words.is_owned = Some(false),
+            AddressMessage::Lost(_) => words.is_lost = true,
         }
     }
 
     /// Takes the next message, and says whose it is.
     pub(in crate::shard) fn receive(&mut self) -> Option<(ShardId, AddressMessage)> {
-        self.lanes.receive()
+        self.0.receive()
     }
 
-    pub(in crate::shard) fn has_mail(&self) -> bool {
-        self.lanes.has_mail()
-    }
-
-    /// Tells what is to be told, as far as there is room.
-    pub(in crate::shard) fn move_on(&mut self) {
-        for (pending, to) in self.untold.iter_mut().zip((0_u8..).map(ShardId)) {
-            while let Some((source, untold)) = pending.first().filter(|_| self.lanes.has_room(to)) {
-                match untold.next(source) {
-                    // There is room, and nobody else sends on this lane.
-                    Some(message) => drop(self.lanes.push(to, message, 0)),
-                    None => drop(pending.remove(&source)),
-                }
-            }
-        }
-    }
-
-    /// Whether something waits for room.
-    pub(in crate::shard) fn is_held_back(&self) -> bool {
-        self.untold.iter().any(|untold| !untold.is_empty())
-    }
-
-    /// The shards that have mail since the last call.
-    pub(in crate::shard) fn take_touched(&mut self) -> ShardSet {
-        std::mem::take(&mut self.lanes.touched)
+    /// What is done with them when a turn ends.
+    pub(in crate::shard) fn post(&mut self) -> &mut dyn Post {
+        &mut self.0
     }
 }
 
@@ -115,21 +89,21 @@ mod tests {
         let mut first = all.pop().unwrap();
         for number in 0..CAPACITY {
             first.tell(ShardId(1), AddressMessage::Owned(source(number)));
-            first.move_on();
+            first.post().move_on();
         }
         for number in 0..10_000 {
             first.tell(ShardId(1), AddressMessage::Owned(source(number)));
             first.tell(ShardId(1), AddressMessage::Disowned(source(number)));
         }
-        assert_eq!(first.untold[1].len(), 1000);
+        assert_eq!(first.0.waiting(ShardId(1)), 1000);
         let mut told = Vec::new();
         while let Some((_, message)) = second.receive() {
             told.push(message);
-            first.move_on();
+            first.post().move_on();
         }
         assert_eq!(told.len(), CAPACITY + 1000);
         let last = &told[CAPACITY..];
         assert!(last.iter().all(|message| matches!(message, AddressMessage::Disowned(_))));
-        assert!(!first.is_held_back());
+        assert!(!first.post().is_held_back());
     }
 }

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::pending::Pending;
-use super::{Lanes, ShardSet};
+use super::merged::{MergedLanes, Post, Untold};
 use crate::ids::ShardId;
 use crate::router::channel::HubId;
 use crate::session::Message;
@@ -52,7 +51,7 @@ impl ChannelMessage {
 
 /// What is to be told of one hub.
 #[derive(Debug, Default)]
-struct Untold {
+struct HubWords {
     membership: Option<Membership>,
     grant: Option<u64>,
     attached: bool,
@@ -70,7 +69,7 @@ enum Membership {
     Detach,
 }
 
-impl Untold {
+impl HubWords {
     /// Takes in what is to be told. Returns whether there is anything to tell at all.
     fn take_in(&mut self, message: &ChannelMessage) -> bool {
         match message {
@@ -97,7 +96,7 @@ impl Untold {
     }
 
     /// Takes out what is to be told next.
-    fn next(&mut self) -> Option<ChannelMessage> {
+    fn take_out(&mut self) -> Option<ChannelMessage> {
         match self.membership.take() {
             Some(Membership::Attach { greet, .. }) => return Some(ChannelMessage::Attach { greet }),
             Some(Membership::Detach) => return Some(ChannelMessage::Detach),
@@ -116,12 +115,16 @@ impl Untold {
     }
 }
 
+impl Untold<HubId, (HubId, ChannelMessage)> for HubWords {
+    fn next(&mut self, hub: &HubId) -> Option<(HubId, ChannelMessage)> {
+        Some((hub.clone(), self.take_out()?))
+    }
+}
+
 /// The lanes of one shard.
 #[derive(Debug)]
 pub(in crate::shard) struct ChannelLanes {
-    lanes: Lanes<(HubId, ChannelMessage)>,
-    /// By the receiving shard.
-    untold: Vec<Pending<HubId, Untold>>,
+    lanes: MergedLanes<HubId, HubWords, (HubId, ChannelMessage)>,
     /// By the receiving shard: bytes of messages under way, written by both ends.
     bytes_out: Vec<Arc<AtomicUsize>>,
     /// By the sending shard.
@@ -132,11 +135,10 @@ impl ChannelLanes {
     pub(super) fn join(shards: usize) -> Vec<Self> {
         let bytes: Vec<Vec<Arc<AtomicUsize>>> =
             (0..shards).map(|_| (0..shards).map(|_| Arc::default()).collect()).collect();
-        let lanes = Lanes::join(shards, CAPACITY).into_iter().enumerate();
+        let lanes = MergedLanes::join(shards, CAPACITY).into_iter().enumerate();
         lanes
             .map(|(me, lanes)| Self {
                 lanes,
-                untold: (0..shards).map(|_| Pending::default()).collect(),
                 bytes_out: bytes.get(me).cloned().unwrap_or_default(),
                 bytes_in: bytes.iter().filter_map(|row| row.get(me).cloned()).collect(),
             })
@@ -145,22 +147,21 @@ impl ChannelLanes {
 
     /// Tells another shard what must arrive.
     pub(in crate::shard) fn tell(&mut self, to: ShardId, hub: &HubId, message: &ChannelMessage) {
-        let Some(pending) = self.untold.get_mut(usize::from(to.0)) else { return };
-        if !pending.entry(hub).take_in(message) {
-            pending.remove(hub);
+        if self.lanes.of(to, hub).is_some_and(|words| !words.take_in(message)) {
+            self.lanes.forget(to, hub);
         }
     }
 
     /// Sends a message of a client behind all that is to be told of its hub. Returns whether there was room.
     pub(in crate::shard) fn send(&mut self, to: ShardId, hub: &HubId, message: ChannelMessage) -> bool {
         let weight = message.weight();
-        let Some(bytes) = self.bytes_out.get(usize::from(to.0)).map(Arc::clone) else { return false };
-        if bytes.load(Ordering::Relaxed) + weight > BYTES_MAX || !self.is_told(to, hub) {
+        let Some(bytes) = self.bytes_out.get(usize::from(to.0)) else { return false };
+        if bytes.load(Ordering::Relaxed) + weight > BYTES_MAX {
             return false;
         }
         // Before it can be taken out: the receiver subtracts.
         bytes.fetch_add(weight, Ordering::Relaxed);
-        let is_sent = self.lanes.push(to, (hub.clone(), message), SPARED).is_ok();
+        let is_sent = self.lanes.send(to, hub, (hub.clone(), message), SPARED);
         if !is_sent {
             bytes.fetch_sub(weight, Ordering::Relaxed);
         }
@@ -181,47 +182,9 @@ impl ChannelLanes {
         Some((from, hub, message))
     }
 
-    pub(in crate::shard) fn has_mail(&self) -> bool {
-        self.lanes.has_mail()
-    }
-
-    /// Tells what is to be told, as far as there is room.
-    pub(in crate::shard) fn move_on(&mut self) {
-        for index in 0..self.untold.len() {
-            let Ok(to) = u8::try_from(index).map(ShardId) else { return };
-            while let Some((hub, _)) = self.untold.get_mut(index).and_then(Pending::first) {
-                if !self.is_told(to, &hub) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Whether something waits for room.
-    pub(in crate::shard) fn is_held_back(&self) -> bool {
-        self.untold.iter().any(|untold| !untold.is_empty())
-    }
-
-    /// The shards that have mail since the last call.
-    pub(in crate::shard) fn take_touched(&mut self) -> ShardSet {
-        std::mem::take(&mut self.lanes.touched)
-    }
-
-    /// Tells what is to be told of a hub. Returns whether nothing of it is left.
-    fn is_told(&mut self, to: ShardId, hub: &HubId) -> bool {
-        let Some(pending) = self.untold.get_mut(usize::from(to.0)) else { return false };
-        if !pending.contains(hub) {
-            return true;
-        }
-        while self.lanes.has_room(to) {
-            let Some(message) = pending.entry(hub).next() else {
-                pending.remove(hub);
-                return true;
-            };
-            // There is room, and nobody else sends on this lane.
-            let _sent = self.lanes.push(to, (hub.clone(), message), 0);
-        }
-        false
+    /// What is done with them when a turn ends.
+    pub(in crate::shard) fn post(&mut self) -> &mut dyn Post {
+        &mut self.lanes
     }
 }
 
@@ -256,8 +219,8 @@ mod tests {
         while second.receive().is_some() {}
         assert_eq!((0..CAPACITY).filter(|_| first.send(TO, &hub(1), data(1))).count(), CAPACITY - SPARED);
         first.tell(TO, &hub(2), &ChannelMessage::Attach { greet: false });
-        first.move_on();
-        assert!(!first.is_held_back(), "what must arrive has room of its own");
+        first.post().move_on();
+        assert!(!first.post().is_held_back(), "what must arrive has room of its own");
     }
 
     #[test]
@@ -267,7 +230,7 @@ mod tests {
             for number in (0..3 * CAPACITY as u64).map(|round| round % 2) {
                 first.tell(TO, &hub(number), &ChannelMessage::Overflow);
             }
-            first.move_on();
+            first.post().move_on();
             std::iter::from_fn(|| second.receive()).map(|(_, hub, _)| hub).collect::<Vec<_>>()
         };
         assert_eq!(told(&mut second), [hub(0), hub(1)]);
@@ -277,20 +240,20 @@ mod tests {
     #[test]
     fn a_shard_that_stands_still_costs_the_others_no_more_than_one_entry_for_each_hub() {
         let (mut first, mut second) = pair();
-        while first.lanes.push(TO, (hub(0), ChannelMessage::Overflow), 0).is_ok() {}
+        first.lanes.fill(TO, || (hub(0), ChannelMessage::Overflow));
         for round in 0..100_000 {
             first.tell(TO, &hub(1), &ChannelMessage::Attach { greet: false });
             first.tell(TO, &hub(1), &ChannelMessage::Grant(round));
             first.tell(TO, &hub(2 + round), &ChannelMessage::Attach { greet: true });
             first.tell(TO, &hub(2 + round), &ChannelMessage::Detach);
         }
-        assert_eq!(first.untold[1].len(), 1);
+        assert_eq!(first.lanes.waiting(TO), 1);
         assert!(
             !first.send(TO, &hub(1), data(1)),
             "a message does not overtake what is to be told before it"
         );
         while second.receive().is_some() {}
-        first.move_on();
+        first.post().move_on();
         let all: Vec<_> = std::iter::from_fn(|| second.receive()).map(|(_, _, message)| message).collect();
         assert!(matches!(
             all.as_slice(),

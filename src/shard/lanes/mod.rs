@@ -10,7 +10,7 @@
 
 pub(super) mod addresses;
 pub(super) mod channels;
-mod pending;
+mod merged;
 pub(super) mod tracks;
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crossbeam_queue::ArrayQueue;
 
 use self::addresses::AddressLanes;
 use self::channels::ChannelLanes;
+pub(super) use self::merged::Post;
 use self::tracks::TrackLanes;
 use super::handover::Handover;
 use crate::ids::ShardId;

@@ -7,8 +7,7 @@
 //! Bounds: [`CAPACITY`] messages on each lane, of which media leaves [`SPARED`] to the words about them. Words are merged
 //! until there is room: at most one of each kind for each publication and layer.
 
-use super::pending::Pending;
-use super::{Lanes, ShardSet};
+use super::merged::{MergedLanes, Post, Untold};
 use crate::ids::{PublicationId, ShardId};
 use crate::router::publication::SenderClock;
 use crate::router::{LAYERS_MAX, LayerIndex, LayerSet};
@@ -60,7 +59,7 @@ pub(in crate::shard) struct Media {
 
 /// What is to be told of one publication.
 #[derive(Debug, Default)]
-struct Untold {
+struct TrackWords {
     attachment: Option<Attachment>,
     keyframes: LayerSet,
     reporting: bool,
@@ -78,9 +77,10 @@ enum Attachment {
     Detach,
 }
 
-impl Untold {
-    /// Takes out what is to be told next; layers come before all that is said of them.
-    fn next(&mut self, publication: PublicationId) -> Option<TrackMessage> {
+impl Untold<PublicationId, TrackMessage> for TrackWords {
+    /// Layers come before all that is said of them.
+    fn next(&mut self, publication: &PublicationId) -> Option<TrackMessage> {
+        let publication = *publication;
         match self.attachment.take() {
             Some(Attachment::Attach { kind, .. }) => return Some(TrackMessage::Attach(publication, kind)),
             Some(Attachment::Detach) => return Some(TrackMessage::Detach(publication)),
@@ -113,33 +113,28 @@ fn put<T>(places: &mut [Option<T>; LAYERS_MAX], layer: LayerIndex, value: T) {
 
 /// The lanes of one shard.
 #[derive(Debug)]
-pub(in crate::shard) struct TrackLanes {
-    lanes: Lanes<TrackMessage>,
-    /// By the receiving shard.
-    untold: Vec<Pending<PublicationId, Untold>>,
-}
+pub(in crate::shard) struct TrackLanes(MergedLanes<PublicationId, TrackWords, TrackMessage>);
 
 impl TrackLanes {
     pub(super) fn join(shards: usize) -> Vec<Self> {
-        let untold = || (0..shards).map(|_| Pending::default()).collect();
-        Lanes::join(shards, CAPACITY).into_iter().map(|lanes| Self { lanes, untold: untold() }).collect()
+        MergedLanes::join(shards, CAPACITY).into_iter().map(Self).collect()
     }
 
     /// Wants a publication from its origin.
     pub(in crate::shard) fn attach(&mut self, origin: ShardId, publication: PublicationId, kind: MediaKind) {
-        let Some(untold) = self.untold_of(origin, publication) else { return };
+        let Some(untold) = self.0.of(origin, &publication) else { return };
         let fresh = untold.attachment.is_none();
         untold.attachment = Some(Attachment::Attach { kind, fresh });
     }
 
     /// Wants it no more.
     pub(in crate::shard) fn detach(&mut self, origin: ShardId, publication: PublicationId) {
-        let Some(untold) = self.untold_of(origin, publication) else { return };
+        let Some(untold) = self.0.of(origin, &publication) else { return };
         // Who has heard nothing yet need not hear of the end.
         let is_unheard = matches!(untold.attachment, Some(Attachment::Attach { fresh: true, .. }));
-        *untold = Untold { attachment: Some(Attachment::Detach), ..Untold::default() };
-        if is_unheard && let Some(pending) = self.untold.get_mut(usize::from(origin.0)) {
-            pending.remove(&publication);
+        *untold = TrackWords { attachment: Some(Attachment::Detach), ..TrackWords::default() };
+        if is_unheard {
+            self.0.forget(origin, &publication);
         }
     }
 
@@ -150,7 +145,7 @@ impl TrackLanes {
         publication: PublicationId,
         layer: LayerIndex,
     ) {
-        if let Some(untold) = self.untold_of(origin, publication) {
+        if let Some(untold) = self.0.of(origin, &publication) {
             untold.keyframes.insert(layer);
         }
     }
@@ -163,7 +158,7 @@ impl TrackLanes {
         layer: LayerIndex,
         state: LayerState,
     ) {
-        if let Some(untold) = self.untold_of(to, publication) {
+        if let Some(untold) = self.0.of(to, &publication) {
             put(&mut untold.layers, layer, state);
         }
     }
@@ -176,14 +171,14 @@ impl TrackLanes {
         layer: LayerIndex,
         clock: SenderClock,
     ) {
-        if let Some(untold) = self.untold_of(to, publication) {
+        if let Some(untold) = self.0.of(to, &publication) {
             put(&mut untold.clocks, layer, clock);
         }
     }
 
     /// Tells that the publisher sends reports.
     pub(in crate::shard) fn tell_reporting(&mut self, to: ShardId, publication: PublicationId) {
-        if let Some(untold) = self.untold_of(to, publication) {
+        if let Some(untold) = self.0.of(to, &publication) {
             untold.reporting = true;
         }
     }
@@ -191,69 +186,18 @@ impl TrackLanes {
     /// Sends a packet, behind all that is to be told of its publication. Returns whether there was room.
     #[inline]
     pub(in crate::shard) fn send_media(&mut self, to: ShardId, media: Media) -> bool {
-        self.is_told(to, media.publication) && self.lanes.push(to, TrackMessage::Media(media), SPARED).is_ok()
+        let publication = media.publication;
+        self.0.send(to, &publication, TrackMessage::Media(media), SPARED)
     }
 
     /// Takes the next message, and says whose it is.
     pub(in crate::shard) fn receive(&mut self) -> Option<(ShardId, TrackMessage)> {
-        self.lanes.receive()
+        self.0.receive()
     }
 
-    pub(in crate::shard) fn has_mail(&self) -> bool {
-        self.lanes.has_mail()
-    }
-
-    /// Tells what is to be told, as far as there is room.
-    pub(in crate::shard) fn move_on(&mut self) {
-        for index in 0..self.untold.len() {
-            let Ok(to) = u8::try_from(index).map(ShardId) else { return };
-            while let Some((publication, _)) = self.untold.get_mut(index).and_then(Pending::first) {
-                if !self.is_told(to, publication) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Whether something waits for room.
-    pub(in crate::shard) fn is_held_back(&self) -> bool {
-        self.untold.iter().any(|untold| !untold.is_empty())
-    }
-
-    /// The shards that have mail since the last call.
-    pub(in crate::shard) fn take_touched(&mut self) -> ShardSet {
-        std::mem::take(&mut self.lanes.touched)
-    }
-
-    /// Tells what is to be told of a publication. Returns whether nothing of it is left.
-    #[inline]
-    fn is_told(&mut self, to: ShardId, publication: PublicationId) -> bool {
-        match self.untold.get_mut(usize::from(to.0)) {
-            None => false,
-            Some(untold) if untold.is_empty() => true,
-            Some(_) => self.tell(to, publication),
-        }
-    }
-
-    #[inline(never)]
-    fn tell(&mut self, to: ShardId, publication: PublicationId) -> bool {
-        let Some(pending) = self.untold.get_mut(usize::from(to.0)) else { return false };
-        if !pending.contains(&publication) {
-            return true;
-        }
-        while self.lanes.has_room(to) {
-            let Some(message) = pending.entry(&publication).next(publication) else {
-                pending.remove(&publication);
-                return true;
-            };
-            // There is room, and nobody else sends on this lane.
-            let _sent = self.lanes.push(to, message, 0);
-        }
-        false
-    }
-
-    fn untold_of(&mut self, to: ShardId, publication: PublicationId) -> Option<&mut Untold> {
-        Some(self.untold.get_mut(usize::from(to.0))?.entry(&publication))
+    /// What is done with them when a turn ends.
+    pub(in crate::shard) fn post(&mut self) -> &mut dyn Post {
+        &mut self.0
     }
 }
 
@@ -304,11 +248,11 @@ mod tests {
             first.tell_clock(TO, LOUD, layer(0), clock(ntp));
             first.tell_layer(TO, LOUD, layer(1), LayerState::Named(Some("h".into())));
         }
-        assert_eq!(first.untold[1].len(), 1, "all of it is one entry");
+        assert_eq!(first.0.waiting(TO), 1, "all of it is one entry");
         for _ in 0..1000 {
             assert!(first.send_media(TO, media(QUIET)));
         }
-        first.move_on();
+        first.post().move_on();
         let all: Vec<_> = std::iter::from_fn(|| second.receive()).map(|(_, message)| message).collect();
         assert_eq!(all.len(), 1002);
         assert!(matches!(all.last(), Some(TrackMessage::Clock(LOUD, _, newest)) if *newest == clock(99_999)));
@@ -321,8 +265,8 @@ mod tests {
         assert_eq!(sent, CAPACITY - SPARED);
         first.attach(TO, QUIET, MediaKind::Audio);
         first.want_keyframe(TO, QUIET, layer(0));
-        first.move_on();
-        assert!(!first.is_held_back());
+        first.post().move_on();
+        assert!(!first.post().is_held_back());
         let last: Vec<_> = std::iter::from_fn(|| second.receive()).skip(sent).collect();
         assert!(matches!(
             last.as_slice(),
@@ -338,7 +282,7 @@ mod tests {
         assert!(matches!(second.receive(), Some((ShardId(0), TrackMessage::Layer(LOUD, ..)))));
         assert!(matches!(second.receive(), Some((_, TrackMessage::Media(_)))));
         // Where there is no room for the name there is none for the packet.
-        while first.lanes.push(TO, TrackMessage::Reporting(QUIET), 0).is_ok() {}
+        first.0.fill(TO, || TrackMessage::Reporting(QUIET));
         first.tell_layer(TO, LOUD, layer(0), LayerState::Gone);
         for _ in 0..SPARED {
             assert!(!first.send_media(TO, media(LOUD)));
@@ -349,20 +293,20 @@ mod tests {
     #[test]
     fn a_shard_that_stands_still_costs_the_others_nothing_for_what_came_and_went() {
         let (mut first, mut second) = pair();
-        while first.lanes.push(TO, TrackMessage::Reporting(QUIET), 0).is_ok() {}
+        first.0.fill(TO, || TrackMessage::Reporting(QUIET));
         for number in 0..100_000 {
             first.attach(TO, PublicationId(number), MediaKind::Audio);
-            first.move_on();
+            first.post().move_on();
             first.detach(TO, PublicationId(number));
         }
-        assert!(!first.is_held_back());
+        assert!(!first.post().is_held_back());
         first.attach(TO, LOUD, MediaKind::Audio);
         while second.receive().is_some() {}
-        first.move_on();
+        first.post().move_on();
         assert!(matches!(second.receive(), Some((_, TrackMessage::Attach(LOUD, _)))));
         first.detach(TO, LOUD);
         first.attach(TO, LOUD, MediaKind::Audio);
-        first.move_on();
+        first.post().move_on();
         assert!(matches!(second.receive(), Some((_, TrackMessage::Attach(LOUD, _)))), "it is told anew");
         assert!(second.receive().is_none());
     }

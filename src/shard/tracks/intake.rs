@@ -69,7 +69,7 @@ impl Tracks {
                 }
             }
         }
-        self.lanes.has_mail()
+        self.lanes.post().has_mail()
     }
 
     /// The publication of that id, if it is fed on another shard.

@@ -18,8 +18,8 @@ use foldhash::fast::RandomState;
 
 pub(super) use self::sink::{Sink, StreamSink, SubscriptionSlot};
 pub(super) use self::source::{Feed, Feeds, Source};
-use super::lanes::ShardSet;
 use super::lanes::tracks::{LayerState, TrackLanes};
+use super::lanes::{Post, ShardSet};
 use super::ledger::Ledger;
 use super::sessions::SessionKey;
 use super::table::{Key, Table};
@@ -131,24 +131,9 @@ impl Tracks {
         self.subscriptions.get_mut(key)?.stream_mut()
     }
 
-    /// Whether other shards have something to say.
-    pub(super) fn has_mail(&self) -> bool {
-        self.lanes.has_mail()
-    }
-
-    /// Whether something for other shards waits for room.
-    pub(super) fn is_held_back(&self) -> bool {
-        self.lanes.is_held_back()
-    }
-
-    /// Tells other shards what is to be told, as far as there is room.
-    pub(super) fn move_on(&mut self) {
-        self.lanes.move_on();
-    }
-
-    /// The shards that have mail since the last call.
-    pub(super) fn take_touched(&mut self) -> ShardSet {
-        self.lanes.take_touched()
+    /// Its lanes, as far as the end of a turn concerns them.
+    pub(super) fn post(&mut self) -> &mut dyn Post {
+        self.lanes.post()
     }
 
     /// Makes a publication one of a session's, with layers of these names, in the order from best to worst; what else it had
