@@ -103,11 +103,6 @@ impl Layer {
         }
     }
 
-    /// Codec of the newest packet.
-    pub(crate) fn codec(&self) -> Option<Codec> {
-        self.codec
-    }
-
     /// Its name; `None` without simulcast.
     pub(crate) fn rid(&self) -> Option<&str> {
         self.name.as_ref()?.as_deref()
@@ -164,6 +159,7 @@ impl Layer {
         };
         packet.seq = number;
         let mut cached = CachedPacket {
+            codec,
             packet,
             source: self.source,
             keyframe: false,

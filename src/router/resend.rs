@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::segment::Vp8Numbers;
-use crate::rtp::{MediaKind, Packet, SpatialPlace};
+use crate::rtp::{Codec, MediaKind, Packet, SpatialPlace};
 
 /// Most numbers of a video layer in the cache.
 pub const VIDEO_PACKETS_MAX: usize = 1024;
@@ -24,6 +24,8 @@ pub const BYTES_MAX: usize = 2 << 20;
 pub struct CachedPacket {
     /// The packet; its `seq` is the number in the layer, free of the gaps that padding left.
     pub packet: Packet,
+    /// What it is encoded in.
+    pub codec: Codec,
     /// Which source of the layer it came from; rises with each change. Sequence and timestamps of two sources have
     /// nothing to do with each other.
     pub source: u32,
@@ -124,6 +126,7 @@ mod tests {
         let mut packet = packet(number, 0, &vec![0; bytes]);
         packet.received_at = at;
         CachedPacket {
+            codec: Codec::Vp8,
             packet,
             source: 0,
             keyframe: false,

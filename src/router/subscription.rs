@@ -218,6 +218,9 @@ impl Subscription {
         }
         self.target_live = choice.live;
         self.reason = choice.reason;
+        if self.current.is_some_and(|segment| publication.layer(segment.layer).is_none()) {
+            self.end_segment();
+        }
         // A client that wants one layer and nothing else gets nothing while that is not being sent.
         let absent = choice.reason == LayerReason::Pinned && !choice.live;
         if absent && self.current.is_some_and(|segment| Some(segment.layer) != choice.target) {

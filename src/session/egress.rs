@@ -223,8 +223,8 @@ impl EgressStream {
     }
 
     /// Closes one second of counting.
-    pub(super) fn tick(&mut self, client_reports: bool) {
-        self.reach.tick(client_reports);
+    pub(super) fn tick(&mut self) {
+        self.reach.tick();
         self.figures.bitrate_bps = (self.figures.bytes - self.figures.bytes_at_tick) * 8;
         self.figures.bytes_at_tick = self.figures.bytes;
     }

@@ -398,8 +398,7 @@ impl Session {
         }
         let in_use = self.transports.present().and_then(Transport::path);
         self.paths.expire(in_use, now, &mut out.paths_removed);
-        let has_reports = self.sender.has_reports;
-        self.egress.iter_mut().flatten().for_each(|stream| stream.tick(has_reports));
+        self.egress.iter_mut().flatten().for_each(EgressStream::tick);
         self.sender.repair.tick();
         Ok(true)
     }

@@ -2,7 +2,7 @@
 //!
 //! Only sixteen bits of a packet's index travel. A receiver takes the index next to the newest one that it has (RFC 3711
 //! 3.3.1), and is lost for good once [`ROLLOVER`] packets in a row do not reach it. So a stream stops well before that, tries
-//! one packet a second, and goes on when a report says that it came. Who never reports anything is sent to without a bound.
+//! one packet a second, and goes on when a report says that it came. A stream on which nobody ever reports has no bound.
 
 /// From here on a receiver takes what comes for something old.
 const ROLLOVER: u64 = 1 << 15;
@@ -32,11 +32,13 @@ pub(super) struct Reach {
     end: u64,
     /// Whether one packet may leave beyond.
     may_try: bool,
+    /// Whether a report has ever named the stream.
+    is_reported: bool,
 }
 
 impl Default for Reach {
     fn default() -> Self {
-        Self { newest: None, heard: 0, end: u64::MAX, may_try: false }
+        Self { newest: None, heard: 0, end: u64::MAX, may_try: false, is_reported: false }
     }
 }
 
@@ -65,6 +67,7 @@ impl Reach {
     /// Takes the highest sequence number that a report tells.
     pub(super) fn reported(&mut self, highest: u16) {
         let Some(newest) = self.newest else { return };
+        self.is_reported = true;
         let behind = u64::from(((newest & 0xffff) as u16).wrapping_sub(highest));
         if let Some(index) = newest.checked_sub(behind).filter(|index| *index >= self.heard) {
             self.heard = index;
@@ -72,9 +75,9 @@ impl Reach {
         }
     }
 
-    /// Lets a second pass. The receiver of a client that reports at all is bound from the first packet on.
-    pub(super) fn tick(&mut self, client_reports: bool) {
-        if let Some(newest) = self.newest.filter(|_| client_reports) {
+    /// Lets a second pass. A stream that no report ever named is not bound: a client may report on its others alone.
+    pub(super) fn tick(&mut self) {
+        if let Some(newest) = self.newest.filter(|_| self.is_reported) {
             self.end = self.end.min(self.heard + AHEAD_MAX);
             self.may_try = newest < self.heard + TRIED_MAX;
         }
@@ -101,13 +104,13 @@ mod tests {
                 })
                 .count() as u64
         };
-        reach.tick(true);
+        reach.tick();
         assert_eq!(send(&mut reach, 100), 100);
         reach.reported((30_099_u64 & 0xffff) as u16);
         assert_eq!(send(&mut reach, 50_000), AHEAD_MAX);
         for _ in 0..10 {
             assert_eq!(reach.admits(1), None);
-            reach.tick(true);
+            reach.tick();
             assert_eq!(reach.admits(1), Some(Admission::One));
             assert_eq!(send(&mut reach, 1_000), 1);
         }
@@ -116,7 +119,7 @@ mod tests {
         reach.reported(((30_099 + AHEAD_MAX + 10) & 0xffff) as u16);
         assert_eq!(send(&mut reach, 50_000), AHEAD_MAX);
         for _ in 0..100_000 {
-            reach.tick(true);
+            reach.tick();
             send(&mut reach, 1_000);
         }
         assert!(reach.newest.unwrap() - reach.heard < ROLLOVER);
@@ -128,15 +131,13 @@ mod tests {
         for index in 0..100_000 {
             assert_eq!(reach.admits(3), Some(Admission::All));
             reach.sealed(index);
-            reach.tick(false);
+            reach.tick();
         }
         reach.reported(99_990_u64 as u16);
         assert_eq!((reach.heard, reach.end), (99_990, 99_990 + AHEAD_MAX));
         reach.reported(99_980_u64 as u16);
         assert_eq!(reach.heard, 99_990, "an old report");
-        let mut silent = Reach::default();
-        silent.sealed(5);
-        silent.tick(true);
-        assert_eq!(silent.end, 5 + AHEAD_MAX, "other streams of it are reported");
+        reach.tick();
+        assert_eq!(reach.end, 99_990 + AHEAD_MAX);
     }
 }

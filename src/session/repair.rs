@@ -74,7 +74,9 @@ impl Requests {
         let Some(known) = asked.get_mut(usize::from(seq) % REMEMBERED) else {
             return Err(RepairRefusal::Old);
         };
-        if known.is_used && known.seq == seq {
+        // Numbers come again: what was asked for long ago was another packet.
+        let is_fresh = known.is_used && at.wrapping_sub(known.at) <= ticks(AGE_MAX + ROUND_TRIP_MAX);
+        if is_fresh && known.seq == seq {
             if known.times >= TIMES_MAX {
                 return Err(RepairRefusal::Exhausted);
             }
@@ -85,7 +87,7 @@ impl Requests {
             return Ok(());
         }
         // A newer packet stands in its place, which must not forget how often that was sent.
-        if known.is_used && known.seq.wrapping_sub(seq) < 1 << 15 {
+        if is_fresh && known.seq.wrapping_sub(seq) < 1 << 15 {
             return Err(RepairRefusal::Old);
         }
         *known = Asked { at, seq, times: 0, is_used: true };
@@ -192,6 +194,20 @@ mod tests {
 
     fn ms(ms: u32) -> u32 {
         ms * (TICKS_PER_SECOND / 1000)
+    }
+
+    #[test]
+    fn what_was_asked_for_long_ago_was_another_packet_and_stands_in_nobodys_way() {
+        let mut requests = Requests::default();
+        assert_eq!(requests.ask(100, ms(1000), RTT), Ok(()));
+        // Both are kept in the same place; the numbers alone say that the second is the older one.
+        assert_eq!(requests.ask(33_380, ms(1001), RTT), Err(RepairRefusal::Old));
+        assert_eq!(requests.ask(33_380, ms(111_000), RTT), Ok(()));
+        for _ in 0..TIMES_MAX {
+            requests.answered(33_380);
+        }
+        assert_eq!(requests.ask(33_380, ms(111_100), RTT), Err(RepairRefusal::Exhausted));
+        assert_eq!(requests.ask(33_380, ms(330_000), RTT), Ok(()), "the number has come round");
     }
 
     #[test]

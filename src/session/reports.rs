@@ -58,9 +58,9 @@ pub(super) fn read(
     match report {
         Rtcp::SenderReport { ssrc, ntp, rtp, blocks } => {
             feedback.push(Feedback::SenderReport { ssrc, ntp, rtp });
-            read_blocks(blocks, egress, sender, now, feedback);
+            read_blocks(blocks, egress, now, feedback);
         }
-        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, sender, now, feedback),
+        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now, feedback),
         Rtcp::Nack { media_ssrc, lost } => {
             if let Some(index) = find(egress, media_ssrc)
                 && let Some(Some(stream)) = egress.get_mut(index)
@@ -70,7 +70,7 @@ pub(super) fn read(
         }
         Rtcp::Pli { media_ssrc } => read_keyframes(std::iter::once(media_ssrc), egress, now, feedback),
         Rtcp::Fir { entries } => read_keyframes(entries.map(|(ssrc, _)| ssrc), egress, now, feedback),
-        Rtcp::Twcc(information) => feedback.push(Feedback::Transport(sender.reported(information))),
+        Rtcp::Twcc(information) => feedback.push(Feedback::Transport(sender.reported(information, now))),
         _ => {}
     }
 }
@@ -135,13 +135,11 @@ fn read_keyframes(
 fn read_blocks(
     blocks: ReportBlocks<'_>,
     egress: &mut [Option<EgressStream>],
-    sender: &mut Sender,
     now: Instant,
     feedback: &mut Vec<Feedback>,
 ) {
     for block in blocks {
         if let Some(Some(stream)) = find(egress, block.ssrc).and_then(|index| egress.get_mut(index)) {
-            sender.has_reports = true;
             let round_trip = stream.reported(&block, now);
             let fraction_lost = stream.figures().fraction_lost;
             feedback.push(Feedback::Reception { round_trip, fraction_lost });

@@ -21,8 +21,8 @@ pub(super) struct Sender {
     pacer: Pacer,
     /// What may be sent once more.
     pub(super) repair: Budget,
-    /// Whether the client has ever reported what it receives.
-    pub(super) has_reports: bool,
+    /// The turn, and how many entries of feedback are still read in it.
+    told: Option<(Instant, usize)>,
 }
 
 /// Holds back what the way to the client has no room for. This one knows no bound: it holds back nothing.
@@ -50,7 +50,7 @@ impl Sender {
             history: None,
             pacer: Pacer::UNBOUNDED,
             repair: Budget::default(),
-            has_reports: false,
+            told: None,
         }
     }
 
@@ -85,14 +85,20 @@ impl Sender {
     }
 
     /// Takes the client's feedback on the numbers of this transport, as far as the history reaches, and returns what is new
-    /// of it.
-    pub(super) fn reported(&mut self, information: &[u8]) -> Told {
+    /// of it. In one turn no more is read than twice the history holds, whatever the datagrams say: a client that has more to
+    /// say says something twice.
+    pub(super) fn reported(&mut self, information: &[u8], now: Instant) -> Told {
         let mut told = Told::default();
-        if let (Some(history), Some(arrivals)) = (&mut self.history, twcc::arrivals(information)) {
-            for arrival in arrivals.take(history.reach()) {
-                history.reported(arrival.number, arrival.delta.is_some(), &mut told);
-            }
+        let Some(history) = &mut self.history else { return told };
+        let mut left = match self.told {
+            Some((turn, left)) if turn == now => left,
+            _ => 2 * history.reach(),
+        };
+        for arrival in twcc::arrivals(information).into_iter().flatten().take(history.reach().min(left)) {
+            left -= 1;
+            history.reported(arrival.number, arrival.delta.is_some(), &mut told);
         }
+        self.told = Some((now, left));
         told
     }
 }
@@ -101,4 +107,32 @@ impl Sender {
 fn ticks(span: Duration) -> u32 {
     let seconds = (span.as_secs() & u64::from(u32::MAX)) as u32;
     seconds.wrapping_mul(TICKS_PER_SECOND).wrapping_add(span.subsec_micros() / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "an instant cannot be made without the clock")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn of_feedback_no_more_is_read_in_a_turn_than_twice_what_is_remembered() {
+        let now = start();
+        let mut sender = Sender::new(now);
+        sender.remember();
+        (0..100).for_each(|_| sender.sent(0, 1000, Purpose::Media));
+        let reach = sender.history.as_ref().unwrap().reach();
+        // From number 0 on, 8,191 packets that have not come: one run (draft-holmer-rmcat-transport-wide-cc-extensions-01 3.1.3).
+        let nothing_came = [0, 0, 0x1f, 0xff, 0, 0, 0, 0, 0x1f, 0xff];
+        for _ in 0..1000 {
+            sender.reported(&nothing_came, now);
+        }
+        assert_eq!(sender.told, Some((now, 0)));
+        let later = now + Duration::from_millis(1);
+        sender.reported(&nothing_came, later);
+        assert_eq!(sender.told, Some((later, reach)));
+    }
 }

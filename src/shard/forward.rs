@@ -74,7 +74,7 @@ impl Shard {
                     return ledger.counters.drop_packets(reason, batch.len());
                 }
             };
-            for entry in batch {
+            for (position, entry) in batch.iter().enumerate() {
                 if outbox.is_full() {
                     send(outbox);
                 }
@@ -98,6 +98,9 @@ impl Shard {
                 place.fill(socket, outlet.path.remote, len, packet.ecn);
                 forwarded += 1;
                 if admitted == Admission::One {
+                    let rest = batch.len() - position - 1;
+                    ledger.counters.drop_packets(DropReason::ReceiverSilent, rest);
+                    sink.state.hold();
                     break;
                 }
             }

@@ -62,6 +62,8 @@ pub(super) struct Handover {
     outward: Vec<Option<(Lane, usize)>>,
     /// By the sending shard.
     inward: Vec<Option<Lane>>,
+    /// The lane that is looked into first.
+    next: usize,
     /// Shards that have mail since that was last asked.
     touched: ShardSet,
 }
@@ -78,6 +80,7 @@ impl Handover {
                     .map(|row| row.iter().map(|lane| Some((lane.clone()?, 0))).collect())
                     .unwrap_or_default(),
                 inward: lanes.iter().map(|row| row.get(me)?.clone()).collect(),
+                next: 0,
                 touched: ShardSet::default(),
             })
             .collect()
@@ -115,9 +118,15 @@ impl Handover {
         lane.full.push(parcel).is_ok() && fits
     }
 
-    /// Takes the next datagram from any other shard.
+    /// Takes the next datagram; other shards take turns.
     pub(super) fn receive(&mut self) -> Option<(ShardId, Box<Parcel>)> {
-        (0_u8..).zip(&self.inward).find_map(|(from, lane)| Some((ShardId(from), lane.as_ref()?.full.pop()?)))
+        let count = self.inward.len();
+        let (from, parcel) = (0..count).map(|step| (self.next + step) % count).find_map(|from| {
+            let lane = self.inward.get(from)?.as_ref()?;
+            Some((from, lane.full.pop()?))
+        })?;
+        self.next = from + 1;
+        u8::try_from(from).ok().map(|from| (ShardId(from), parcel))
     }
 
     /// Lets a parcel be filled again by the shard that it came from.

@@ -10,7 +10,7 @@ use super::*;
 use crate::drop::DropReason;
 use crate::ids::{NodeKeys, PublicationId};
 use crate::net::Datagram;
-use crate::plan::LayerPreference;
+use crate::plan::{LayerPreference, Ordering, PayloadForm, PayloadMap};
 use crate::router::subscription::Subscription;
 use crate::rtp::{Codec, MediaKind, Packet, PassedExtensions};
 use crate::session::Session;
@@ -228,4 +228,49 @@ fn a_publisher_that_floods_takes_nothing_from_the_media_of_another_that_crosses(
     assert_eq!(taken(&far, loud), 2000);
     assert!(!near.is_held_back());
     assert_eq!(dropped(&mut near, DropReason::LaneFull), 0);
+}
+
+#[test]
+fn who_follows_a_layer_that_its_publisher_gives_up_follows_another_at_once() {
+    let (mut shard, keys) = shard(10);
+    let now = start();
+    let session = shard.sessions.insert(Session::new(keys.mint_session(ShardId(0)), Box::default(), now));
+    let viewer = shard.sessions.insert(Session::new(keys.mint_session(ShardId(0)), Box::default(), now));
+    let named = (PublicationId(1), MediaKind::Video);
+    let rids = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let Shard { tracks, ledger, .. } = &mut shard;
+    let key = tracks.publish(now, named, session, &rids(&["f", "h"]), ledger);
+    let layers = ["f", "h"].map(|rid| tracks.layer_named(now, key, Some(rid), ledger).unwrap());
+    let preference = LayerPreference {
+        preferred_rid: Some("h".to_owned()),
+        rid_not_available: Ordering::Asciibetical,
+        ..LayerPreference::default()
+    };
+    let types = vec![PayloadMap {
+        from: 111,
+        to: 96,
+        rtx: None,
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        form: PayloadForm::Whole,
+    }];
+    let state = Subscription::new(MediaKind::Video, types.clone(), preference, 0, 0);
+    let sink = StreamSink { session: viewer, stream: 0, state, payload_types: types, ready: true };
+    let subscription = tracks.subscribe(now, (named.0, named.1, ShardId(0)), sink, ledger);
+    let keyframe =
+        |seq| Packet { payload: [0x10, 0, 0, 0, 0x9d, 1, 0x2a, 0, 0, 0, 0][..].into(), ..packet(seq) };
+    for (layer, ssrc) in layers.into_iter().zip(1..) {
+        let feed = Feed { ssrc, clock_rate: 90_000 };
+        tracks.ingest(now, (key, layer), feed, (Codec::Vp8, keyframe(1)), ledger);
+    }
+    tracks.look_for_layer(now, subscription, ledger);
+    tracks.pour(key, ledger, |publication, sink, _| {
+        for entry in publication.batch() {
+            sink.state.rewrite(publication, entry);
+        }
+    });
+    assert_eq!(tracks.stream_mut(subscription).unwrap().state.current_layer(), Some(layers[1]));
+    tracks.publish(now, named, session, &rids(&["f"]), ledger);
+    let state = &tracks.stream_mut(subscription).unwrap().state;
+    assert_eq!((state.current_layer(), state.wanted_keyframe()), (None, Some(layers[0])));
 }

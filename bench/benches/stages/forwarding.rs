@@ -122,6 +122,7 @@ pub(super) fn publication_push() -> Run {
 
 fn cached(number: u64, payload: &Arc<[u8]>) -> CachedPacket {
     CachedPacket {
+        codec: Codec::Vp8,
         packet: packet(number, payload),
         source: 0,
         keyframe: false,

@@ -151,11 +151,15 @@ impl Tracks {
         if slot.source.session().is_none_or(|feeds| feeds.session != session) {
             slot.source = Source::Session(Box::new(Feeds::new(session, now)));
         }
-        for layer in slot.state.layers_besides(rids, now) {
+        let besides = slot.state.layers_besides(rids, now);
+        for layer in besides {
             self.free_layer(key, layer);
         }
         for rid in rids {
             self.layer_named(now, key, Some(rid), ledger);
+        }
+        if !besides.is_empty() {
+            self.review(now, key, ledger);
         }
         self.arm(now, key);
         key

@@ -74,12 +74,11 @@ pub(super) fn tell_all(lanes: &mut TrackLanes, to: ShardId, slot: &PublicationSl
 /// Sends this tick's batch to another shard.
 pub(super) fn cross(lanes: &mut TrackLanes, to: ShardId, slot: &PublicationSlot, ledger: &mut Ledger) {
     for entry in slot.state.batch() {
-        let Some(codec) = slot.state.layer(entry.layer).and_then(|layer| layer.codec()) else { continue };
         let media = Media {
             publication: slot.id(),
             layer: entry.layer,
             source: entry.cached.source,
-            codec,
+            codec: entry.cached.codec,
             packet: entry.cached.packet.clone(),
         };
         if lanes.send_media(to, media) {
