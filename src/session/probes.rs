@@ -5,7 +5,7 @@
 //! every agent must that is not lite (RFC 8445 7.3; RFC 9000 8.2 is the model). So none is sent but in reply to a check that
 //! was verified, and it is no longer than that.
 //!
-//! Bound: [`PROBES_MAX`] under way, one for each path in [`AGAIN`].
+//! Bound: [`PROBES_MAX`] under way, one for each path, which is repeated after [`AGAIN`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -46,15 +46,26 @@ impl Probes {
         shard: ShardId,
         now: Instant,
     ) -> Option<Vec<u8>> {
-        if self.0.iter().any(|probe| probe.path == path && now < probe.at + AGAIN) {
+        // Asked again, it is the same question (RFC 8489 6.2.1): the way may be longer than the time between two.
+        let known = self.0.iter_mut().find(|probe| probe.path == path && now <= probe.at + PATIENCE);
+        if known.as_ref().is_some_and(|probe| now < probe.at + AGAIN) {
             return None;
         }
-        let id = random_transaction(shard);
+        let id = known.map_or_else(
+            || random_transaction(shard),
+            |probe| {
+                probe.at = now;
+                probe.id
+            },
+        );
         let datagram = check::probe(&format!("{}:{ours}", theirs.ufrag), id, &theirs.pwd)?;
-        if self.0.len() >= PROBES_MAX {
-            self.0.pop_front();
+        if !self.0.iter().any(|probe| probe.path == path && probe.id == id) {
+            self.0.retain(|probe| probe.path != path);
+            if self.0.len() >= PROBES_MAX {
+                self.0.pop_front();
+            }
+            self.0.push_back(Probe { path, id, at: now });
         }
-        self.0.push_back(Probe { path, id, at: now });
         Some(datagram)
     }
 
@@ -149,12 +160,13 @@ mod tests {
         assert_eq!(first[0], 7);
         assert_eq!(ask(&mut probes, 1, start + AGAIN / 2), None, "it was asked just now");
         let second = ask(&mut probes, 1, start + AGAIN).unwrap();
-        assert_ne!(first, second);
+        assert_eq!(first, second, "the same question, however long the way is");
         assert!(!probes.settle(path(2), first, start + AGAIN), "another path");
         assert!(!probes.settle(path(1), [7; 12], start + AGAIN), "another transaction");
         assert!(!probes.settle(path(1), second, start + AGAIN + PATIENCE * 2), "too late");
         assert!(probes.settle(path(1), first, start + AGAIN * 2));
         assert!(!probes.settle(path(1), second, start + AGAIN * 2), "that is known by now");
+        assert_ne!(ask(&mut probes, 1, start + AGAIN * 3), Some(first), "another question");
         for port in 0..1000 {
             ask(&mut probes, port, start);
         }

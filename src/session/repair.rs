@@ -219,12 +219,12 @@ mod tests {
             assert_eq!(requests.ask(7, ms(1040 + 40 * time), RTT), Ok(()));
             requests.answered(7);
         }
-        assert_eq!(requests.ask(7, ms(9000), RTT), Err(RepairRefusal::Exhausted));
-        assert_eq!(requests.ask(8, ms(9000), RTT), Ok(()));
-        assert_eq!(requests.ask(7 + 512, ms(9000), RTT), Ok(()));
-        assert_eq!(requests.ask(7, ms(9999), RTT), Err(RepairRefusal::Old), "in the place of a newer one");
+        assert_eq!(requests.ask(7, ms(1500), RTT), Err(RepairRefusal::Exhausted));
+        assert_eq!(requests.ask(8, ms(1500), RTT), Ok(()));
+        assert_eq!(requests.ask(7 + 512, ms(1500), RTT), Ok(()));
+        assert_eq!(requests.ask(7, ms(2499), RTT), Err(RepairRefusal::Old), "in the place of a newer one");
         requests.clear();
-        assert_eq!(requests.ask(7, ms(9999), RTT), Ok(()));
+        assert_eq!(requests.ask(7, ms(2499), RTT), Ok(()));
     }
 
     #[test]
