@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Command, EndReason, Event, ShardLimits};
+use super::lanes::channels::ChannelMessage;
 use super::tracks::{Feed, StreamSink};
 use super::*;
 use crate::drop::DropReason;
-use crate::ids::{NodeKeys, PublicationId};
+use crate::ids::{ChannelId, NodeKeys, PublicationId};
 use crate::net::Datagram;
 use crate::plan::{LayerPreference, Ordering, PayloadForm, PayloadMap};
+use crate::router::channel::HubId;
 use crate::router::subscription::Subscription;
 use crate::rtp::{Codec, MediaKind, Packet, PassedExtensions};
 use crate::session::Session;
@@ -273,4 +275,19 @@ fn who_follows_a_layer_that_its_publisher_gives_up_follows_another_at_once() {
     tracks.publish(now, named, session, &rids(&["f"]), ledger);
     let state = &tracks.stream_mut(subscription).unwrap().state;
     assert_eq!((state.current_layer(), state.wanted_keyframe()), (None, Some(layers[0])));
+}
+
+#[test]
+fn a_grant_that_comes_after_the_end_of_its_channel_leaves_nothing() {
+    let keys = Arc::new(NodeKeys::generate());
+    let mut mail = Mailbox::join(2);
+    let mut far = mail.pop().unwrap();
+    let mut near = make(0, 10, &keys, mail.pop().unwrap());
+    let hub = HubId::Channel(ChannelId(7));
+    far.channels.tell(ShardId(0), &hub, &ChannelMessage::Grant(1));
+    far.channels.post().move_on();
+    assert!(near.has_mail());
+    near.handle_mail(start(), 10);
+    assert!(!near.has_mail());
+    assert_eq!(near.sizes(), TableSizes::default());
 }
