@@ -34,7 +34,10 @@ pub(super) fn packet(seq: u64, timestamp: u32, payload: &[u8]) -> Packet {
 /// others.
 pub(super) fn vp8(keyframe: bool, picture_id: u16, tl0: u8, tag: u64) -> Vec<u8> {
     let [high, low] = picture_id.to_be_bytes();
-    let mut payload = vec![0x90, 0xe0, high | 0x80, low, tl0, 0, u8::from(!keyframe)];
+    let mut payload = vec![0x90, 0xe0, high | 0x80, low, tl0, 0, u8::from(!keyframe), 0, 0];
+    if keyframe {
+        payload.extend([0x9d, 0x01, 0x2a]);
+    }
     payload.extend(tag.to_be_bytes());
     payload
 }

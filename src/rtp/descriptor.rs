@@ -17,6 +17,17 @@ pub fn frame_number(descriptor: &[u8]) -> Option<u16> {
     u16_at(descriptor, FRAME_NUMBER_AT)
 }
 
+/// Whether it holds the structure of its stream.
+pub fn has_structure(descriptor: &[u8]) -> bool {
+    descriptor.get(3).is_some_and(|flags| flags & 0x80 != 0)
+}
+
+/// Whether the packet is the first one of a keyframe: the structure of a stream comes with the first frame of a sequence that
+/// can be decoded by itself.
+pub fn begins_sequence(descriptor: &[u8]) -> bool {
+    has_structure(descriptor) && descriptor.first().is_some_and(|head| head & 0x80 != 0)
+}
+
 /// Templates that a stream may have: as many as their ids.
 const TEMPLATES_MAX: usize = 64;
 
@@ -55,7 +66,7 @@ impl Templates {
         let Some((&[head, _, _], extended)) = descriptor.split_first_chunk::<3>() else {
             return SpatialPlace::Unknown;
         };
-        if extended.first().is_some_and(|flags| flags & 0x80 != 0) {
+        if has_structure(descriptor) {
             *self = Self::read(extended).unwrap_or_default();
         }
         // A.8.2: ids count on from the first one, modulo 64.

@@ -29,7 +29,10 @@ fn vp8(keyframe: bool, first: bool, picture: u64) -> Vec<u8> {
     let [.., high, low] = picture.to_be_bytes();
     let mut payload = vec![0x5a; PAYLOAD_LEN];
     let start = if first { 0x90 } else { 0x80 };
-    payload[..7].copy_from_slice(&[start, 0xe0, high | 0x80, low, low, 0, u8::from(!keyframe)]);
+    payload[..9].copy_from_slice(&[start, 0xe0, high | 0x80, low, low, 0, u8::from(!keyframe), 0, 0]);
+    if keyframe && first {
+        payload[9..12].copy_from_slice(&[0x9d, 0x01, 0x2a]);
+    }
     payload
 }
 

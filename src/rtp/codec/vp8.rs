@@ -121,10 +121,20 @@ impl Vp8Patch {
     }
 }
 
-/// Tells whether a payload starts a frame whose header says key frame (RFC 7741 4.3: P bit clear).
+/// What stands behind the three bytes that all frames begin with, where a frame is a key frame (RFC 6386 9.1).
+const START_CODE: [u8; 3] = [0x9d, 0x01, 0x2a];
+
+/// Tells whether a payload starts a frame whose header says key frame (RFC 7741 4.3: P bit clear). One bit says little where
+/// payloads are encrypted end to end, so the start code has to be there as well, as far as the packet reaches.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
-    Vp8Descriptor::parse(payload).is_some_and(|descriptor| {
-        descriptor.starts_frame && payload.get(descriptor.len).is_some_and(|header| header & 0x01 == 0)
+    Vp8Descriptor::parse(payload).filter(|descriptor| descriptor.starts_frame).is_some_and(|descriptor| {
+        match payload.get(descriptor.len..).unwrap_or_default() {
+            [header, _, _, rest @ ..] => {
+                header & 0x01 == 0 && START_CODE.iter().zip(rest).all(|(code, byte)| code == byte)
+            }
+            [header, ..] => header & 0x01 == 0,
+            [] => false,
+        }
     })
 }
 
@@ -159,6 +169,11 @@ mod tests {
         assert!(!starts_keyframe(&[0x00, 0x00]), "continuation");
         assert!(!starts_keyframe(&[0x11, 0x00]), "second partition");
         assert!(!starts_keyframe(&[0x10]), "nothing behind the descriptor");
+        assert!(starts_keyframe(&[0x10, 0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80]));
+        assert!(
+            !starts_keyframe(&[0x10, 0x10, 0, 0, 0x9d, 0x02, 0x2a, 0x80]),
+            "encrypted, and one bit right"
+        );
     }
 
     #[test]
