@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use super::keyframe::KeyframeRequests;
 use super::numbering::{Numbering, Place};
 use super::publication::PushOutcome;
+use super::recent::{AGE_MAX, Since};
 use super::resend::{CachedPacket, ResendCache};
 use super::segment::Vp8Numbers;
 use super::timing::{ArrivalClock, ReportedTime};
 use crate::rtp::codec::starts_keyframe;
 use crate::rtp::codec::vp8::Vp8Descriptor;
-use crate::rtp::descriptor::{Templates, frame_number};
+use crate::rtp::descriptor::{Templates, begins_sequence, frame_number, has_structure};
 use crate::rtp::{Codec, ExtensionKind, MediaKind, Packet, SpatialPlace};
 
 /// Time without media after which a layer counts as not being sent.
@@ -66,6 +67,10 @@ pub(crate) struct Layer {
     newest: Option<(u64, u32)>,
     /// Timestamp of the newest keyframe of this source.
     keyframe_timestamp: Option<u32>,
+    /// The newest keyframe of this source with which a newcomer might begin.
+    since: Option<Since>,
+    /// Whether a descriptor of this source has told where a keyframe begins.
+    is_described: bool,
     /// Which spatial layers its packets are of, as far as their descriptors tell.
     templates: Option<Box<Templates>>,
     codec: Option<Codec>,
@@ -92,6 +97,8 @@ impl Layer {
             numbering: Numbering::default(),
             newest: None,
             keyframe_timestamp: None,
+            since: None,
+            is_described: false,
             templates: None,
             codec: None,
             last_packet_at: None,
@@ -139,6 +146,8 @@ impl Layer {
         self.arrivals = ArrivalClock::default();
         self.newest = None;
         self.keyframe_timestamp = None;
+        self.since = None;
+        self.is_described = false;
         self.templates = None;
         self.jitter = Jitter::default();
     }
@@ -174,7 +183,31 @@ impl Layer {
             self.requests.observe(cached.keyframe, now);
         }
         self.cache.insert(cached.clone());
+        self.note_since(&cached);
         Ok(cached)
+    }
+
+    fn note_since(&mut self, cached: &CachedPacket) {
+        let (number, bytes) = (cached.packet.seq, cached.packet.payload.len());
+        if cached.keyframe && self.since.is_none_or(|since| since.first() < number) {
+            let bytes_of = |number| self.cache.get(number).map(|held| held.packet.payload.len());
+            self.since = Since::begin(number, &self.cache.held(), bytes_of);
+        } else if let Some(since) = &mut self.since {
+            since.add(number, bytes);
+        }
+    }
+
+    /// The number with which a newcomer may begin at once: of the newest keyframe, while that is young, all that came since is
+    /// there, and it is not too much.
+    pub(crate) fn beginning(&self, now: Instant) -> Option<u64> {
+        let since = self.since.filter(|since| since.is_whole(self.cache.held().end))?;
+        let first = &self.cache.get(since.first())?.packet;
+        (now.saturating_duration_since(first.received_at) <= AGE_MAX).then_some(first.seq)
+    }
+
+    /// Lets no newcomer begin with what has come.
+    pub(crate) fn forget_keyframe(&mut self) {
+        self.since = None;
     }
 
     fn look_inside(&mut self, codec: Codec, cached: &mut CachedPacket, newest: bool) {
@@ -185,6 +218,7 @@ impl Layer {
         let descriptor =
             packet.extensions.iter().find(|(kind, _)| *kind == ExtensionKind::DependencyDescriptor);
         if let Some((_, descriptor)) = descriptor {
+            self.is_described |= has_structure(descriptor);
             cached.frame_number = frame_number(descriptor);
             if codec == Codec::Av1 {
                 cached.spatial = self.templates.get_or_insert_default().place(descriptor);
@@ -195,10 +229,14 @@ impl Layer {
                 .newest
                 .is_some_and(|(number, timestamp)| number + 1 == packet.seq && timestamp != packet.timestamp);
         // A keyframe may begin with several packets that look like its start (parameter sets, slices); a
-        // subscription must start at the first of them.
+        // subscription must start at the first of them. What a descriptor says holds for encrypted payloads as well.
         cached.keyframe = self.keyframe_timestamp != Some(packet.timestamp)
             && codec.kind() == MediaKind::Video
-            && starts_keyframe(codec, &packet.payload);
+            && if self.is_described {
+                descriptor.is_some_and(|(_, descriptor)| begins_sequence(descriptor))
+            } else {
+                starts_keyframe(codec, &packet.payload)
+            };
         if cached.keyframe {
             self.keyframe_timestamp = Some(packet.timestamp);
             self.keyframes += 1;

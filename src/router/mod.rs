@@ -38,6 +38,7 @@ pub mod keyframe;
 pub mod layer;
 pub mod numbering;
 pub mod publication;
+pub mod recent;
 pub mod resend;
 pub mod segment;
 pub mod selection;

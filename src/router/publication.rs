@@ -1,6 +1,7 @@
 //! One publication as one shard sees it. Whether a session or a lane from another shard feeds it makes no difference:
 //! the packets that [`Publication::batch`] holds can be pushed into the same publication of another shard as they are.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::keyframe::KeyframeDemand;
@@ -264,6 +265,22 @@ impl Publication {
     /// Returns the cached packet with this number.
     pub fn cached(&self, layer: LayerIndex, number: u64) -> Option<&CachedPacket> {
         self.layer(layer)?.cache.get(number)
+    }
+
+    /// Returns the numbers of a layer from the oldest cached packet to the newest one, and the source of the newest.
+    pub fn held(&self, layer: LayerIndex) -> Option<(Range<u64>, u32)> {
+        self.layer(layer).map(|layer| (layer.cache.held(), layer.source))
+    }
+
+    /// Returns the number of the cached packet with which a newcomer to the layer may begin at once: the first one of a keyframe
+    /// that is young, and behind which nothing is missing ([`recent`](super::recent)).
+    pub fn beginning(&self, layer: LayerIndex, now: Instant) -> Option<u64> {
+        self.layer(layer)?.beginning(now)
+    }
+
+    /// Lets no newcomer begin with what has come so far: who fed the publication feeds it no more.
+    pub fn forget_keyframes(&mut self) {
+        self.layers.iter_mut().for_each(Layer::forget_keyframe);
     }
 
     /// Lets go of cached packets that are too old; a layer that is being sent does so by itself.

@@ -5,6 +5,7 @@
 //! the batch and with other shards.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::segment::Vp8Numbers;
@@ -88,6 +89,11 @@ impl ResendCache {
     pub fn get(&self, number: u64) -> Option<&CachedPacket> {
         let offset = usize::try_from(number.checked_sub(self.base)?).ok()?;
         self.slots.get(offset)?.as_ref()
+    }
+
+    /// Returns the numbers from the oldest packet held to the newest one; some between may be missing.
+    pub fn held(&self) -> Range<u64> {
+        self.base..self.base + self.slots.len() as u64
     }
 
     /// Lets go of what is beyond the bounds at `now`.

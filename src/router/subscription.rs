@@ -344,6 +344,11 @@ impl Subscription {
         self.current.map(|segment| segment.layer)
     }
 
+    /// Returns whether nothing was sent yet.
+    pub fn is_new(&self) -> bool {
+        self.seam.is_none()
+    }
+
     /// Returns why this layer is forwarded, or none.
     pub fn reason(&self) -> LayerReason {
         match self.current {
