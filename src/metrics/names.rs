@@ -74,7 +74,7 @@ catalogue! {
     RETRANSMISSIONS_REFUSED = Counter "ringcast_retransmissions_refused_total" ["reason"];
     /// Packets of video of which subscribers told what became, by transport-wide feedback.
     REPORTED = Counter "ringcast_reported_packets_total" ["result"];
-    /// Keyframe requests sent to publishers, those merged into one under way, and those of subscribers that ask too often.
+    /// Wishes for keyframes: sent to publishers, merged into a request under way, answered from the cache, refused to subscribers that ask too often.
     KEYFRAME_REQUESTS = Counter "ringcast_keyframe_requests_total" ["outcome"];
     /// Packets handed from shard to shard.
     LANE_PACKETS = Counter "ringcast_lane_packets_total" ["direction"];

@@ -53,6 +53,8 @@ labels! {
         Sent = "sent",
         /// A request is under way.
         Merged = "merged",
+        /// Nobody was asked: a newcomer begins with the one in the cache.
+        Cached = "cached",
         /// The subscriber asks too often.
         Refused = "refused",
     }

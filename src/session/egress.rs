@@ -286,7 +286,7 @@ impl EgressStream {
         if own.is_none() && self.transport_cc_id.is_some() {
             return Err(RepairRefusal::Changed);
         }
-        if !repair::is_of_use(packet.received_at, self.round_trip(), now) {
+        if !repair::is_of_use(packet.received_at, self.round_trip(), self.figures.packets, now) {
             return Err(RepairRefusal::Old);
         }
         if !by.sender.repair.spend(packet.payload.len() + by.overhead + HEADERS_BYTES) {

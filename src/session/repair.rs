@@ -27,6 +27,10 @@ const ROUND_TRIP_UNKNOWN: Duration = Duration::from_millis(100);
 /// How old a packet may be, a round trip aside: nobody waits longer for a frame.
 const AGE_MAX: Duration = Duration::from_millis(500);
 
+/// So many packets of a stream may be of the past, and so much older than others: a newcomer begins with what was there.
+const BEGINNING_PACKETS: u64 = 512;
+const BEGINNING_AGE: Duration = Duration::from_millis(500);
+
 /// The share of what is sent that may be sent once more: one part of so many.
 const SHARE: u64 = 4;
 
@@ -42,9 +46,10 @@ pub(super) fn round_trip(reported: Option<Duration>) -> Duration {
     reported.unwrap_or(ROUND_TRIP_UNKNOWN).clamp(ROUND_TRIP_MIN, ROUND_TRIP_MAX)
 }
 
-/// Whether a packet of that age can still be of use.
-pub(super) fn is_of_use(received_at: Instant, round_trip: Duration, now: Instant) -> bool {
-    now.saturating_duration_since(received_at) <= AGE_MAX + round_trip
+/// Whether a packet that came then can still be of use on a stream that has sent so many.
+pub(super) fn is_of_use(received_at: Instant, round_trip: Duration, sent: u64, now: Instant) -> bool {
+    let age_before = if sent < BEGINNING_PACKETS { BEGINNING_AGE } else { Duration::ZERO };
+    now.saturating_duration_since(received_at) <= AGE_MAX + age_before + round_trip
 }
 
 /// What was asked of one packet.

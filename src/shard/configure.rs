@@ -102,8 +102,7 @@ impl Shard {
             random_u16() & 0x7fff,
             random_u32(),
         );
-        let payload_types = plan.payload_types.clone();
-        let sink = StreamSink { session, stream, state, payload_types, ready: false };
+        let sink = StreamSink::new(session, stream, state, plan.payload_types.clone());
         let publication = (plan.publication, plan.kind, plan.origin);
         let subscription = self.tracks.subscribe(now, publication, sink, &mut self.ledger);
         if slot.subscriptions.len() <= stream {

@@ -45,6 +45,8 @@ impl Shard {
             self.forward_publication(now, *key, outbox, send);
         }
         self.tracks.end_tick(dirty);
+        // Behind everybody else, who must not wait for it.
+        self.catch_up(now, outbox, send);
     }
 
     /// Allocate, rewrite, hold or send, seal: a packet that is given a header has its place in the outbox, and leaves.
@@ -61,10 +63,13 @@ impl Shard {
         let (mut forwarded, mut awaited) = (0, LayerSet::default());
         tracks.pour(key, ledger, |publication, sink, ledger| {
             let batch = publication.batch();
-            let session = sessions.get_mut(sink.session).filter(|_| sink.ready);
+            let session = sessions.get_mut(sink.session).filter(|_| sink.is_open());
             let outlet = session.and_then(|slot| slot.session.outlet(sink.stream, now));
             let socket = outlet.as_ref().and_then(|one| addresses.socket_of(one.path));
             let (Some(mut outlet), Some(socket)) = (outlet, socket) else {
+                if sink.is_behind() {
+                    return;
+                }
                 return ledger.counters.drop_packets(DropReason::SubscriberNotReady, batch.len());
             };
             let admitted = match outlet.admits(batch.len(), load.of_layer(sink.state.current_layer())) {

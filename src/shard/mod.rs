@@ -18,6 +18,7 @@
 
 mod addresses;
 mod arrival;
+mod catch_up;
 mod channels;
 pub mod command;
 mod configure;
@@ -220,7 +221,14 @@ impl Shard {
 
     /// When [`Shard::handle_timeout`] has something to do next.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        self.sessions.poll_timeout().into_iter().chain(self.tracks.poll_timeout()).min()
+        let stragglers = self.tracks.poll_stragglers();
+        let timers = self.sessions.poll_timeout().into_iter().chain(self.tracks.poll_timeout());
+        timers.chain(stragglers).min()
+    }
+
+    /// When [`Shard::flush`] has packets to send whatever comes. Unlike other deadlines this one may not be late.
+    pub fn poll_release(&self) -> Option<Instant> {
+        self.tracks.poll_stragglers()
     }
 
     /// Takes the next thing that the kernel should know of a source; there is none unless shards share a port.

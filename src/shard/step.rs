@@ -154,9 +154,9 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.waiting = true;
         for subscription in slot.subscriptions.iter().flatten() {
+            self.tracks.close(*subscription);
             if let Some(stream) = self.tracks.stream_mut(*subscription) {
                 stream.state.rebase();
-                stream.ready = false;
             }
         }
         tracing::debug!(session = %slot.session.id(), age = ?now.duration_since(slot.session.created()), "keys");

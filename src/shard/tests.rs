@@ -194,7 +194,7 @@ fn a_publisher_that_floods_takes_nothing_from_the_media_of_another_that_crosses(
     let viewer = far.sessions.insert(Session::new(keys.mint_session(ShardId(1)), Box::default(), now));
     for (id, stream) in [(loud, 0), (quiet, 1)] {
         let state = Subscription::new(MediaKind::Audio, Vec::new(), LayerPreference::default(), 0, 0);
-        let sink = StreamSink { session: viewer, stream, state, payload_types: Vec::new(), ready: true };
+        let sink = StreamSink::new(viewer, stream, state, Vec::new());
         far.tracks.subscribe(now, (id, MediaKind::Audio, ShardId(0)), sink, &mut far.ledger);
     }
     let mut turn = |shard: &mut Shard| {
@@ -257,7 +257,7 @@ fn who_follows_a_layer_that_its_publisher_gives_up_follows_another_at_once() {
         form: PayloadForm::Whole,
     }];
     let state = Subscription::new(MediaKind::Video, types.clone(), preference, 0, 0);
-    let sink = StreamSink { session: viewer, stream: 0, state, payload_types: types, ready: true };
+    let sink = StreamSink::new(viewer, 0, state, types);
     let subscription = tracks.subscribe(now, (named.0, named.1, ShardId(0)), sink, ledger);
     let keyframe =
         |seq| Packet { payload: [0x10, 0, 0, 0, 0x9d, 1, 0x2a, 0, 0, 0, 0][..].into(), ..packet(seq) };

@@ -290,6 +290,7 @@ impl Turn {
     async fn run(&mut self) {
         let due = self.shard.poll_timeout().map(|at| self.grid.end_of_span(at, TIMER_SPAN) + TIMER_SPAN);
         let deadline = due.map_or(self.next_report, |at| at.min(self.next_report));
+        let deadline = self.shard.poll_release().map_or(deadline, |at| at.min(deadline));
         // What a budget left over is taken up at once; the wait still lets other tasks of the thread run.
         let is_left_over = !self.commands.is_empty() || !self.arrivals.is_empty();
         let deadline = if is_left_over || self.shard.has_mail() {

@@ -26,6 +26,7 @@ mod joining;
 mod keyframes;
 mod layers;
 mod lifecycle;
+mod newcomers;
 mod one_port;
 mod reports;
 mod resend;

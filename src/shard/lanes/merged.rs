@@ -47,6 +47,11 @@ impl<K: Eq + Hash + Clone, U: Untold<K, M>, M> MergedLanes<K, U, M> {
         self.is_told(to, key) && self.lanes.push(to, message, spared).is_ok()
     }
 
+    /// Messages that have room on the lane to a shard.
+    pub(super) fn room(&self, to: ShardId) -> usize {
+        self.lanes.room(to)
+    }
+
     /// Takes the next message, and says whose it is.
     pub(super) fn receive(&mut self) -> Option<(ShardId, M)> {
         self.lanes.receive()

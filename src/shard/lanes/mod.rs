@@ -134,9 +134,15 @@ impl<M> Lanes<M> {
         Ok(())
     }
 
-    /// Whether a message has room; there is one sender on each lane, so the room stays.
+    /// Messages that have room; there is one sender on each lane, so the room stays.
+    fn room(&self, to: ShardId) -> usize {
+        let lane = self.outward.get(usize::from(to.0)).and_then(Option::as_ref);
+        lane.map_or(0, |lane| lane.capacity() - lane.len())
+    }
+
+    /// Whether a message has room.
     fn has_room(&self, to: ShardId) -> bool {
-        matches!(self.outward.get(usize::from(to.0)), Some(Some(lane)) if !lane.is_full())
+        self.room(to) > 0
     }
 
     /// Takes the next message; other shards take turns.

@@ -190,6 +190,11 @@ impl TrackLanes {
         self.0.send(to, &publication, TrackMessage::Media(media), SPARED)
     }
 
+    /// How many packets may be sent that can be done without: as many as leave half of the lane to others.
+    pub(in crate::shard) fn room_to_spare(&self, to: ShardId) -> usize {
+        self.0.room(to).saturating_sub(CAPACITY / 2)
+    }
+
     /// Takes the next message, and says whose it is.
     pub(in crate::shard) fn receive(&mut self) -> Option<(ShardId, TrackMessage)> {
         self.0.receive()

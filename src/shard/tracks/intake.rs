@@ -40,7 +40,7 @@ impl Tracks {
             let Some((from, message)) = self.lanes.receive() else { return false };
             match message {
                 TrackMessage::Media(media) => self.take_media(now, media, ledger),
-                TrackMessage::Attach(id, kind) => self.attach(id, kind, from),
+                TrackMessage::Attach(id, kind) => self.attach(now, (id, kind), from, ledger),
                 TrackMessage::Detach(id) => self.detach(id, from, ledger),
                 TrackMessage::Keyframe(id, layer) => {
                     if let Some(key) = self.key_of(id) {

@@ -6,6 +6,7 @@
 //! Bounds: publications, by those that the plans of sessions name or subscribe to; a publication that no plan names any
 //! more goes with its last subscription. Subscriptions, by the streams of sessions and one for each other shard.
 
+mod behind;
 mod intake;
 mod sink;
 mod source;
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
+pub(super) use self::behind::Drink;
+use self::behind::Stragglers;
+use self::sink::Flow;
 pub(super) use self::sink::{Sink, StreamSink, SubscriptionSlot};
 pub(super) use self::source::{Feed, Feeds, Source};
 use super::lanes::tracks::{LayerState, TrackLanes};
@@ -79,6 +83,8 @@ pub(super) struct Tracks {
     /// Keyframes to be asked for when the turn ends: each layer once within its spacing.
     wanted: Vec<(PublicationKey, LayerIndex)>,
     timers: Timers<PublicationKey>,
+    /// Those that drink from the cache.
+    stragglers: Stragglers,
     lanes: TrackLanes,
     /// A publication without RTP becomes idle after this.
     idle_after: Duration,
@@ -95,6 +101,7 @@ impl Tracks {
             dirty: Vec::new(),
             wanted: Vec::new(),
             timers: Timers::default(),
+            stragglers: Stragglers::default(),
             lanes,
             idle_after,
         }
@@ -149,6 +156,7 @@ impl Tracks {
         let key = self.find_or_make(id, kind, Source::Awaited);
         let Some(slot) = self.publications.get_mut(key) else { return key };
         if slot.source.session().is_none_or(|feeds| feeds.session != session) {
+            slot.state.forget_keyframes();
             slot.source = Source::Session(Box::new(Feeds::new(session, now)));
         }
         let besides = slot.state.layers_besides(rids, now);
@@ -168,6 +176,7 @@ impl Tracks {
     /// Ends a session's hold on a publication: by its plan it is not fed any more.
     pub(super) fn withdraw(&mut self, key: PublicationKey, ledger: &mut Ledger) {
         if let Some(slot) = self.publications.get_mut(key) {
+            slot.state.forget_keyframes();
             slot.source = Source::Awaited;
         }
         self.collect(key, ledger);
@@ -204,6 +213,7 @@ impl Tracks {
             return;
         }
         let publication = self.replica_or_own(id, kind, origin, ledger);
+        self.leave_cache(key);
         let Some(slot) = self.subscriptions.get_mut(key) else { return };
         let followed = std::mem::replace(&mut slot.publication, publication);
         if let Some(stream) = slot.stream_mut() {
@@ -238,13 +248,20 @@ impl Tracks {
     }
 
     /// Lets another shard receive a publication that is fed here. It hears all that is known, again if need be.
-    fn attach(&mut self, id: PublicationId, kind: MediaKind, to: ShardId) {
+    fn attach(
+        &mut self,
+        now: Instant,
+        (id, kind): (PublicationId, MediaKind),
+        to: ShardId,
+        ledger: &mut Ledger,
+    ) {
         let key = self.find_or_make(id, kind, Source::Awaited);
         let Some(slot) = self.publications.get(key) else { return };
         sink::tell_all(&mut self.lanes, to, slot);
         if self.lane_subscription(key, to).is_some() {
             return;
         }
+        sink::send_past(&mut self.lanes, to, slot, now, ledger);
         let lane = self.subscriptions.insert(SubscriptionSlot { publication: key, sink: Sink::Lane(to) });
         self.lane_sinks += 1;
         if let Some(slot) = self.publications.get_mut(key) {

@@ -1,9 +1,13 @@
 //! Where a subscription drinks into.
 
+use std::time::Instant;
+
 use super::{PublicationKey, PublicationSlot};
 use crate::drop::DropReason;
-use crate::ids::ShardId;
+use crate::ids::{PublicationId, ShardId};
 use crate::plan::PayloadMap;
+use crate::router::LayerIndex;
+use crate::router::resend::CachedPacket;
 use crate::router::subscription::Subscription;
 use crate::shard::lanes::tracks::{LayerState, Media, TrackLanes};
 use crate::shard::ledger::Ledger;
@@ -33,8 +37,41 @@ pub(in crate::shard) struct StreamSink {
     pub(in crate::shard) stream: usize,
     pub(in crate::shard) state: Subscription,
     pub(in crate::shard) payload_types: Vec<PayloadMap>,
-    /// Whether it has keys and an address; before that nothing is taken.
-    pub(in crate::shard) ready: bool,
+    /// What becomes of the batches of its publication.
+    pub(super) flow: Flow,
+}
+
+/// What a stream does with the batches of its publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It takes nothing: it has no keys or no address.
+    Closed,
+    /// It lags behind, and drinks from the cache until it has caught up ([`behind`](super::behind)).
+    Behind,
+    /// It takes what comes.
+    Open,
+}
+
+impl StreamSink {
+    pub(in crate::shard) fn new(
+        session: SessionKey,
+        stream: usize,
+        state: Subscription,
+        payload_types: Vec<PayloadMap>,
+    ) -> Self {
+        Self { session, stream, state, payload_types, flow: Flow::Closed }
+    }
+
+    /// Whether it takes what comes.
+    #[inline]
+    pub(in crate::shard) fn is_open(&self) -> bool {
+        self.flow == Flow::Open
+    }
+
+    /// Whether it will take what comes, though later.
+    pub(in crate::shard) fn is_behind(&self) -> bool {
+        self.flow == Flow::Behind
+    }
 }
 
 impl SubscriptionSlot {
@@ -74,17 +111,48 @@ pub(super) fn tell_all(lanes: &mut TrackLanes, to: ShardId, slot: &PublicationSl
 /// Sends this tick's batch to another shard.
 pub(super) fn cross(lanes: &mut TrackLanes, to: ShardId, slot: &PublicationSlot, ledger: &mut Ledger) {
     for entry in slot.state.batch() {
-        let media = Media {
-            publication: slot.id(),
-            layer: entry.layer,
-            source: entry.cached.source,
-            codec: entry.cached.codec,
-            packet: entry.cached.packet.clone(),
-        };
-        if lanes.send_media(to, media) {
-            ledger.counters.lane_out += 1;
-        } else {
-            ledger.drop(DropReason::LaneFull);
+        send_packet(lanes, to, (slot.id(), entry.layer), &entry.cached, ledger);
+    }
+}
+
+/// Sends another shard, which is new, that with which its newcomers can begin: of each layer what has come since a keyframe
+/// with which they could begin here. What of it is in the batch of this tick comes with that. Where a lane is not half empty
+/// nothing is sent: the media of others comes first.
+pub(super) fn send_past(
+    lanes: &mut TrackLanes,
+    to: ShardId,
+    slot: &PublicationSlot,
+    now: Instant,
+    ledger: &mut Ledger,
+) {
+    let batch = slot.state.batch();
+    for (layer, _) in slot.state.indexed_layers() {
+        let held = slot.state.held(layer).map(|(held, _)| held);
+        let (Some(first), Some(held)) = (slot.state.beginning(layer, now), held) else { continue };
+        let is_of_batch =
+            |number| batch.iter().any(|entry| entry.layer == layer && entry.cached.packet.seq == number);
+        let past = (first..held.end).filter(|number| !is_of_batch(*number));
+        if lanes.room_to_spare(to) < (held.end - first) as usize {
+            continue;
         }
+        for cached in past.filter_map(|number| slot.state.cached(layer, number)) {
+            send_packet(lanes, to, (slot.id(), layer), cached, ledger);
+        }
+    }
+}
+
+fn send_packet(
+    lanes: &mut TrackLanes,
+    to: ShardId,
+    (publication, layer): (PublicationId, LayerIndex),
+    cached: &CachedPacket,
+    ledger: &mut Ledger,
+) {
+    let CachedPacket { source, codec, ref packet, .. } = *cached;
+    let media = Media { publication, layer, source, codec, packet: packet.clone() };
+    if lanes.send_media(to, media) {
+        ledger.counters.lane_out += 1;
+    } else {
+        ledger.drop(DropReason::LaneFull);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{KeyframeRequest, PublicationKey, Source, SubscriptionKey, Tracks};
+use super::{Flow, KeyframeRequest, PublicationKey, Source, SubscriptionKey, Tracks};
 use crate::metrics::shard::KeyframeOutcome;
 use crate::router::keyframe::KeyframeDemand;
 use crate::router::{LayerIndex, LayerSet};
@@ -79,30 +79,41 @@ impl Tracks {
         None
     }
 
-    /// Chooses the layer of one subscription anew and asks for the keyframe that the choice needs.
+    /// Chooses the layer of one subscription anew and sees to the keyframe that the choice needs: a newcomer gets it from the
+    /// cache where it can, for everybody else the publisher is asked. One that is behind is looked at when it has caught up.
     pub(in crate::shard) fn look_for_layer(
         &mut self,
         now: Instant,
         key: SubscriptionKey,
         ledger: &mut Ledger,
     ) {
-        let Some(slot) = self.subscriptions.get_mut(key) else { return };
-        let followed = slot.publication;
-        let Some(publication) = self.publications.get_mut(followed) else { return };
-        let Some(stream) = slot.stream_mut() else { return };
-        stream.state.choose_layer(&publication.state, now);
-        publication.awaited |= stream.state.current_layer().is_none();
-        if let Some(layer) = stream.state.wanted_keyframe().filter(|_| stream.ready) {
+        let Some((followed, layer)) = self.choose(now, key) else { return };
+        if !self.begin_in_cache(now, key, layer, ledger) {
             self.demand_keyframe(now, followed, layer, ledger);
         }
+    }
+
+    /// Chooses the layer of one subscription anew. Returns the layer that it needs a keyframe of.
+    pub(super) fn choose(
+        &mut self,
+        now: Instant,
+        key: SubscriptionKey,
+    ) -> Option<(PublicationKey, LayerIndex)> {
+        let slot = self.subscriptions.get_mut(key)?;
+        let followed = slot.publication;
+        let publication = self.publications.get_mut(followed)?;
+        let stream = slot.stream_mut().filter(|stream| !stream.is_behind())?;
+        stream.state.choose_layer(&publication.state, now);
+        publication.awaited |= stream.state.current_layer().is_none();
+        Some((followed, stream.state.wanted_keyframe().filter(|_| stream.is_open())?))
     }
 
     /// Lets a subscription begin, or go on under new keys.
     pub(in crate::shard) fn begin(&mut self, now: Instant, key: SubscriptionKey, ledger: &mut Ledger) {
         let Some(slot) = self.subscriptions.get_mut(key) else { return };
         let publication = slot.publication;
-        let Some(stream) = slot.stream_mut().filter(|stream| !stream.ready) else { return };
-        stream.ready = true;
+        let Some(stream) = slot.stream_mut().filter(|stream| stream.flow == Flow::Closed) else { return };
+        stream.flow = Flow::Open;
         let current = stream.state.current_layer();
         self.look_for_layer(now, key, ledger);
         // One that goes on under new keys has lost packets on the way.

@@ -1,0 +1,266 @@
+//! Those that lag behind what comes, and drink from the cache of their publication until they have caught up.
+//!
+//! A newcomer begins with the newest keyframe and is sent what has come since at [`PACE`] times the speed, in the order of
+//! numbers. What comes meanwhile waits in the cache like the rest, so there is no seam between the two. Who is held back for
+//! want of room can go on in the same way: [`Tracks::fall_behind`] takes the number at which it goes on, and who takes the
+//! packets says when there is no room ([`Drink::Later`]).
+//!
+//! A stream that is behind has exactly one entry here, and each number is given to it once: its position only rises, and of
+//! the numbers that were missing when their turn came those that come late are remembered one by one.
+//!
+//! Bounds: one entry for each stream of a session; [`PACKETS_MAX`] packets in one go, [`SHARE_MAX`] of them for one stream.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::sink::Flow;
+use super::{StreamSink, SubscriptionKey, Tracks};
+use crate::drop::DropReason;
+use crate::metrics::shard::KeyframeOutcome;
+use crate::router::LayerIndex;
+use crate::router::publication::{BatchEntry, Publication};
+use crate::router::recent::PACE;
+use crate::shard::ledger::Ledger;
+
+/// How often they get something: what is sent to one in so long a time leaves as one message.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// What of the past leaves at once: as much as an interval brings.
+const HEAD_START: Duration = INTERVAL.saturating_mul(PACE);
+
+/// Packets for all of them in one go: a millisecond's work.
+const PACKETS_MAX: usize = 512;
+
+/// Of these, for one: as many as fit into one message.
+const SHARE_MAX: usize = 64;
+
+/// What became of a packet that was given to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::shard) enum Drink {
+    /// It is dealt with.
+    Taken,
+    /// It is to be given again: there is no room.
+    Later,
+    /// The stream leads nowhere at present.
+    Never,
+}
+
+/// One that lags behind.
+#[derive(Debug)]
+struct Straggler {
+    subscription: SubscriptionKey,
+    layer: LayerIndex,
+    source: u32,
+    /// The next number that it gets.
+    next: u64,
+    /// Which of the 64 numbers before that were missing when their turn came, the nearest one lowest.
+    missed: u64,
+    /// It gets what came up to here, moved on at [`PACE`] since it began.
+    until: Instant,
+    began: Instant,
+}
+
+impl Straggler {
+    /// Up to when packets must have come to be due.
+    fn due(&self, now: Instant) -> Instant {
+        self.until + now.saturating_duration_since(self.began) * PACE
+    }
+
+    /// Moves on by one number.
+    fn advance(&mut self, was_there: bool) {
+        self.next += 1;
+        self.missed = self.missed << 1 | u64::from(!was_there);
+    }
+}
+
+/// All of them, the one whose turn is next in front.
+#[derive(Debug, Default)]
+pub(super) struct Stragglers {
+    queue: VecDeque<Straggler>,
+    due: Option<Instant>,
+}
+
+/// How far one has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// It is still behind.
+    Behind,
+    /// It has all that has come.
+    CaughtUp,
+    /// It cannot go on here: what it needs is not kept any more.
+    Lost,
+    /// There is no such stream any more, or it is not behind.
+    Gone,
+}
+
+impl Tracks {
+    /// When the next packets are due to those that are behind. The moment matters: it is what spreads them.
+    pub(in crate::shard) fn poll_stragglers(&self) -> Option<Instant> {
+        self.stragglers.due
+    }
+
+    /// Lets a newcomer begin with a keyframe in the cache. Returns whether it does.
+    pub(super) fn begin_in_cache(
+        &mut self,
+        now: Instant,
+        key: SubscriptionKey,
+        layer: LayerIndex,
+        ledger: &mut Ledger,
+    ) -> bool {
+        let Some(slot) = self.subscriptions.get(key) else { return false };
+        let Some(publication) = self.publications.get(slot.publication) else { return false };
+        let is_new = slot.stream().is_some_and(|stream| stream.state.is_new());
+        let Some(first) = publication.state.beginning(layer, now).filter(|_| is_new) else { return false };
+        let begins = self.fall_behind(now, key, layer, first);
+        if begins {
+            ledger.counters.keyframe_requests.count(KeyframeOutcome::Cached);
+        }
+        begins
+    }
+
+    /// Lets an open stream go on with a number of its layer in the cache, from where it drinks until it has caught up. Returns
+    /// whether it does.
+    pub(super) fn fall_behind(
+        &mut self,
+        now: Instant,
+        key: SubscriptionKey,
+        layer: LayerIndex,
+        next: u64,
+    ) -> bool {
+        let Some(slot) = self.subscriptions.get_mut(key) else { return false };
+        let Some(publication) = self.publications.get(slot.publication) else { return false };
+        let Some((_, source)) = publication.state.held(layer) else { return false };
+        let Some(cached) = publication.state.cached(layer, next) else { return false };
+        let Some(stream) = slot.stream_mut().filter(|stream| stream.is_open()) else { return false };
+        stream.flow = Flow::Behind;
+        let until = cached.packet.received_at + HEAD_START;
+        let straggler = Straggler { subscription: key, layer, source, next, missed: 0, until, began: now };
+        self.stragglers.queue.push_back(straggler);
+        self.stragglers.due = Some(now);
+        true
+    }
+
+    /// Takes nothing for a stream from now on: it is about to have other keys, or another address.
+    pub(in crate::shard) fn close(&mut self, key: SubscriptionKey) {
+        self.leave_cache(key);
+        if let Some(stream) = self.stream_mut(key) {
+            stream.flow = Flow::Closed;
+        }
+    }
+
+    /// Has a stream take what comes, if it was behind: what it would get is of no use to it any more.
+    pub(super) fn leave_cache(&mut self, key: SubscriptionKey) {
+        if let Some(stream) = self.stream_mut(key).filter(|stream| stream.is_behind()) {
+            stream.flow = Flow::Open;
+            self.stragglers.queue.retain(|one| one.subscription != key);
+        }
+    }
+
+    /// Gives those that are behind what is due to them, by `drink`.
+    pub(in crate::shard) fn catch_up(
+        &mut self,
+        now: Instant,
+        ledger: &mut Ledger,
+        mut drink: impl FnMut(&Publication, &mut StreamSink, &BatchEntry, &mut Ledger) -> Drink,
+    ) {
+        if self.stragglers.due.is_none_or(|due| now < due) {
+            return;
+        }
+        let mut left = PACKETS_MAX;
+        for _ in 0..self.stragglers.queue.len() {
+            if left == 0 {
+                break;
+            }
+            let Some(mut straggler) = self.stragglers.queue.pop_front() else { break };
+            let share = left.min(SHARE_MAX);
+            let mut drunk = 0;
+            let progress =
+                self.move_on(now, &mut straggler, ledger, &mut |publication, stream, entry, ledger| {
+                    if drunk == share {
+                        return Drink::Later;
+                    }
+                    let drink = drink(publication, stream, entry, ledger);
+                    drunk += usize::from(drink == Drink::Taken);
+                    drink
+                });
+            left -= drunk;
+            match progress {
+                Progress::Behind => self.stragglers.queue.push_back(straggler),
+                Progress::Gone => {}
+                Progress::CaughtUp | Progress::Lost => {
+                    self.rejoin(now, straggler.subscription, progress, ledger);
+                }
+            }
+        }
+        self.stragglers.due = (!self.stragglers.queue.is_empty()).then(|| now + INTERVAL);
+    }
+
+    /// Gives one what is due to it.
+    fn move_on(
+        &mut self,
+        now: Instant,
+        straggler: &mut Straggler,
+        ledger: &mut Ledger,
+        drink: &mut dyn FnMut(&Publication, &mut StreamSink, &BatchEntry, &mut Ledger) -> Drink,
+    ) -> Progress {
+        let Some(slot) = self.subscriptions.get_mut(straggler.subscription) else { return Progress::Gone };
+        let Some(publication) = self.publications.get(slot.publication) else { return Progress::Gone };
+        let Some(stream) = slot.stream_mut().filter(|stream| stream.is_behind()) else {
+            return Progress::Gone;
+        };
+        let (layer, publication) = (straggler.layer, &publication.state);
+        let Some((held, source)) = publication.held(layer) else { return Progress::Lost };
+        if source != straggler.source {
+            return Progress::Lost;
+        }
+        if let Some(gone) = held.start.checked_sub(straggler.next).filter(|gone| *gone > 0) {
+            ledger.counters.drop_packets(DropReason::Held, usize::try_from(gone).unwrap_or(usize::MAX));
+            return Progress::Lost;
+        }
+        let mut give = |number: u64| {
+            let cached = publication.cached(layer, number)?.clone();
+            Some(drink(publication, stream, &BatchEntry { layer, cached }, ledger))
+        };
+        let missed = straggler.missed;
+        for back in (0..u64::BITS).filter(|back| missed >> back & 1 == 1).rev() {
+            match give(straggler.next - 1 - u64::from(back)) {
+                Some(Drink::Taken) => straggler.missed &= !(1 << back),
+                Some(Drink::Later) => return Progress::Behind,
+                Some(Drink::Never) => return Progress::Lost,
+                None => {}
+            }
+        }
+        let due = straggler.due(now);
+        while straggler.next < held.end {
+            let came = publication.cached(layer, straggler.next).map(|cached| cached.packet.received_at);
+            if came.is_some_and(|came| came > due) {
+                return Progress::Behind;
+            }
+            match give(straggler.next) {
+                Some(Drink::Later) => return Progress::Behind,
+                Some(Drink::Never) => return Progress::Lost,
+                Some(Drink::Taken) => straggler.advance(true),
+                None => straggler.advance(false),
+            }
+        }
+        Progress::CaughtUp
+    }
+
+    /// Has a stream take what comes from now on.
+    fn rejoin(&mut self, now: Instant, key: SubscriptionKey, progress: Progress, ledger: &mut Ledger) {
+        let Some(slot) = self.subscriptions.get_mut(key) else { return };
+        let followed = slot.publication;
+        let Some(stream) = slot.stream_mut() else { return };
+        stream.flow = Flow::Open;
+        if progress == Progress::Lost {
+            // What it misses is no loss that it could ask for: the gap is closed, and a keyframe wanted.
+            stream.state.hold();
+            stream.state.go_on_sending();
+        }
+        // Once more from the cache would lead to the same end.
+        if let Some((_, layer)) = self.choose(now, key) {
+            self.demand_keyframe(now, followed, layer, ledger);
+        }
+        self.arm(now, followed);
+    }
+}
