@@ -323,7 +323,9 @@ const kit = {
     for (const stat of (await sender.getStats()).values()) {
       if (stat.type !== "outbound-rtp") continue;
       const { rid = "", frameWidth = 0, framesEncoded = 0, nackCount = 0, retransmittedPacketsSent = 0, scalabilityMode: mode } = stat;
-      layers[rid] = { mode, width: frameWidth, frames: framesEncoded, nacks: nackCount, retransmitted: retransmittedPacketsSent };
+      const { pliCount = 0, firCount = 0, keyFramesEncoded: keyframes = 0 } = stat;
+      const asked = { keyframes, asked: pliCount + firCount };
+      layers[rid] = { mode, width: frameWidth, frames: framesEncoded, nacks: nackCount, retransmitted: retransmittedPacketsSent, ...asked };
     }
     return layers;
   },
