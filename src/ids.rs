@@ -14,12 +14,15 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey};
-use aws_lc_rs::{constant_time, hmac, rand};
+use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::random::{Random, give_up};
 
 /// One shard of this node, 0 to 63.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,14 +116,20 @@ pub struct NodeKeys {
     previous: Option<KeySet>,
     /// The number of the next publication.
     publications: AtomicU64,
+    /// What is drawn when something is minted; control mints, and no packet waits for it.
+    random: Mutex<Random>,
 }
 
 impl NodeKeys {
     /// Makes the keys of a node that stands alone: node 0 with a random secret and a random boot number.
     pub fn generate() -> NodeKeys {
-        let secret: [u8; 32] = random();
-        let boot: [u8; 4] = random();
-        NodeKeys::from_secret(&secret, 0, u32::from_be_bytes(boot), 0)
+        NodeKeys::drawn_from(Random::from_system())
+    }
+
+    /// The same, with all that is random in them and in what they mint drawn from here.
+    pub fn drawn_from(mut random: Random) -> NodeKeys {
+        let (secret, boot) = (random.bytes(), random.u32());
+        NodeKeys { random: Mutex::new(random), ..NodeKeys::from_secret(&secret, 0, boot, 0) }
     }
 
     /// Derives the keys of a node from a secret. Of `boot` the low 24 bits count, of `key_id` the low four;
@@ -133,6 +142,7 @@ impl NodeKeys {
             current: KeySet::derive(secret, key_id),
             previous: None,
             publications: AtomicU64::new(1),
+            random: Mutex::new(Random::from_system()),
         }
     }
 
@@ -144,7 +154,7 @@ impl NodeKeys {
 
     /// Mints the id of a new session of a shard.
     pub fn mint_session(&self, shard: ShardId) -> SessionId {
-        let random: [u8; 8] = random();
+        let random: [u8; 8] = self.draw();
         SessionId(self.current.seal_block(self.session_block(shard, u64::from_be_bytes(random))))
     }
 
@@ -167,7 +177,7 @@ impl NodeKeys {
 
     /// Mints the credentials of a transport of a shard.
     pub fn mint_ice(&self, shard: ShardId) -> IceCredentials {
-        let random: [u8; 4] = random();
+        let random: [u8; 4] = self.draw();
         let claim = UfragClaim {
             shard,
             version: UFRAG_VERSION,
@@ -202,6 +212,10 @@ impl NodeKeys {
     pub fn pwd_of(&self, ufrag: &str) -> String {
         let named = UfragClaim::parse(ufrag).and_then(|(claim, _)| self.key_set(claim.key_id));
         named.unwrap_or(&self.current).pwd(ufrag)
+    }
+
+    fn draw<const LEN: usize>(&self) -> [u8; LEN] {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).bytes()
     }
 
     /// The plain block of a session id.
@@ -351,39 +365,6 @@ fn ice_char_value(character: u8) -> Option<u8> {
         b'/' => Some(63),
         _ => None,
     }
-}
-
-/// Draws 16 random bits from the system.
-pub fn random_u16() -> u16 {
-    u16::from_be_bytes(random())
-}
-
-/// Draws 32 random bits from the system.
-pub fn random_u32() -> u32 {
-    u32::from_be_bytes(random())
-}
-
-/// Draws the id of a STUN transaction of ours (RFC 8489 5), which begins with the shard that begins it.
-pub fn random_transaction(shard: ShardId) -> [u8; 12] {
-    let mut id = random::<12>();
-    id[0] = shard.0;
-    id
-}
-
-/// Draws random bytes from the system.
-fn random<const LEN: usize>() -> [u8; LEN] {
-    let mut bytes = [0; LEN];
-    match rand::fill(&mut bytes) {
-        Ok(()) => bytes,
-        Err(_) => give_up("the system gives no random bytes"),
-    }
-}
-
-/// Ends the process: ids that can be guessed would open sessions to strangers, so that going on without these
-/// primitives is worse than not running. None of the causes can be brought about from outside.
-fn give_up(why: &str) -> ! {
-    tracing::error!(why, "ids cannot be made safely, the node stops");
-    std::process::abort()
 }
 
 impl SessionId {

@@ -12,6 +12,7 @@ pub mod srtp;
 
 pub mod drop;
 pub mod ids;
+pub mod random;
 pub mod plan;
 
 pub mod control;

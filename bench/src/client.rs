@@ -9,7 +9,7 @@ pub mod channels;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -46,6 +46,8 @@ pub struct ClientSetup {
     pub keep_log: bool,
     /// ICE credentials of a client whose place this one takes; its own when absent.
     pub credentials: Option<Credentials>,
+    /// Whether its handshakes repeat themselves at the same times in each run: in a simulation.
+    pub repeats: bool,
 }
 
 /// ICE credentials of a client.
@@ -155,7 +157,7 @@ impl Client {
             config = config.set_local_ice_credentials(IceCreds { ufrag, pass: pwd });
         }
         let keys = engine::KeyCell::default();
-        engine::announce(Arc::clone(&keys));
+        engine::announce(Arc::clone(&keys), setup.repeats);
         let mut rtc = config
             .set_crypto_provider(engine::provider())
             .set_dtls_cert(certificate)
@@ -197,7 +199,18 @@ impl Client {
 
     /// What its DTLS handshake exported, once there was one.
     pub fn exported_keys(&self) -> Option<&ExportedKeys> {
-        self.keys.get()
+        self.keys.keys.get()
+    }
+
+    /// Sends a packet of SCTP over the connection, of which its own engine knows nothing.
+    pub fn send_aside(&mut self, now: Instant, packet: Vec<u8>) {
+        self.keys.aside.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(packet);
+        self.input(now, Input::Timeout(now));
+    }
+
+    /// The common header of the newest packet of SCTP that its engine has sent, and the number of its newest chunk of data.
+    pub fn newest_sctp(&self) -> Option<([u8; 12], u32)> {
+        self.keys.aside.lock().unwrap_or_else(PoisonError::into_inner).newest
     }
 
     /// Its ICE credentials.
@@ -600,8 +613,11 @@ mod tests {
             let base = Instant::now();
             let ends = [1u16, 2].map(|port| {
                 let address = SocketAddr::from(([10, 0, 0, 1], port));
-                Client::new(base, ClientSetup { address, epoch: base, keep_log: true, credentials: None })
-                    .unwrap()
+                Client::new(
+                    base,
+                    ClientSetup { address, epoch: base, keep_log: true, credentials: None, repeats: true },
+                )
+                .unwrap()
             });
             Self { base, now: base, ends, wire: VecDeque::new() }
         }

@@ -5,7 +5,8 @@
 //! leave through a cell that was announced on this thread just before the engine was built.
 
 use std::cell::RefCell;
-use std::sync::{Arc, OnceLock};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert};
@@ -16,16 +17,45 @@ use str0m::crypto::dtls::{
 
 use crate::opening::ExportedKeys;
 
-/// Where the keys of one handshake arrive, once.
-pub(crate) type KeyCell = Arc<OnceLock<ExportedKeys>>;
-
-thread_local! {
-    static ANNOUNCED: RefCell<Option<KeyCell>> = const { RefCell::new(None) };
+/// What a client and its handshake know of each other besides the engine.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Where the keys of the handshake arrive, once.
+    pub(crate) keys: OnceLock<ExportedKeys>,
+    /// What goes over the connection that the engine knows nothing of.
+    pub(crate) aside: Mutex<Aside>,
 }
 
-/// Announces the cell for the next DTLS instance that is made on this thread.
-pub(crate) fn announce(cell: KeyCell) {
-    ANNOUNCED.with_borrow_mut(|slot| *slot = Some(cell));
+/// SCTP that is sent beside the engine's, and what the engine's own looks like.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    pub(crate) waiting: VecDeque<Vec<u8>>,
+    /// The common header of the newest packet, and the number of the newest chunk of data (RFC 9260 3.1, 3.3.1).
+    pub(crate) newest: Option<([u8; 12], u32)>,
+}
+
+impl Aside {
+    fn see(&mut self, packet: &[u8]) {
+        let Some((header, chunks)) = packet.split_first_chunk() else { return };
+        let number = match chunks {
+            [0, _, _, _, a, b, c, d, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d])),
+            _ => self.newest.map(|(_, number)| number),
+        };
+        self.newest = Some((*header, number.unwrap_or_default()));
+    }
+}
+
+/// Shared by both.
+pub(crate) type KeyCell = Arc<Shared>;
+
+thread_local! {
+    static ANNOUNCED: RefCell<Option<(KeyCell, bool)>> = const { RefCell::new(None) };
+}
+
+/// Announces the cell for the next DTLS instance that is made on this thread, and whether that repeats itself at the same
+/// times in each run.
+pub(crate) fn announce(cell: KeyCell, repeats: bool) {
+    ANNOUNCED.with_borrow_mut(|slot| *slot = Some((cell, repeats)));
 }
 
 /// The provider of all clients.
@@ -60,14 +90,21 @@ impl DtlsProvider for Dtls {
         _version: DtlsVersion,
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        static CONFIG: OnceLock<Result<Arc<dimpl::Config>, String>> = OnceLock::new();
-        let config = CONFIG
-            .get_or_init(|| dimpl::Config::builder().build().map(Arc::new).map_err(|error| error.to_string()))
-            .clone()
-            .map_err(CryptoError::Other)?;
+        static CONFIGS: [OnceLock<Result<Arc<dimpl::Config>, String>>; 2] =
+            [OnceLock::new(), OnceLock::new()];
+        let announced = ANNOUNCED.with_borrow_mut(Option::take);
+        let repeats = announced.as_ref().is_some_and(|(_, repeats)| *repeats);
+        let [drawn, repeated] = &CONFIGS;
+        let build = || {
+            let builder = dimpl::Config::builder();
+            let builder = if repeats { builder.dangerously_set_rng_seed(2) } else { builder };
+            builder.build().map(Arc::new).map_err(|error| error.to_string())
+        };
+        let config = if repeats { repeated } else { drawn };
+        let config = config.get_or_init(build).clone().map_err(CryptoError::Other)?;
         let dtls = dimpl::Dtls::new_12(Arc::clone(&config), certificate.clone(), now);
         let newer = Some((config, certificate.clone(), now));
-        Ok(Box::new(Instance { dtls, newer, keys: ANNOUNCED.with_borrow_mut(Option::take) }))
+        Ok(Box::new(Instance { dtls, newer, keys: announced.map(|(keys, _)| keys) }))
     }
 }
 
@@ -98,12 +135,19 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        if let Some(cell) = &self.keys {
+            let mut aside = cell.aside.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some(packet) = aside.waiting.pop_front() {
+                // What does not go is lost, as datagrams may be.
+                let _lost = self.dtls.send_application_data(&packet);
+            }
+        }
         let active = self.dtls.is_active();
         let output = self.dtls.poll_output(buf);
         if let (DtlsOutput::KeyingMaterial(material, profile), Some(cell)) = (&output, &self.keys) {
             // A second handshake of one client would be another transport; the first one stands.
             let _already_set =
-                cell.set(ExportedKeys { material: material.to_vec(), profile: *profile, active });
+                cell.keys.set(ExportedKeys { material: material.to_vec(), profile: *profile, active });
         }
         output
     }
@@ -113,6 +157,9 @@ impl DtlsInstance for Instance {
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        if let Some(cell) = &self.keys {
+            cell.aside.lock().unwrap_or_else(PoisonError::into_inner).see(data);
+        }
         self.dtls.send_application_data(data)
     }
 

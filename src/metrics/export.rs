@@ -295,6 +295,7 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::RETRANSMISSIONS_REFUSED, tallied(shards, |c| &c.retransmissions_refused)),
         family(&names::REPORTED, tallied(shards, |c| &c.told)),
         family(&names::KEYFRAME_REQUESTS, tallied(shards, |c| &c.keyframe_requests)),
+        family(&names::TIMERS, tallied(shards, |c| &c.wakes)),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
         family(&names::HANDED_OVER, vec![(vec![], sum(&|counters| counters.handed_over))]),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),

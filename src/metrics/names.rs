@@ -76,6 +76,8 @@ catalogue! {
     REPORTED = Counter "ringcast_reported_packets_total" ["result"];
     /// Wishes for keyframes: sent to publishers, merged into a request under way, answered from the cache, refused to subscribers that ask too often.
     KEYFRAME_REQUESTS = Counter "ringcast_keyframe_requests_total" ["outcome"];
+    /// Timers of sessions and publications that came due, by what they were for.
+    TIMERS = Counter "ringcast_timers_total" ["reason"];
     /// Packets handed from shard to shard.
     LANE_PACKETS = Counter "ringcast_lane_packets_total" ["direction"];
     /// Messages of data channels taken from clients and passed on to clients.

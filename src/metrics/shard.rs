@@ -74,6 +74,28 @@ labels! {
     }
 }
 
+labels! {
+    /// What a timer of a shard was for.
+    Wake {
+        /// ICE, DTLS or SCTP of a session, or the end of a transport that did not get its keys.
+        Engine = "engine",
+        /// Reports and figures of a session, once a second.
+        Reports = "reports",
+        /// A data channel whose first message was not acknowledged.
+        Channel = "channel",
+        /// The end of a session that nobody has connected to, or from which nothing comes any more.
+        Expiry = "expiry",
+        /// A keyframe that did not come.
+        Keyframe = "keyframe",
+        /// A publisher that may have gone silent.
+        Silence = "silence",
+        /// Layers are looked over, since there is a choice or somebody waits.
+        Layers = "layers",
+        /// Nothing: what it was for has moved on since.
+        Moved = "moved",
+    }
+}
+
 /// Absolute totals and present sizes of one shard.
 #[derive(Debug, Clone, Default)]
 pub struct ShardCounters {
@@ -116,6 +138,8 @@ pub struct ShardCounters {
     pub keyframe_requests: Tally<KeyframeOutcome, { KeyframeOutcome::COUNT }>,
     /// Packets that subscribers told of by their transport-wide numbers.
     pub told: Tally<Reported, { Reported::COUNT }>,
+    /// Timers that came due.
+    pub wakes: Tally<Wake, { Wake::COUNT }>,
     /// Packets handed to other shards.
     pub lane_out: u64,
     /// Packets taken from other shards.

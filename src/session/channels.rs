@@ -362,7 +362,7 @@ impl Session {
     /// When the engine failed for good.
     pub fn run_channels(
         &mut self,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), SessionError> {

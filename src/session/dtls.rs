@@ -30,6 +30,7 @@ use str0m::crypto::dtls::{
 
 use self::disguise::Disguise;
 pub(super) use self::wire::is_handshake;
+use super::empty::{Mark, restore};
 use crate::plan::{DtlsPart, DtlsPlan};
 use crate::srtp::{Profile, Role};
 
@@ -55,9 +56,21 @@ pub(super) struct KeyExchange {
     engine_needs: AtomicBool,
     refused: AtomicBool,
     begun: OnceLock<Instant>,
+    /// What stands for an empty message.
+    mark: Mark,
+    /// Whether it is to go the same way each time.
+    repeats: bool,
 }
 
 impl KeyExchange {
+    pub(super) fn new(mark: Mark, repeats: bool) -> Self {
+        Self { mark, repeats, ..Self::default() }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
     /// Says how the handshake is to go, before it begins. The first word holds: what differs is another association.
     pub(super) fn begin(&self, plan: &DtlsPlan) {
         self.plan.get_or_init(|| plan.clone());
@@ -129,21 +142,26 @@ const IDLE: Duration = Duration::from_secs(3600);
 impl Dtls {
     /// The configuration of every handshake. Cookies are off: ICE has proven the address before any DTLS
     /// record is taken.
-    fn config() -> Result<Arc<dimpl::Config>, CryptoError> {
-        static CONFIG: OnceLock<Result<Arc<dimpl::Config>, String>> = OnceLock::new();
-        CONFIG
-            .get_or_init(|| {
-                dimpl::Config::builder()
-                    .with_crypto_provider(crypto::provider())
-                    .use_server_cookie(false)
-                    .flight_start_rto(FLIGHT_WAIT)
-                    .flight_retries(FLIGHT_REPEATS)
-                    .build()
-                    .map(Arc::new)
-                    .map_err(|error| error.to_string())
-            })
-            .clone()
-            .map_err(CryptoError::Other)
+    ///
+    /// In a simulation the times of its repetitions and the fields that it draws by itself are the same in each. Keys and
+    /// signatures are the system's in any case.
+    fn config(repeats: bool) -> Result<Arc<dimpl::Config>, CryptoError> {
+        static CONFIGS: [OnceLock<Result<Arc<dimpl::Config>, String>>; 2] =
+            [OnceLock::new(), OnceLock::new()];
+        let [drawn, repeated] = &CONFIGS;
+        let build = || {
+            let mut builder = dimpl::Config::builder()
+                .with_crypto_provider(crypto::provider())
+                .use_server_cookie(false)
+                .flight_start_rto(FLIGHT_WAIT)
+                .flight_retries(FLIGHT_REPEATS);
+            if repeats {
+                builder = builder.dangerously_set_rng_seed(1);
+            }
+            builder.build().map(Arc::new).map_err(|error| error.to_string())
+        };
+        let config = if repeats { repeated } else { drawn };
+        config.get_or_init(build).clone().map_err(CryptoError::Other)
     }
 }
 
@@ -160,7 +178,7 @@ impl DtlsProvider for Dtls {
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let exchange = ANNOUNCED.with_borrow_mut(Option::take).unwrap_or_default();
-        let handshake = Handshake::Waiting(Self::config()?, certificate.clone());
+        let handshake = Handshake::Waiting(Self::config(exchange.repeats)?, certificate.clone());
         Ok(Box::new(Instance {
             handshake,
             disguise: None,
@@ -396,7 +414,7 @@ impl DtlsInstance for Instance {
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        let data = &*super::empty::restore(data);
+        let data = &*restore(data, self.exchange.mark);
         match &mut self.handshake {
             Handshake::Running(dtls) => dtls.send_application_data(data),
             Handshake::Waiting(..) => Ok(0),

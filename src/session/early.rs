@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// Shows the engine that was just made what came before it. What it refuses of that is dropped as ever.
-    pub(super) fn take_early(&mut self, setup: &SessionSetup, now: Instant, out: &mut SessionOutput) {
+    pub(super) fn take_early(&mut self, setup: &mut SessionSetup, now: Instant, out: &mut SessionOutput) {
         let (Some(early), Some(present)) = (self.early.take(), self.transports.present()) else { return };
         self.paths.belong_to(present.generation());
         for Held { check, handshake } in early.held {

@@ -2,8 +2,7 @@
 //!
 //! The engine knows that protocol, and yet numbers such a message and sends nothing of it; the stream then waits for the
 //! number for ever. So it is given a mark in place of an empty message, and where its packets pass on their way into DTLS
-//! the mark becomes what it stands for. It is random and made once in the life of the process, so nobody hits on it by
-//! chance; and a client that reads it out of its packets could send empty messages without it.
+//! the mark becomes what it stands for. It is random, and each transport has its own, so nobody hits on it by chance.
 //!
 //! ```text
 //! | ports 4 | tag 4 | checksum 4 |                                          SCTP (RFC 9260 3)
@@ -11,9 +10,8 @@
 //! ```
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
 
-use crate::ids::random_u32;
+use crate::random::Random;
 
 /// Bytes of the mark.
 const MARK_LEN: usize = 16;
@@ -33,23 +31,28 @@ const CRC32C: u32 = 0x82f6_3b78;
 /// What is sent in place of an empty message: its payload protocol, and the one that it becomes (RFC 8831 8).
 const PROTOCOLS: [(u32, u32); 2] = [(51, 56), (53, 57)];
 
-/// What the engine is given for an empty message.
-pub(super) fn mark() -> &'static [u8; MARK_LEN] {
-    static MARK: OnceLock<[u8; MARK_LEN]> = OnceLock::new();
-    MARK.get_or_init(|| {
-        let mut mark = [0; MARK_LEN];
-        mark.chunks_exact_mut(4).for_each(|word| word.copy_from_slice(&random_u32().to_be_bytes()));
-        mark
-    })
+/// What the engine of one transport is given for an empty message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark([u8; MARK_LEN]);
+
+impl Mark {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        Self(random.bytes())
+    }
+
+    /// What is sent in place of nothing.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Turns the marks in a packet of the engine into empty messages. Most packets hold none and stay as they are.
-pub(super) fn restore(packet: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn restore(packet: &[u8], mark: Mark) -> Cow<'_, [u8]> {
     let mut restored = Cow::Borrowed(packet);
     let mut at = HEADER_LEN;
     while let Some((kind, chunk)) = chunk(packet, at) {
         if kind == DATA
-            && let Some(protocol) = empty_protocol(chunk)
+            && let Some(protocol) = empty_protocol(chunk, mark)
             && let Some(place) =
                 restored.to_mut().get_mut(at + PROTOCOL_AT..).and_then(<[u8]>::first_chunk_mut)
         {
@@ -72,9 +75,9 @@ fn chunk(packet: &[u8], at: usize) -> Option<(u8, &[u8])> {
 }
 
 /// The payload protocol of the empty message that a chunk stands for, if it stands for one.
-fn empty_protocol(chunk: &[u8]) -> Option<u32> {
+fn empty_protocol(chunk: &[u8], mark: Mark) -> Option<u32> {
     let (header, bytes) = chunk.split_first_chunk::<DATA_HEADER_LEN>()?;
-    if bytes != mark() {
+    if bytes != mark.as_bytes() {
         return None;
     }
     let written = header.get(PROTOCOL_AT..)?.first_chunk().map(|protocol| u32::from_be_bytes(*protocol))?;
@@ -105,6 +108,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    const MARK: Mark = Mark(*b"nothing is meant");
+
     fn data(protocol: u32, bytes: &[u8]) -> Vec<u8> {
         let len = (DATA_HEADER_LEN + bytes.len()) as u16;
         let mut chunk = vec![DATA, 3];
@@ -125,12 +130,21 @@ mod tests {
     #[test]
     fn marks_become_empty_messages_and_all_else_stays() {
         let sack = vec![3, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0];
-        let others = [sack, data(53, b"hello"), data(50, mark()), data(53, &mark()[1..]), data(51, b"")];
-        assert!(matches!(restore(&packet(&others)), Cow::Borrowed(_)));
+        let others = [
+            sack,
+            data(53, b"hello"),
+            data(50, MARK.as_bytes()),
+            data(53, &MARK.as_bytes()[1..]),
+            data(51, b""),
+        ];
+        assert!(matches!(restore(&packet(&others), MARK), Cow::Borrowed(_)));
         let with = |text: u32, binary: u32| {
-            packet(&[others.as_slice(), &[data(text, mark()), data(53, b"x"), data(binary, mark())]].concat())
+            let marked = [data(text, MARK.as_bytes()), data(53, b"x"), data(binary, MARK.as_bytes())];
+            packet(&[others.as_slice(), &marked].concat())
         };
-        assert_eq!(restore(&with(51, 53)), with(56, 57));
+        assert_eq!(restore(&with(51, 53), MARK), with(56, 57));
+        let another = Mark::draw(&mut Random::from_number(1));
+        assert!(matches!(restore(&with(51, 53), another), Cow::Borrowed(_)), "each transport has its own");
     }
 
     #[test]
@@ -141,14 +155,14 @@ mod tests {
 
     #[test]
     fn any_bytes_are_survived() {
-        let whole = packet(&[data(51, mark()), data(53, mark())]);
+        let whole = packet(&[data(51, MARK.as_bytes()), data(53, MARK.as_bytes())]);
         for len in 0..whole.len() {
-            let _ = restore(&whole[..len]);
+            let _ = restore(&whole[..len], MARK);
             let mut wrong = whole.clone();
             wrong[len] ^= 0xff;
-            let _ = restore(&wrong);
+            let _ = restore(&wrong, MARK);
         }
         let endless = [vec![0; HEADER_LEN], vec![0; 1200]].concat();
-        let _ = restore(&endless);
+        let _ = restore(&endless, MARK);
     }
 }

@@ -179,7 +179,7 @@ impl Session {
         &mut self,
         plan: TransportPlan,
         description: Option<Description>,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), SessionError> {
@@ -215,7 +215,7 @@ impl Session {
         &mut self,
         path: Path,
         contents: &[u8],
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<Binding, DropReason> {
@@ -250,7 +250,7 @@ impl Session {
             let is_wanted = transport.checked(path, nominates, is_certain, now);
             // One that is new is asked for as well: when the client nominates it, it has answered by then.
             if is_wanted || transport.is_keyed() && !self.paths.was_certain(path) {
-                transport.ask(path, ufrag, setup.shard, now, out);
+                transport.ask(path, ufrag, setup, now, out);
             }
         }
         Ok(self.remember(path, generation, now))
@@ -263,7 +263,7 @@ impl Session {
     pub fn handle_datagram(
         &mut self,
         incoming: Incoming<'_>,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
@@ -302,7 +302,7 @@ impl Session {
     pub fn handle_dialled(
         &mut self,
         incoming: Incoming<'_>,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
@@ -353,7 +353,7 @@ impl Session {
     pub fn request_keyframe(
         &mut self,
         ssrc: u32,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) {
@@ -368,10 +368,12 @@ impl Session {
         self.next_tick
     }
 
-    /// The next moment at which [`Session::handle_timeout`] has something else to do.
-    pub fn poll_timeout(&self, setup: &SessionSetup) -> Instant {
-        let moments = [self.transports.timeout(), self.channels.deadline()];
-        moments.into_iter().flatten().fold(self.expires(setup), Instant::min)
+    /// The next moment at which [`Session::handle_timeout`] has something else to do, or its time is over.
+    pub fn poll_timeout(&self, setup: &SessionSetup) -> (Instant, Due) {
+        let engine = self.transports.timeout().map(|at| (at, Due::Engine));
+        let channel = self.channels.deadline().map(|at| (at, Due::Channel));
+        let others = [engine, channel].into_iter().flatten();
+        others.fold((self.expires(setup), Due::Expiry), |next, one| if one.0 < next.0 { one } else { next })
     }
 
     /// Lets due timers of the engines run. Returns whether a second has passed: reports and figures are due.
@@ -380,7 +382,7 @@ impl Session {
     /// When an engine failed for good.
     pub fn handle_timeout(
         &mut self,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<bool, SessionError> {
@@ -438,7 +440,7 @@ impl Session {
         &mut self,
         which: Which,
         feed: Feed<'_>,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
@@ -479,12 +481,12 @@ impl Session {
         &mut self,
         which: Which,
         turn: Turn,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
         if turn.keyed {
-            self.keyed(which, now, out);
+            self.keyed(which, setup, now, out);
         }
         if turn.closed && self.transports.get_mut(which).is_some_and(|transport| transport.is_closed()) {
             self.closed(which, setup, now, out)?;
@@ -493,7 +495,7 @@ impl Session {
     }
 
     /// New keys: a successor takes over, and every index starts again.
-    fn keyed(&mut self, which: Which, now: Instant, out: &mut SessionOutput) {
+    fn keyed(&mut self, which: Which, setup: &mut SessionSetup, now: Instant, out: &mut SessionOutput) {
         if which == Which::Successor && self.transports.succeed() {
             self.collector.forget_engine();
             self.channels.transport_replaced(&mut out.channels);
@@ -502,7 +504,7 @@ impl Session {
             }
         }
         for stream in self.egress.iter_mut().flatten() {
-            stream.rebase(crate::ids::random_u16());
+            stream.rebase(setup.random.u16());
         }
         if let Some(path) = self.transports.present().and_then(Transport::path) {
             self.paths.confirm(path, now);
@@ -522,7 +524,7 @@ impl Session {
     fn closed(
         &mut self,
         which: Which,
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), EngineError> {
@@ -543,7 +545,7 @@ impl Session {
     }
 
     /// Makes an engine in place of one that has ended; where that was done too often lately, a later check does.
-    fn revive(&mut self, setup: &SessionSetup, now: Instant) -> Result<(), EngineError> {
+    fn revive(&mut self, setup: &mut SessionSetup, now: Instant) -> Result<(), EngineError> {
         let Some(plan) = self.plan.as_ref().filter(|_| self.transports.has_room(now)) else { return Ok(()) };
         self.transports.replace(&setup.parts(&self.dialled), plan, None, now)
     }
@@ -560,6 +562,17 @@ impl Session {
         let in_use = self.transports.present().and_then(Transport::path);
         self.paths.remember(path, generation, in_use, now)
     }
+}
+
+/// What a session has to do at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Timers of its engines.
+    Engine,
+    /// A data channel whose first message was not acknowledged.
+    Channel,
+    /// Its end.
+    Expiry,
 }
 
 /// How the time of a session ran out.

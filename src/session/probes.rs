@@ -16,7 +16,7 @@ use super::transport::Transport;
 use super::transports::Which;
 use super::{Session, SessionOutput, SessionSetup};
 use crate::drop::DropReason;
-use crate::ids::{IceCredentials, ShardId, random_transaction};
+use crate::ids::IceCredentials;
 
 /// Checks whose answers may still come. More push the oldest out.
 const PROBES_MAX: usize = 8;
@@ -37,13 +37,14 @@ struct Probe {
 pub(super) struct Probes(VecDeque<Probe>);
 
 impl Probes {
-    /// Writes a check for who may be at the other end of a path, unless one has just gone there.
+    /// Writes a check for who may be at the other end of a path, unless one has just gone there. A new question has an id
+    /// that is drawn for it.
     pub(super) fn ask(
         &mut self,
         path: Path,
         ours: &str,
         theirs: &IceCredentials,
-        shard: ShardId,
+        draw: impl FnOnce() -> Transaction,
         now: Instant,
     ) -> Option<Vec<u8>> {
         // Asked again, it is the same question (RFC 8489 6.2.1): the way may be longer than the time between two.
@@ -51,13 +52,10 @@ impl Probes {
         if known.as_ref().is_some_and(|probe| now < probe.at + AGAIN) {
             return None;
         }
-        let id = known.map_or_else(
-            || random_transaction(shard),
-            |probe| {
-                probe.at = now;
-                probe.id
-            },
-        );
+        let id = known.map_or_else(draw, |probe| {
+            probe.at = now;
+            probe.id
+        });
         let datagram = check::probe(&format!("{}:{ours}", theirs.ufrag), id, &theirs.pwd)?;
         if !self.0.iter().any(|probe| probe.path == path && probe.id == id) {
             self.0.retain(|probe| probe.path != path);
@@ -90,7 +88,7 @@ impl Session {
         &mut self,
         path: Path,
         contents: &[u8],
-        setup: &SessionSetup,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) -> Result<(), DropReason> {
@@ -102,7 +100,7 @@ impl Session {
         let verifies = |transport: &Transport| transport.verifies(&message, ufrag);
         let which = self.transports.of_check(path, &self.paths, verifies);
         let transport = which.and_then(|which| self.transports.get_mut(which));
-        transport.ok_or(DropReason::BadIntegrity)?.ask(path, ufrag, setup.shard, now, out);
+        transport.ok_or(DropReason::BadIntegrity)?.ask(path, ufrag, setup, now, out);
         Ok(())
     }
 
@@ -137,6 +135,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use crate::session::Carrier;
 
     fn path(port: u16) -> Path {
@@ -153,11 +152,12 @@ mod tests {
     fn an_answer_counts_once_from_where_it_was_asked_for_and_in_time() {
         let (mut probes, start) = (Probes::default(), Instant::now());
         let theirs = IceCredentials { ufrag: "them".to_owned(), pwd: "secret".to_owned() };
-        let ask = |probes: &mut Probes, port, at| {
-            probes.ask(path(port), "us", &theirs, ShardId(7), at).map(|datagram| id_of(&datagram))
+        let mut random = Random::from_number(1);
+        let mut ask = |probes: &mut Probes, port, at| {
+            let asked = probes.ask(path(port), "us", &theirs, || random.bytes(), at);
+            asked.map(|datagram| id_of(&datagram))
         };
         let first = ask(&mut probes, 1, start).unwrap();
-        assert_eq!(first[0], 7);
         assert_eq!(ask(&mut probes, 1, start + AGAIN / 2), None, "it was asked just now");
         let second = ask(&mut probes, 1, start + AGAIN).unwrap();
         assert_eq!(first, second, "the same question, however long the way is");

@@ -26,10 +26,10 @@ use super::output::SessionOutput;
 use super::paths::{Carrier, Incoming, Path};
 use super::probes::Probes;
 use super::route::Route;
-use super::setup::TransportSetup;
+use super::setup::{SessionSetup, TransportSetup};
 use super::wires::{WireEvent, Wires};
 use crate::drop::DropReason;
-use crate::ids::{IceCredentials, ShardId};
+use crate::ids::IceCredentials;
 use crate::plan::{ChannelPlan, IceAgent, TransportPlan};
 use crate::srtp::{Profile, SrtcpReceiver, SrtcpSender, SrtpSender};
 
@@ -139,7 +139,7 @@ impl Transport {
         description: Option<Description>,
         now: Instant,
     ) -> Result<Self, EngineError> {
-        let exchange = Arc::new(KeyExchange::default());
+        let exchange = Arc::new(KeyExchange::new(setup.mark, setup.repeats));
         dtls::announce(Arc::clone(&exchange));
         let mut rtc = engine::config(setup.certificate, plan).build(now);
         let udp = setup.candidates.iter().map(|address| (address, "udp"));
@@ -325,12 +325,12 @@ impl Transport {
         &mut self,
         path: Path,
         ufrag: &str,
-        shard: ShardId,
+        setup: &mut SessionSetup,
         now: Instant,
         out: &mut SessionOutput,
     ) {
         let Some(theirs) = &self.remote else { return };
-        if let Some(probe) = self.probes.ask(path, ufrag, theirs, shard, now) {
+        if let Some(probe) = self.probes.ask(path, ufrag, theirs, || setup.transaction(), now) {
             out.transmit(path, &probe);
         }
     }
@@ -559,7 +559,7 @@ impl Transport {
 
     /// Hands over a message: whether there was room, or `None` when the channel cannot take it at all.
     pub(super) fn write_channel(&mut self, stream: u16, message: &Message) -> Option<bool> {
-        self.wires.write(&mut self.rtc, stream, message)
+        self.wires.write(&mut self.rtc, stream, message, self.exchange.mark())
     }
 
     /// Ends DTLS, as a far end that waits would not notice for seconds.

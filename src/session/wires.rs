@@ -7,7 +7,7 @@ use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability as Engin
 use str0m::{Event, Rtc};
 
 use super::channels::Message;
-use super::empty;
+use super::empty::Mark;
 use crate::plan::{ChannelPlan, Delivery, Reliability};
 
 /// Label of the channel that we open in band.
@@ -95,9 +95,15 @@ impl Wires {
     }
 
     /// Hands over a message: whether the engine had room, or `None` when the channel cannot take it at all.
-    pub(super) fn write(&mut self, rtc: &mut Rtc, stream: u16, message: &Message) -> Option<bool> {
+    pub(super) fn write(
+        &mut self,
+        rtc: &mut Rtc,
+        stream: u16,
+        message: &Message,
+        empty: Mark,
+    ) -> Option<bool> {
         let wire = self.find(stream).filter(|wire| wire.open && !wire.closing)?;
-        let payload = if message.payload.is_empty() { empty::mark() } else { &*message.payload };
+        let payload = if message.payload.is_empty() { empty.as_bytes() } else { &*message.payload };
         rtc.channel(wire.id)?.write(message.binary, payload).ok()
     }
 

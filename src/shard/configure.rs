@@ -7,7 +7,7 @@ use super::channels::Around;
 use super::command::ConfigureError;
 use super::sessions::{Feeding, SessionKey};
 use super::tracks::{StreamSink, SubscriptionKey};
-use crate::ids::{SessionId, random_u16, random_u32};
+use crate::ids::SessionId;
 use crate::net::Outbox;
 use crate::plan::{EgressPlan, IngressPlan, SessionPlan};
 use crate::router::subscription::Subscription;
@@ -93,14 +93,17 @@ impl Shard {
     }
 
     fn add_subscription(&mut self, now: Instant, session: SessionKey, plan: &EgressPlan) {
+        let random = &mut self.sessions.setup.random;
+        // Retransmissions, and the stream itself.
+        let begins = (random.u16(), random.u16() & 0x7fff, random.u32());
         let Some(slot) = self.sessions.get_mut(session) else { return };
-        let stream = slot.session.add_stream(plan, random_u16());
+        let stream = slot.session.add_stream(plan, begins.0);
         let state = Subscription::new(
             plan.kind,
             plan.payload_types.clone(),
             plan.preference.clone(),
-            random_u16() & 0x7fff,
-            random_u32(),
+            begins.1,
+            begins.2,
         );
         let sink = StreamSink::new(session, stream, state, plan.payload_types.clone());
         let publication = (plan.publication, plan.kind, plan.origin);

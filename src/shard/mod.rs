@@ -56,6 +56,7 @@ use self::tracks::Tracks;
 use crate::ids::{NodeKeys, ShardId};
 use crate::metrics::shard::ShardCounters;
 use crate::net::{Outbox, SocketIndex};
+use crate::random::Random;
 pub use crate::rtp::time::WallClock;
 pub use crate::session::Certificate;
 use crate::session::{SessionOutput, SessionSetup};
@@ -64,7 +65,7 @@ use crate::session::{SessionOutput, SessionSetup};
 const DATAGRAM_BYTES_MAX: usize = 2000;
 
 /// What a shard is made from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ShardSetup {
     /// Its number.
     pub id: ShardId,
@@ -80,6 +81,8 @@ pub struct ShardSetup {
     pub limits: ShardLimits,
     /// The wall clock: the same for all shards of a node.
     pub clock: WallClock,
+    /// What everything random of the shard is drawn from.
+    pub random: Random,
 }
 
 /// The state of one core.
@@ -139,6 +142,7 @@ impl Shard {
                 certificate: setup.certificate,
                 never_connected: setup.limits.never_connected,
                 disconnected: setup.limits.disconnected,
+                random: setup.random,
             }),
             limits: setup.limits,
             handover,
@@ -212,7 +216,8 @@ impl Shard {
 
     /// Lets everything run whose time has come.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
-        while let Some(key) = self.sessions.pop_due(now) {
+        while let Some((key, why)) = self.sessions.pop_due(now) {
+            self.ledger.counters.wakes.count(why);
             self.session_due(now, key, outbox);
             self.sessions.arm(key);
         }

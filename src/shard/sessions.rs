@@ -10,8 +10,9 @@ use super::table::{Key, Table};
 use super::timers::{Armed, Grid, Timers};
 use super::tracks::{PublicationKey, SubscriptionKey};
 use crate::ids::{GroupId, SessionId};
+use crate::metrics::shard::Wake;
 use crate::router::LayerIndex;
-use crate::session::{Session, SessionSetup};
+use crate::session::{Due, Session, SessionSetup};
 
 pub(super) type SessionKey = Key<SessionSlot>;
 
@@ -98,7 +99,7 @@ impl Sessions {
     }
 
     pub(super) fn keys(&self) -> Vec<SessionKey> {
-        self.by_id.values().copied().collect()
+        self.table.keys().collect()
     }
 
     #[inline]
@@ -125,15 +126,15 @@ impl Sessions {
     }
 
     /// A session together with what all share.
-    pub(super) fn with_setup(&mut self, key: SessionKey) -> Option<(&mut Session, &SessionSetup)> {
-        Some((&mut self.table.get_mut(key)?.session, &self.setup))
+    pub(super) fn with_setup(&mut self, key: SessionKey) -> Option<(&mut Session, &mut SessionSetup)> {
+        Some((&mut self.table.get_mut(key)?.session, &mut self.setup))
     }
 
     /// Sees to it that a session is called when it has something to do next.
     pub(super) fn arm(&mut self, key: SessionKey) {
         let Some(slot) = self.table.get_mut(key) else { return };
-        let at = deadline(&slot.session, &self.setup, self.timers.grid());
-        self.timers.arm(&mut slot.armed, key, at);
+        let next = deadline(&slot.session, &self.setup, self.timers.grid());
+        self.timers.arm(&mut slot.armed, key, next);
     }
 
     /// When a session has something to do next.
@@ -142,27 +143,38 @@ impl Sessions {
         let (table, setup) = (&mut self.table, &self.setup);
         self.timers.next(&mut |key, at| {
             let slot = table.get_mut(key).filter(|slot| slot.armed == Some(at))?;
-            let wanted = at.max(deadline(&slot.session, setup, grid));
-            slot.armed = Some(wanted);
-            Some(wanted)
+            let (wanted, why) = deadline(&slot.session, setup, grid);
+            slot.armed = Some(at.max(wanted));
+            Some((at.max(wanted), why))
         })
     }
 
-    /// Takes one session whose time has come; it is armed no more.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<SessionKey> {
-        while let Some((at, key)) = self.timers.pop_due(now) {
+    /// Takes one session whose time has come, and what for; it is armed no more.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(SessionKey, Wake)> {
+        let grid = self.timers.grid();
+        while let Some((at, key, why)) = self.timers.pop_due(now) {
             let slot = self.table.get_mut(key);
             if let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) {
                 slot.armed = None;
-                return Some(key);
+                let (next, _) = deadline(&slot.session, &self.setup, grid);
+                return Some((key, if next > now { Wake::Moved } else { why }));
             }
         }
         None
     }
 }
 
-/// When a session has something to do next.
-fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> Instant {
-    let exact = session.poll_timeout(setup);
-    session.next_tick().map_or(exact, |tick| exact.min(grid.end_of_span(tick, TICK_SPAN)))
+/// When a session has something to do next, and what.
+fn deadline(session: &Session, setup: &SessionSetup, grid: Grid) -> (Instant, Wake) {
+    let (exact, due) = session.poll_timeout(setup);
+    let tick = session.next_tick().map(|tick| grid.end_of_span(tick, TICK_SPAN));
+    if let Some(tick) = tick.filter(|tick| *tick < exact) {
+        return (tick, Wake::Reports);
+    }
+    let why = match due {
+        Due::Engine => Wake::Engine,
+        Due::Channel => Wake::Channel,
+        Due::Expiry => Wake::Expiry,
+    };
+    (exact, why)
 }

@@ -24,7 +24,7 @@ impl Shard {
         now: Instant,
         key: SessionKey,
         outbox: &mut Outbox,
-        step: impl FnOnce(&mut Session, &SessionSetup, &mut SessionOutput) -> Result<R, E>,
+        step: impl FnOnce(&mut Session, &mut SessionSetup, &mut SessionOutput) -> Result<R, E>,
     ) -> Result<R, E> {
         let Some((session, setup)) = self.sessions.with_setup(key) else {
             return Err(Unserved::Gone.into());

@@ -86,6 +86,16 @@ impl<T> Table<T> {
         (*generation == key.generation).then_some(value)
     }
 
+    /// All keys, in the order of their places.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key<T>> + '_ {
+        let index = |index| u32::try_from(index).unwrap_or(u32::MAX);
+        self.entries.iter().map(move |(at, (generation, _))| Key {
+            index: index(at),
+            generation: *generation,
+            of: PhantomData,
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -105,5 +115,6 @@ mod tests {
         assert_eq!(table.remove(first), None);
         assert_eq!(table.get(second), Some(&"b"));
         assert_eq!(table.len(), 1);
+        assert_eq!(table.keys().collect::<Vec<_>>(), [second]);
     }
 }

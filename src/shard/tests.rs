@@ -36,6 +36,7 @@ fn make(id: u8, sessions: usize, keys: &Arc<NodeKeys>, mailbox: Mailbox) -> Shar
             sessions,
         },
         clock: WallClock::new(start(), Duration::from_secs(1_800_000_000)),
+        random: Random::from_number(1),
     };
     Shard::new(setup, mailbox)
 }

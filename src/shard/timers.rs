@@ -1,7 +1,7 @@
 //! Deadlines of sessions, and of publications: a wheel of slots in which an entry that was overtaken is passed over.
 //!
 //! Arming, firing and finding the next take the same time whatever the number of sessions: a slot gathers the deadlines
-//! of [`SLOT`], and only the earliest slot is looked into.
+//! of [`SLOT`], and only the earliest slot is looked into. Each says what it is for ([`Wake`]).
 //!
 //! ```text
 //!  slots   | 0 | 1 | 2 | ... | 511 |   tick t stands in slot t modulo 512; later laps wait in the same slot
@@ -11,6 +11,8 @@
 //! Bound: an owner has the entries that overtook each other within its own deadline, and each goes with its time.
 
 use std::time::{Duration, Instant};
+
+use crate::metrics::shard::Wake;
 
 /// The span of one slot.
 const SLOT: Duration = Duration::from_millis(4);
@@ -29,6 +31,7 @@ struct Entry<K> {
     tick: u64,
     at: Instant,
     of: K,
+    why: Wake,
 }
 
 /// The deadlines of one kind of owners, named by `K`.
@@ -58,7 +61,7 @@ impl<K> Default for Timers<K> {
 impl<K: Copy> Timers<K> {
     /// Sees to it that the owner is called at `at` or before. An earlier call finds the later deadline by itself,
     /// so only an earlier one enters the wheel.
-    pub(super) fn arm(&mut self, armed: &mut Armed, of: K, at: Instant) {
+    pub(super) fn arm(&mut self, armed: &mut Armed, of: K, (at, why): (Instant, Wake)) {
         if armed.is_some_and(|present| at >= present) {
             return;
         }
@@ -66,23 +69,26 @@ impl<K: Copy> Timers<K> {
         let base = *self.base.get_or_insert_with(|| at.checked_sub(EARLIER).unwrap_or(at));
         let tick = tick_at(base, at);
         self.cursor = self.cursor.min(tick);
-        self.place(Entry { tick, at, of });
+        self.place(Entry { tick, at, of, why });
     }
 
     /// Takes one owner that is due. The caller compares the moment with what the owner has armed: an entry that
     /// was overtaken by an earlier one differs and is passed over.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, K, Wake)> {
         if self.due.is_empty() {
             self.turn(now);
         }
-        self.due.pop().map(|entry| (entry.at, entry.of))
+        self.due.pop().map(|entry| (entry.at, entry.of, entry.why))
     }
 
     /// The earliest deadline. Where all lie more than a lap ahead: the end of this lap.
     ///
     /// `wanted` tells for an entry that stands first when it is wanted now: nobody is woken for a deadline that has
-    /// moved on since it was armed. The entry goes there; without a moment it goes altogether.
-    pub(super) fn next(&mut self, wanted: &mut dyn FnMut(K, Instant) -> Option<Instant>) -> Option<Instant> {
+    /// moved on since it was armed. The entry goes there, for what it is for by now; without a moment it goes altogether.
+    pub(super) fn next(
+        &mut self,
+        wanted: &mut dyn FnMut(K, Instant) -> Option<(Instant, Wake)>,
+    ) -> Option<Instant> {
         let base = self.base?;
         if let Some(entry) = self.due.last() {
             return Some(entry.at);
@@ -98,15 +104,15 @@ impl<K: Copy> Timers<K> {
                 continue;
             };
             let entry = *entry;
-            let at = wanted(entry.of, entry.at);
-            if at.is_some_and(|at| at <= entry.at) {
+            let moved = wanted(entry.of, entry.at);
+            if moved.is_some_and(|(at, _)| at <= entry.at) {
                 return Some(entry.at);
             }
             slot.swap_remove(position);
             let emptied = slot.is_empty();
             self.set_occupied(index, !emptied);
-            if let Some(at) = at {
-                self.place(Entry { tick: tick_at(base, at), at, ..entry });
+            if let Some((at, why)) = moved {
+                self.place(Entry { tick: tick_at(base, at), at, of: entry.of, why });
             }
         }
         // Whatever there is belongs to later laps: it is looked at again when this one is over.
@@ -217,7 +223,7 @@ mod tests {
     }
 
     fn fired(timers: &mut Timers<u32>, now: Instant) -> Vec<u32> {
-        std::iter::from_fn(|| timers.pop_due(now)).map(|(_, of)| of).collect()
+        std::iter::from_fn(|| timers.pop_due(now)).map(|(_, of, _)| of).collect()
     }
 
     #[test]
@@ -227,11 +233,11 @@ mod tests {
         let owners = owners(200);
         let spans: Vec<u64> = (0..200).map(|index| 1 + (index * index * 7919) % 9_000).collect();
         for (of, span) in owners.iter().zip(&spans) {
-            timers.arm(&mut None, *of, base + Duration::from_millis(*span));
+            timers.arm(&mut None, *of, (base + Duration::from_millis(*span), Wake::Engine));
         }
         let mut now = base;
         let mut seen = 0;
-        while let Some(at) = timers.next(&mut |_, at| Some(at)) {
+        while let Some(at) = timers.next(&mut |_, at| Some((at, Wake::Engine))) {
             assert!(at > now, "time stands still");
             now = at;
             for of in fired(&mut timers, now) {
@@ -249,14 +255,14 @@ mod tests {
         let mut timers = Timers::default();
         let owner = owners(1)[0];
         let mut armed = None;
-        timers.arm(&mut armed, owner, base + Duration::from_millis(100));
-        timers.arm(&mut armed, owner, base + Duration::from_millis(200));
-        timers.arm(&mut armed, owner, base + Duration::from_millis(50));
+        timers.arm(&mut armed, owner, (base + Duration::from_millis(100), Wake::Engine));
+        timers.arm(&mut armed, owner, (base + Duration::from_millis(200), Wake::Engine));
+        timers.arm(&mut armed, owner, (base + Duration::from_millis(50), Wake::Engine));
         assert_eq!(armed, Some(base + Duration::from_millis(50)));
         let all: Vec<_> = std::iter::from_fn(|| timers.pop_due(base + Duration::from_secs(1))).collect();
-        let moments: Vec<_> = all.iter().map(|(at, _)| at.duration_since(base).as_millis()).collect();
+        let moments: Vec<_> = all.iter().map(|(at, ..)| at.duration_since(base).as_millis()).collect();
         assert_eq!(moments, [50, 100]);
-        assert_eq!(timers.next(&mut |_, at| Some(at)), None);
+        assert_eq!(timers.next(&mut |_, at| Some((at, Wake::Engine))), None);
     }
 
     #[test]
@@ -266,18 +272,21 @@ mod tests {
         let owners = owners(3);
         let after = |millis| base + Duration::from_millis(millis);
         for (of, millis) in owners.iter().zip([10, 20, 5_000]) {
-            timers.arm(&mut None, *of, after(millis));
+            timers.arm(&mut None, *of, (after(millis), Wake::Engine));
         }
         // The first has moved on, past a lap even; the second is gone.
         let mut asked = Vec::new();
         let next = timers.next(&mut |of, at| {
             asked.push(of);
-            if of == owners[0] { Some(after(3_000)) } else { Some(at).filter(|_| of != owners[1]) }
+            let moved =
+                if of == owners[0] { Some(after(3_000)) } else { Some(at).filter(|_| of != owners[1]) };
+            moved.map(|at| (at, Wake::Reports))
         });
         assert_eq!(asked, owners[..2]);
         assert!(next.is_some_and(|lap_end| lap_end > after(1_000) && lap_end <= after(3_000)));
         assert!(fired(&mut timers, after(2_999)).is_empty());
-        assert_eq!(fired(&mut timers, after(3_000)), owners[..1]);
+        let (_, of, why) = timers.pop_due(after(3_000)).unwrap();
+        assert_eq!((of, why), (owners[0], Wake::Reports), "what it was moved for is known");
         assert_eq!(fired(&mut timers, after(5_000)), owners[2..]);
     }
 
@@ -286,7 +295,7 @@ mod tests {
         let base = Instant::now();
         let span = Duration::from_millis(100);
         let mut timers = Timers::default();
-        timers.arm(&mut None, owners(1)[0], base);
+        timers.arm(&mut None, owners(1)[0], (base, Wake::Engine));
         let mut ends = std::collections::BTreeSet::new();
         for millis in 0..1_000 {
             let at = base + Duration::from_millis(millis);
@@ -304,9 +313,9 @@ mod tests {
         let base = Instant::now();
         let mut timers = Timers::default();
         let owners = owners(2);
-        timers.arm(&mut None, owners[0], base);
+        timers.arm(&mut None, owners[0], (base, Wake::Engine));
         assert_eq!(fired(&mut timers, base + Duration::from_secs(5)), owners[..1]);
-        timers.arm(&mut None, owners[1], base + Duration::from_secs(1));
+        timers.arm(&mut None, owners[1], (base + Duration::from_secs(1), Wake::Engine));
         assert_eq!(fired(&mut timers, base + Duration::from_secs(5)), owners[1..]);
     }
 
@@ -316,7 +325,7 @@ mod tests {
         let mut timers = Timers::default();
         let owners = owners(3);
         for (of, seconds) in owners.iter().zip([1, 3, 30]) {
-            timers.arm(&mut None, *of, base + Duration::from_secs(seconds));
+            timers.arm(&mut None, *of, (base + Duration::from_secs(seconds), Wake::Engine));
         }
         assert_eq!(fired(&mut timers, base + Duration::from_secs(20)), owners[..2]);
         assert_eq!(fired(&mut timers, base + Duration::from_secs(40)), owners[2..]);

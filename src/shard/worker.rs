@@ -21,6 +21,7 @@ use crate::ids::{NodeKeys, ShardId};
 use crate::net::steering::Steering;
 use crate::net::tcp::Arrival;
 use crate::net::{Datagram, Door, Faults, IoKind, Moment, Outbox, SendReport, Waker, host, sys};
+use crate::random::Random;
 
 /// Commands that wait for one shard at most.
 const COMMANDS_MAX: usize = 16_384;
@@ -250,6 +251,7 @@ impl Worker {
             keys: self.config.keys,
             limits: self.config.limits,
             clock: self.config.clock,
+            random: Random::from_system(),
         };
         let mut turn = Turn {
             shard: Shard::new(setup, self.mailbox),

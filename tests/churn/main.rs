@@ -192,7 +192,7 @@ fn client(epoch: Instant) -> (Client, UdpSocket) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
     let address: SocketAddr = socket.local_addr().unwrap();
-    let setup = ClientSetup { address, epoch, keep_log: false, credentials: None };
+    let setup = ClientSetup { address, epoch, keep_log: false, credentials: None, repeats: false };
     (Client::new(epoch, setup).unwrap(), socket)
 }
 

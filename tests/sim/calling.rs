@@ -9,6 +9,7 @@ use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::negotiation::{LocalTransport, Negotiation};
 use ringcast::net::dialled::DialledSocket;
 use ringcast::net::{Datagram, Outbox, SocketIndex};
+use ringcast::random::Random;
 use ringcast::shard::Mailbox;
 use ringcast::shard::command::{Command, EndReason, Event, ShardLimits};
 use ringcast::shard::{Certificate, Dial, Shard, ShardSetup, WallClock};
@@ -51,6 +52,7 @@ impl Server {
             keys: Arc::clone(&keys),
             limits: limits.clone(),
             clock: WallClock::new(now, WALL_CLOCK),
+            random: Random::from_number(1),
         };
         let dialled: Vec<_> =
             calls.then(|| DialledSocket::bind([127, 0, 0, 1].into()).unwrap()).into_iter().collect();

@@ -2,7 +2,9 @@
 //!
 //! Shards are driven as their worker drives them, control is played with `ringcast::negotiation` and commands,
 //! and clients are str0m engines joined to their shard by emulated links. ICE, DTLS, SRTP and RTCP are real; only
-//! time and the network are made up. Keys are random, so runs are equal in behaviour and time, not in bytes.
+//! time and the network are made up. The seed
+//! of a scenario decides all that is random but the keys of DTLS, so runs of one seed are equal in behaviour and time, and in
+//! all bytes that those keys do not seal.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,6 +30,7 @@ mod layers;
 mod lifecycle;
 mod newcomers;
 mod one_port;
+mod replay;
 mod reports;
 mod resend;
 mod roaming;

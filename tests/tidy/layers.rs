@@ -7,7 +7,7 @@ use crate::source::{Source, is_name, sources};
 
 /// What each module may name of this crate besides itself. The longest fitting name counts; a module that may be
 /// named may be named with all below it.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("main", &["config", "node", "control", "log", "metrics"]),
     ("log", &["config"]),
     ("node", &["config", "control", "ids", "log", "metrics", "negotiation", "net", "shard"]),
@@ -31,16 +31,20 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("negotiation", &["ids", "plan", "rtp", "sdp", "session::dialect"]),
     ("sdp", &["rtp"]),
     ("net", &[]),
-    ("shard::worker", &["drop", "ids", "metrics::shard", "net", "plan", "router", "rtp", "session"]),
+    (
+        "shard::worker",
+        &["drop", "ids", "metrics::shard", "net", "plan", "random", "router", "rtp", "session"],
+    ),
     ("shard::command", &["ids", "metrics::shard", "net::dialled", "plan", "session::Description"]),
-    ("shard", &["drop", "ids", "metrics::shard", "net", "plan", "router", "rtp", "session"]),
+    ("shard", &["drop", "ids", "metrics::shard", "net", "plan", "random", "router", "rtp", "session"]),
     ("session::dialect", &[]),
-    ("session", &["drop", "ids", "plan", "rtp", "srtp"]),
+    ("session", &["drop", "ids", "plan", "random", "rtp", "srtp"]),
     ("router", &["drop", "ids", "plan", "rtp"]),
     ("srtp", &["rtp"]),
     ("plan", &["ids", "rtp"]),
     ("rtp", &[]),
-    ("ids", &[]),
+    ("ids", &["random"]),
+    ("random", &[]),
 ];
 
 /// The owners of what a shard has, and what each may name of the shard besides itself. Only the shard names all of them, so

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringcast::drop::DropReason;
 use ringcast::ids::{NodeKeys, SessionId, ShardId};
 use ringcast::net::{Datagram, Outbox, SocketIndex};
+use ringcast::random::Random;
 use ringcast::shard::Mailbox;
 use ringcast::shard::command::ShardLimits;
 use ringcast::shard::{Certificate, Shard, ShardSetup, WallClock};
@@ -46,6 +47,7 @@ fn demux(datagram: Vec<u8>, expected: DropReason) -> Run {
             sessions: 100,
         },
         clock: WallClock::new(at_ms(0), Duration::ZERO),
+        random: Random::from_number(1),
     };
     let mut shard = Shard::new(setup, Mailbox::join(1).pop().unwrap());
     let mut outbox = Outbox::new(1 << 16);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Flow, KeyframeRequest, PublicationKey, Source, SubscriptionKey, Tracks};
-use crate::metrics::shard::KeyframeOutcome;
+use crate::metrics::shard::{KeyframeOutcome, Wake};
 use crate::router::keyframe::KeyframeDemand;
 use crate::router::{LayerIndex, LayerSet};
 use crate::shard::command::Event;
@@ -137,16 +137,19 @@ impl Tracks {
     /// When [`Self::handle_timeout`] has something to do next.
     pub(in crate::shard) fn poll_timeout(&mut self) -> Option<Instant> {
         let publications = &self.publications;
-        self.timers
-            .next(&mut |key, at| publications.get(key).filter(|slot| slot.armed == Some(at)).map(|_| at))
+        self.timers.next(&mut |key, at| {
+            // None moves: what is due later than it was armed for is seen then.
+            publications.get(key).filter(|slot| slot.armed == Some(at)).map(|_| (at, Wake::Moved))
+        })
     }
 
     /// Lets every publication do what its time has come for.
     pub(in crate::shard) fn handle_timeout(&mut self, now: Instant, ledger: &mut Ledger) {
-        while let Some((at, key)) = self.timers.pop_due(now) {
+        while let Some((at, key, why)) = self.timers.pop_due(now) {
             let slot = self.publications.get_mut(key);
             let Some(slot) = slot.filter(|slot| slot.armed == Some(at)) else { continue };
             slot.armed = None;
+            ledger.counters.wakes.count(why);
             self.due(now, key, ledger);
             self.arm(now, key);
         }
@@ -177,13 +180,13 @@ impl Tracks {
         let Some(slot) = self.publications.get_mut(key) else { return };
         let last = slot.state.last_packet_at();
         let feeds = slot.source.session().filter(|feeds| !feeds.idle);
-        let silence = feeds.map(|feeds| feeds.silent_from(last) + self.idle_after);
+        let silence = feeds.map(|feeds| (feeds.silent_from(last) + self.idle_after, Wake::Silence));
         let has_reason = !slot.subscribers.is_empty() && (slot.awaited || slot.state.has_choice());
         let span = if slot.state.is_live(now) { LAYER_REVIEW } else { SILENT_REVIEW };
-        let review = has_reason.then(|| now + span);
-        let deadlines = [slot.state.next_keyframe_deadline(), silence, review];
-        if let Some(at) = deadlines.into_iter().flatten().min() {
-            self.timers.arm(&mut slot.armed, key, at);
+        let review = has_reason.then(|| (now + span, Wake::Layers));
+        let keyframe = slot.state.next_keyframe_deadline().map(|at| (at, Wake::Keyframe));
+        if let Some(next) = [keyframe, silence, review].into_iter().flatten().min_by_key(|(at, _)| *at) {
+            self.timers.arm(&mut slot.armed, key, next);
         }
     }
 }

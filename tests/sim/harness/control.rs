@@ -24,7 +24,8 @@ impl Sim {
         let number = u32::try_from(key.0).unwrap();
         let [_, high, middle, low] = number.to_be_bytes();
         let address = SocketAddr::from(([10, high, middle, low], 5000));
-        let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials: None };
+        let setup =
+            ClientSetup { address, epoch: self.base, keep_log: true, credentials: None, repeats: true };
         let local = Arc::clone(&self.local[usize::from(shard)]);
         let credentials = self.keys.mint_ice(ShardId(shard));
         let session = self.open_expecting(shard, Some(credentials.clone()));
@@ -266,7 +267,7 @@ impl Sim {
     fn replace_client(&mut self, key: PeerKey, credentials: Option<Credentials>) {
         let mut address = self.peer(key).client.address();
         address.set_port(address.port() + 1);
-        let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials };
+        let setup = ClientSetup { address, epoch: self.base, keep_log: true, credentials, repeats: true };
         self.peer_mut(key).client = Client::new(self.now, setup).unwrap();
         self.by_address.insert(address, key);
     }

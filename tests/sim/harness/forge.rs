@@ -3,15 +3,25 @@
 use std::net::SocketAddr;
 
 use ringcast::ids::ShardId;
-use ringcast::srtp::{Profile, Role, SrtcpSender, derive_as};
+use ringcast::srtp::{Contexts, Profile, Role, SrtcpSender, derive_as};
+use ringcast_bench::client::Client;
 
 use super::{PeerKey, Sim};
 
-/// Seals RTCP in the name of one client, beside the client itself.
+/// Seals in the name of one client, beside the client itself.
 pub(crate) struct Forger {
     sender: SrtcpSender,
     shard: ShardId,
     address: SocketAddr,
+}
+
+/// What a client seals by, made a second time.
+pub(crate) fn contexts(client: &Client) -> Contexts {
+    let keys = client.exported_keys().unwrap();
+    let role = if keys.is_active() { Role::Client } else { Role::Server };
+    let fits = |profile: &Profile| profile.keying_material_len() == keys.material().len();
+    let profile = Profile::ALL.into_iter().find(fits).unwrap();
+    derive_as(role, profile, keys.material()).unwrap()
 }
 
 /// The SSRC under which it is sent: none that the client has.
@@ -20,11 +30,7 @@ const SENDER: u32 = 0x0bad_cafe;
 impl Forger {
     pub(crate) fn new(sim: &Sim, key: PeerKey) -> Self {
         let peer = sim.peer(key);
-        let keys = peer.client.exported_keys().unwrap();
-        let role = if keys.is_active() { Role::Client } else { Role::Server };
-        let fits = |profile: &Profile| profile.keying_material_len() == keys.material().len();
-        let profile = Profile::ALL.into_iter().find(fits).unwrap();
-        let sender = derive_as(role, profile, keys.material()).unwrap().rtcp_sender;
+        let sender = contexts(&peer.client).rtcp_sender;
         Self { sender, shard: peer.shard, address: peer.client.address() }
     }
 
@@ -42,10 +48,15 @@ impl Forger {
         datagram.extend(SENDER.to_be_bytes());
         datagram.extend(ssrc.to_be_bytes());
         datagram.extend(information);
-        let len = datagram.len();
-        datagram.resize(len + 100, 0);
-        let sealed = self.sender.seal(&mut datagram, len).unwrap();
-        sim.inject(self.shard, self.address, &datagram[..sealed]);
+        self.rtcp(sim, &datagram);
+    }
+
+    /// Gives the shard one compound; what is too short to be sealed is nothing.
+    pub(crate) fn rtcp(&mut self, sim: &mut Sim, compound: &[u8]) {
+        let mut datagram = [compound, &[0; 100]].concat();
+        if let Ok(sealed) = self.sender.seal(&mut datagram, compound.len()) {
+            sim.inject(self.shard, self.address, &datagram[..sealed]);
+        }
     }
 
     /// Asks again for all packets from `first` on, seventeen with each entry.

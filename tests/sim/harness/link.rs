@@ -105,6 +105,8 @@ pub(crate) struct Link {
     pub(crate) cut: bool,
     /// Whether what begins with a sender report is lost.
     pub(crate) without_reports: bool,
+    /// Whether DTLS is lost.
+    pub(crate) without_dtls: bool,
     /// What began with a sender report and was not lost, by its sender's SSRC.
     pub(crate) reports: HashMap<u32, u32>,
 }
@@ -121,6 +123,7 @@ impl Link {
             rtp_arrived_at: None,
             cut: false,
             without_reports: false,
+            without_dtls: false,
             reports: HashMap::new(),
         }
     }
@@ -135,7 +138,8 @@ impl Link {
         let rtp = rtp_name(&datagram.contents);
         let before = self.netem.queue_len();
         let report = sender_report(&datagram.contents);
-        let held_back = self.without_reports && report.is_some();
+        let is_dtls = datagram.contents.first().is_some_and(|first| (20..64).contains(first));
+        let held_back = self.without_reports && report.is_some() || self.without_dtls && is_dtls;
         if !self.cut && !held_back {
             if let Some(ssrc) = report {
                 *self.reports.entry(ssrc).or_default() += 1;

@@ -19,6 +19,7 @@ use ringcast::negotiation::{LocalTransport, Negotiation, PublishedMedia};
 use ringcast::net::outbox::Transmit;
 use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::plan::ChannelsPlan;
+use ringcast::random::Random;
 use ringcast::shard::Mailbox;
 use ringcast::shard::command::{Event, ShardLimits};
 use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes, WallClock};
@@ -118,6 +119,10 @@ pub(crate) struct Sim {
     /// How long a turn of a busy shard lasts: so long it may be before it takes what has come.
     pub(crate) turns_last: Option<Duration>,
     waiting: Vec<(Instant, ShardId, SocketAddr, Vec<u8>)>,
+    /// Datagrams that shards were given.
+    pub(crate) given: u64,
+    /// Where shards have sent what, and when, kept when a scenario wants to compare it.
+    pub(crate) departed: Option<Vec<(Instant, SocketAddr, Vec<u8>)>>,
 }
 
 /// The kernel's part of a port that all shards share.
@@ -130,7 +135,8 @@ pub(crate) struct SharedPort {
 }
 
 impl Sim {
-    /// Makes a node of so many shards. The seed decides what links do.
+    /// Makes a node of so many shards. The seed decides everything that is random but keys of DTLS, and what is sealed by
+    /// them.
     pub(crate) fn new(shards: u8, seed: u64) -> Self {
         Self::with_limits(shards, seed, &LIMITS)
     }
@@ -152,7 +158,9 @@ impl Sim {
     )]
     fn build(shards: u8, seed: u64, limits: &ShardLimits, shared_port: Option<SharedPort>) -> Self {
         let base = Instant::now();
-        let keys = Arc::new(NodeKeys::generate());
+        // The engines draw from what this thread has, below both clients and shards.
+        fastrand::seed(seed);
+        let keys = Arc::new(NodeKeys::drawn_from(Random::from_number(seed)));
         let certificate = Certificate::generate().unwrap();
         let distance = u16::from(shared_port.is_none());
         let address = |shard: u8| SocketAddr::from(([192, 0, 2, 1], 40_000 + distance * u16::from(shard)));
@@ -167,6 +175,7 @@ impl Sim {
             keys: Arc::clone(&keys),
             limits: limits.clone(),
             clock: WallClock::new(base, WALL_CLOCK),
+            random: Random::from_number(seed.wrapping_mul(64).wrapping_add(u64::from(shard))),
         };
         let join = if shared_port.is_some() { Mailbox::join_on_one_port } else { Mailbox::join };
         let mailboxes = join(usize::from(shards));
@@ -196,6 +205,8 @@ impl Sim {
             behind: None,
             turns_last: None,
             waiting: Vec::new(),
+            given: 0,
+            departed: None,
         }
     }
 
@@ -303,6 +314,7 @@ impl Sim {
     }
 
     fn inject_arrived(&mut self, arrived: Instant, shard: ShardId, source: SocketAddr, datagram: &[u8]) {
+        self.given += 1;
         let (now, outbox) = (self.now, &mut self.outbox);
         let datagram = Datagram { socket: self.socket, source, payload: datagram, ecn: self.ecn, arrived };
         self.meter.run(Call::Datagram, &mut self.shards[usize::from(shard.0)], &mut |shard| {
@@ -405,6 +417,9 @@ impl Sim {
 
     fn put_on_link(&mut self, leaving: Leaving) {
         let Leaving { destination, ecn, datagram } = leaving;
+        if let Some(departed) = &mut self.departed {
+            departed.push((self.now, destination, datagram.clone()));
+        }
         let left = if rtp_name(&datagram).is_some() { &mut self.left.rtp } else { &mut self.left.others };
         left[usize::from(ecn)] += 1;
         if let Some(sent) = self.onlookers.get_mut(&destination) {
@@ -435,6 +450,16 @@ impl Sim {
     /// A client.
     pub(crate) fn peer_mut(&mut self, key: PeerKey) -> &mut Peer {
         self.peers.get_mut(&key.0).unwrap()
+    }
+
+    /// Where the node sees a client.
+    pub(crate) fn seen_at(&self, key: PeerKey) -> SocketAddr {
+        self.outside.get(&key).copied().unwrap_or_else(|| self.peer(key).client.address())
+    }
+
+    /// Whether no shard has a timer.
+    pub(crate) fn is_at_rest(&mut self) -> bool {
+        self.shards.iter_mut().all(|shard| shard.poll_timeout().is_none())
     }
 
     /// The stream on which a client receives a track.

@@ -225,7 +225,8 @@ impl<'a> Load<'a> {
     fn client(&self) -> anyhow::Result<(Client, UdpSocket)> {
         let socket = self.socket()?;
         let address = socket.local_addr()?;
-        let setup = ClientSetup { address, epoch: self.epoch, keep_log: false, credentials: None };
+        let setup =
+            ClientSetup { address, epoch: self.epoch, keep_log: false, credentials: None, repeats: false };
         Ok((Client::new(now(), setup)?, socket))
     }
 
