@@ -28,6 +28,7 @@ mod joining;
 mod keyframes;
 mod layers;
 mod lifecycle;
+mod model;
 mod newcomers;
 mod one_port;
 mod replay;
