@@ -3,6 +3,7 @@
 //
 //   node bench/join/join.js --rounds N --rtts 0,100 --ways whep,pull NAME=API,MEDIA_PORT ... --app ID --secret SECRET
 //     --after MS    joins twice each time, the second so much later than the first has begun
+//     --watch S     stays so many seconds after the first frame, and tells how long frames waited in the player's buffer
 //
 // Servers take turns, so that what disturbs the machine disturbs all of them. Publisher and viewers are tabs of one
 // Chromium; the publisher is on loopback, and between viewers and server stands a relay.
@@ -73,6 +74,21 @@ function kit() {
       .map((line) => line.replace(/^(a=candidate:\S+ 1 udp \d+) \S+ \d+ /i, `$1 ${relay} `))
       .join("\r\n");
 
+  /** How long frames wait between their first packet and the decoder, ms for each half second, and what became of them. */
+  async function watched(pc, seconds) {
+    const waits = [];
+    let former = { jitterBufferDelay: 0, jitterBufferEmittedCount: 0 };
+    for (let half = 0; half < 2 * seconds; half += 1) {
+      await sleep(500);
+      const stats = [...(await pc.getStats()).values()].find(({ type }) => type === "inbound-rtp");
+      const frames = stats.jitterBufferEmittedCount - former.jitterBufferEmittedCount;
+      waits.push(Math.round((1000 * (stats.jitterBufferDelay - former.jitterBufferDelay)) / Math.max(frames, 1)));
+      former = stats;
+    }
+    const { framesDecoded: frames, framesDropped: dropped, freezeCount: freezes, pliCount: asked } = former;
+    return { waits, frames, dropped, freezes, asked };
+  }
+
   window.joining = {
     /** Sends a picture to a stream, for as long as the page is there. */
     async publish({ whip, secret }) {
@@ -94,12 +110,12 @@ function kit() {
       });
       await Promise.race([begun, first]);
       await sleep(after);
-      const [alone, second] = await Promise.all([first, this.join(options)]);
-      return { ...second, alone: alone.ms };
+      const [{ ms: alone, watched: aloneWatched }, second] = await Promise.all([first, this.join(options)]);
+      return { ...second, alone, aloneWatched };
     },
 
     /** Joins once. Resolves with what it took and what was negotiated. */
-    async join({ way, base, whep, publisher, patience, onBegin, ...options }) {
+    async join({ way, base, whep, publisher, patience, watch, onBegin, ...options }) {
       const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
       const video = document.body.appendChild(Object.assign(document.createElement("video"), { muted: true, autoplay: true }));
       const times = {};
@@ -144,7 +160,9 @@ function kit() {
         const ms = await frame;
         const stats = [...(await pc.getStats()).values()];
         const { srtpCipher, tlsVersion, dtlsRole } = stats.find(({ type }) => type === "transport");
-        return { ms, ...times, profile: srtpCipher, dtls: { FEFD: "1.2", FEFC: "1.3" }[tlsVersion] ?? tlsVersion, role: dtlsRole };
+        const dtls = { FEFD: "1.2", FEFC: "1.3" }[tlsVersion] ?? tlsVersion;
+        const more = watch > 0 ? { watched: await watched(pc, watch) } : {};
+        return { ms, ...times, profile: srtpCipher, dtls, role: dtlsRole, ...more };
       } finally {
         pc.close();
         video.remove();
@@ -155,7 +173,7 @@ function kit() {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: Object.fromEntries(["rounds", "rtts", "ways", "after", "app", "secret"].map((name) => [name, { type: "string" }])),
+  options: Object.fromEntries(["rounds", "rtts", "ways", "after", "watch", "app", "secret"].map((name) => [name, { type: "string" }])),
 });
 const after = Number(values.after ?? 0);
 const servers = serversOf(positionals, values.app);
@@ -174,7 +192,8 @@ try {
       for (const rtt of values.rtts.split(",").map(Number)) {
         for (const { name, port, base, whep, publisher } of round % 2 ? servers : servers.toReversed()) {
           const relay = await Relay.start(port, rtt);
-          const options = { way, rtt, secret, base, whep, publisher, patience: JOIN_PATIENCE_MS, relay: `${ADDRESS} ${relay.port}` };
+          const relayed = { relay: `${ADDRESS} ${relay.port}`, watch: Number(values.watch ?? 0) };
+          const options = { way, rtt, secret, base, whep, publisher, patience: JOIN_PATIENCE_MS, ...relayed };
           if (after > 0) await new Promise((resolve) => setTimeout(resolve, ALONE_MS));
           const join = page.evaluate(
             ({ after, ...options }) => (after > 0 ? window.joining.joinAfter({ after, ...options }) : window.joining.join(options)),

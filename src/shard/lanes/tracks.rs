@@ -280,6 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_done_without_leaves_half_of_a_lane_to_the_media_of_others() {
+        let (mut first, mut second) = pair();
+        assert_eq!(first.room_to_spare(TO), CAPACITY / 2);
+        for _ in 0..CAPACITY / 2 - 10 {
+            assert!(first.send_media(TO, media(QUIET)));
+        }
+        assert_eq!(first.room_to_spare(TO), 10);
+        for _ in 0..100 {
+            assert!(first.send_media(TO, media(QUIET)));
+        }
+        assert_eq!(first.room_to_spare(TO), 0);
+        while second.receive().is_some() {}
+        assert_eq!(first.room_to_spare(TO), CAPACITY / 2);
+        assert_eq!(first.room_to_spare(ShardId(0)), 0, "a shard has no lane to itself");
+    }
+
+    #[test]
     fn packets_follow_the_names_of_their_layers_and_never_overtake_them() {
         let (mut first, mut second) = pair();
         first.tell_layer(TO, LOUD, layer(0), LayerState::Named(None));
