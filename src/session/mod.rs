@@ -245,11 +245,11 @@ impl Session {
             self.transports.get(which).is_some_and(Transport::has_answered)
         };
         if is_answered {
-            let is_certain = self.paths.is_certain(path, now);
             let Some(transport) = self.transports.get_mut(which) else { return Err(DropReason::Refused) };
-            let is_wanted = transport.checked(path, nominates, is_certain, now);
-            // One that is new is asked for as well: when the client nominates it, it has answered by then.
-            if is_wanted || transport.is_keyed() && !self.paths.was_certain(path) {
+            let is_wanted = transport.checked(path, nominates, now);
+            // Checks can be copied, so one who sends nothing else is asked now and then. One that is new is asked as well:
+            // when the client nominates it, it has answered by then.
+            if is_wanted || transport.is_keyed() && self.paths.is_in_doubt(path, now) {
                 transport.ask(path, ufrag, setup, now, out);
             }
         }

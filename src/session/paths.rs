@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 /// Client addresses that one session may hold at a time.
 pub const PATHS_MAX: usize = 16;
-/// How long a client holds an address after it was last heard there: longer than any pauses between two checks (Chromium 2.5
-/// seconds, Firefox and aiortc 4 to 6).
+/// How long a client holds an address after something certain has come from there: longer than any pauses between two checks
+/// (Chromium 2.5 seconds, Firefox and aiortc 4 to 6).
 const HELD: Duration = Duration::from_secs(10);
+/// After so long a client that sends nothing but checks is asked whether it is still there: so early that the answer to its
+/// next check comes before [`HELD`] is over.
+const DOUBTED: Duration = Duration::from_secs(3);
 /// After so long a silence an address is nobody's.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -64,8 +67,15 @@ struct Proven {
     generation: u32,
     /// When a check or anything authentic last came.
     heard: Instant,
-    /// When something came that nobody else could have sent.
+    /// When something last came that nobody else could have sent.
     certain: Option<Instant>,
+}
+
+impl Proven {
+    /// Whether it was certain within a span that the client is there.
+    fn is_certain_within(&self, span: Duration, now: Instant) -> bool {
+        self.certain.is_some_and(|at| now < at + span)
+    }
 }
 
 /// What became of a proven address.
@@ -94,19 +104,14 @@ impl Paths {
         self.get(path).map(|proven| proven.generation)
     }
 
-    /// Whether the client is there for certain, and was heard lately: nobody else may have the address then.
+    /// Whether it was lately certain that the client is there: nobody else may have the address then.
     pub(super) fn holds(&self, path: Path, now: Instant) -> bool {
-        self.get(path).is_some_and(|proven| proven.certain.is_some() && now < proven.heard + HELD)
+        self.get(path).is_some_and(|proven| proven.is_certain_within(HELD, now))
     }
 
-    /// Whether it was lately certain that the client is there.
-    pub(super) fn is_certain(&self, path: Path, now: Instant) -> bool {
-        self.get(path).and_then(|proven| proven.certain).is_some_and(|at| now < at + HELD)
-    }
-
-    /// Whether it was certain at any time that the client is there.
-    pub(super) fn was_certain(&self, path: Path) -> bool {
-        self.get(path).is_some_and(|proven| proven.certain.is_some())
+    /// Whether the client is to be asked if it is there, when a check comes from there.
+    pub(super) fn is_in_doubt(&self, path: Path, now: Instant) -> bool {
+        self.get(path).is_none_or(|proven| !proven.is_certain_within(DOUBTED, now))
     }
 
     /// Takes an address that a check has just proven to a transport.
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "an instant cannot be made without the clock")]
-    fn checks_alone_hold_no_address_and_prolong_what_something_certain_began() {
+    fn checks_alone_hold_no_address_and_do_not_prolong_what_something_certain_began() {
         let (mut paths, start) = (Paths::default(), Instant::now());
         let local = "192.0.2.1:40000".parse().unwrap();
         let path = |port| Path { carrier: Carrier::Udp, local, remote: ([203, 0, 113, 7], port).into() };
@@ -184,10 +189,13 @@ mod tests {
         paths.confirm(path(1), start);
         paths.confirm(path(2), start);
         assert!(paths.holds(path(1), start) && !paths.holds(path(2), start));
+        assert!(paths.is_in_doubt(path(2), start) && !paths.is_in_doubt(path(1), start));
         let later = start + HELD * 9 / 10;
+        assert!(paths.holds(path(1), later) && paths.is_in_doubt(path(1), later));
         assert_eq!(paths.remember(path(1), 0, None, later), Binding::Known);
-        assert!(paths.holds(path(1), start + HELD) && !paths.is_certain(path(1), start + HELD));
-        assert!(!paths.holds(path(1), later + HELD));
+        assert!(!paths.holds(path(1), start + HELD));
+        paths.confirm(path(1), later);
+        assert!(paths.holds(path(1), start + HELD) && !paths.is_in_doubt(path(1), later));
         let (mut removed, end) = (Vec::new(), later + SILENCE);
         paths.expire(Some(path(1)), end, &mut removed);
         assert_eq!(removed, []);

@@ -1,9 +1,9 @@
 //! Which of a client's proven addresses media goes to.
 //!
 //! Owns that choice for one transport. A path comes in question only after a connectivity check from it carried the right
-//! password; who calls sees to that. Whoever copies a check can send it from anywhere, so one that came by UDP moves nothing:
-//! it says where the client may *want* to be reached, and media stays where it is until something has come from there that
-//! nobody else could send (RFC 9000 9.3 is the model). Wanted is a path
+//! password; who calls sees to that. Whoever copies a check can send it from anywhere, so one that came by UDP moves nothing,
+//! and holds nothing where it is: it says where the client may *want* to be reached, and media stays where it is until
+//! something has come from there that nobody else could send (RFC 9000 9.3 is the model). Wanted is a path
 //!
 //! - by a check by which the client nominates (RFC 8445 7.3.1.5), at once;
 //! - by a check from another path, once the present one has been quiet for [`GONE`], for clients that send no packets.
@@ -11,11 +11,11 @@
 //! Four things move the route, and nothing that a stranger sends is among them:
 //!
 //! - the end of the handshake, by the path that it came by;
-//! - an answer to a check of ours from the wanted path ([`super::probes`]), or an authentic packet from there, at once;
-//! - an authentic packet from any other path, once the present one has been quiet for [`QUIET`]: a client sends media where
-//!   it wants to receive it. Firefox and aiortc do not nominate again when the NAT between has changed; their checks
+//! - an answer to a check of ours from a wanted path ([`super::probes`]), or an authentic packet from there, at once;
+//! - an authentic packet from any other path, once none has come by the present one for [`QUIET`]: a client sends media
+//!   where it wants to receive it. Firefox and aiortc do not nominate again when the NAT between has changed; their checks
 //!   that keep consent fresh (RFC 7675 5.1) prove the new address, and their packets say that it is the one;
-//! - a check from a wanted path that needs no answer: a TCP connection, or an address where the client was lately for certain.
+//! - a check from a wanted path, as long as there are no keys.
 //!
 //! Who stands between client and server can pass on even our checks. So a path that no packet has come by gives way to one by
 //! which they do come, [`QUIET`] after it was taken, and from then on nominations count no more than other checks.
@@ -24,21 +24,24 @@ use std::time::{Duration, Instant};
 
 use super::paths::Path;
 
-/// How long the present path must have been quiet before an authentic packet from another one moves the route: longer
-/// than packets overtake each other, shorter than a viewer notices.
+/// How long no packet must have come by the present path before an authentic one from another moves the route: longer than
+/// packets overtake each other, shorter than a viewer notices.
 const QUIET: Duration = Duration::from_millis(500);
 /// The same for a check that does not nominate: longer than clients pause between two checks of the path in use (Chromium
 /// 2.5 seconds, Firefox and aiortc 4 to 6).
 const GONE: Duration = Duration::from_secs(8);
 /// How long a path stays wanted without another check from there.
 const WANTED: Duration = Duration::from_secs(10);
+/// Paths that may be wanted at a time: copies of checks from elsewhere must not push out where the client is. More push the
+/// oldest out.
+const WANTED_MAX: usize = 4;
 
 /// The present path, and what speaks for it.
 #[derive(Debug, Default)]
 pub(super) struct Route {
     present: Option<Present>,
-    /// Where the client may want to be reached, and when it last said so.
-    wanted: Option<(Path, Instant)>,
+    /// Where the client may want to be reached, and when a check last said so; the oldest first.
+    wanted: Vec<(Path, Instant)>,
     /// A nomination has pointed to where nobody was.
     was_misled: bool,
 }
@@ -46,17 +49,16 @@ pub(super) struct Route {
 #[derive(Debug)]
 struct Present {
     path: Path,
-    /// When it became that.
-    since: Instant,
-    /// When something authentic last came by it.
+    /// When something last came by it that cannot be copied.
     heard: Instant,
-    /// A packet was among it.
+    /// When the last packet came by it; before the first, since when it is the present one.
+    packet: Instant,
     has_packets: bool,
 }
 
 impl Present {
     fn new(path: Path, has_packets: bool, now: Instant) -> Self {
-        Self { path, since: now, heard: now, has_packets }
+        Self { path, heard: now, packet: now, has_packets }
     }
 }
 
@@ -69,27 +71,27 @@ impl Route {
     /// whether the path is wanted, and one is.
     pub(super) fn checked(&mut self, path: Path, nominates: bool, is_certain: bool, now: Instant) -> bool {
         let patience = if nominates && !self.was_misled { Duration::ZERO } else { GONE };
-        if let Some(present) = self.present.as_mut().filter(|present| present.path == path) {
-            present.heard = now;
-            // The client stays, or is back.
-            self.wanted.take_if(|_| nominates);
-            return false;
+        if let Some(present) = &self.present {
+            let is_early = now < present.heard + patience && !self.wants(path, now);
+            if present.path == path || is_early {
+                return false;
+            }
         }
-        let is_early = self.present.as_ref().is_some_and(|present| now < present.heard + patience);
-        if is_early && !self.wants(path, now) {
-            return false;
-        }
-        self.wanted = Some((path, now));
         if is_certain {
             self.go(path, false, now);
+            return false;
         }
-        !is_certain
+        self.want(path, now);
+        true
     }
 
     /// Takes the answer to a check of ours.
     pub(super) fn answered(&mut self, path: Path, now: Instant) {
-        if self.wants(path, now) {
-            self.go(path, false, now);
+        let is_wanted = self.wants(path, now);
+        match &mut self.present {
+            Some(present) if present.path == path => present.heard = now,
+            _ if is_wanted => self.go(path, false, now),
+            _ => {}
         }
     }
 
@@ -97,13 +99,14 @@ impl Route {
     pub(super) fn received(&mut self, path: Path, now: Instant) {
         let is_wanted = self.wants(path, now);
         match &mut self.present {
-            Some(present) if present.path == path => (present.heard, present.has_packets) = (now, true),
-            Some(present) if !present.has_packets && now >= present.since + QUIET => {
-                self.was_misled = true;
+            Some(present) if present.path == path => {
+                (present.heard, present.packet, present.has_packets) = (now, now, true);
+            }
+            Some(present) if now < present.packet + QUIET && !is_wanted => {}
+            present => {
+                self.was_misled |= !is_wanted && present.as_ref().is_some_and(|one| !one.has_packets);
                 self.go(path, true, now);
             }
-            Some(present) if now < present.heard + QUIET && !is_wanted => {}
-            _ => self.go(path, true, now),
         }
     }
 
@@ -121,16 +124,24 @@ impl Route {
     /// Gives up a path that can no longer be reached.
     pub(super) fn forget(&mut self, path: Path) {
         self.present.take_if(|present| present.path == path);
-        self.wanted.take_if(|(wanted, _)| *wanted == path);
+        self.wanted.retain(|(wanted, _)| *wanted != path);
     }
 
     fn wants(&self, path: Path, now: Instant) -> bool {
-        self.wanted.is_some_and(|(wanted, at)| wanted == path && now < at + WANTED)
+        self.wanted.iter().any(|(wanted, at)| *wanted == path && now < *at + WANTED)
+    }
+
+    fn want(&mut self, path: Path, now: Instant) {
+        self.wanted.retain(|(wanted, at)| *wanted != path && now < *at + WANTED);
+        if self.wanted.len() >= WANTED_MAX {
+            self.wanted.remove(0);
+        }
+        self.wanted.push((path, now));
     }
 
     fn go(&mut self, path: Path, has_packets: bool, now: Instant) {
         self.present = Some(Present::new(path, has_packets, now));
-        self.wanted = None;
+        self.wanted = Vec::new();
     }
 }
 
@@ -173,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nomination_counts_at_once_where_the_client_is_for_certain() {
+    fn a_nomination_counts_at_once_where_no_answer_is_needed() {
         let (mut route, start) = (Route::default(), now());
         route.keyed(path(1), start);
         assert!(!route.checked(path(2), true, true, start));
@@ -189,11 +200,53 @@ mod tests {
         assert_eq!(route.path(), Some(path(1)));
         route.received(path(2), start);
         assert_eq!(route.path(), Some(path(2)));
-        // One who has said again that it stays is not moved by an old nomination.
-        route.checked(path(3), true, false, start);
+    }
+
+    #[test]
+    fn copies_from_elsewhere_do_not_push_out_where_the_client_wants_to_be() {
+        let (mut route, start) = (Route::default(), now());
+        route.keyed(path(1), start);
         route.checked(path(2), true, false, start);
-        route.answered(path(3), start);
+        for port in 10..10 + WANTED_MAX as u16 - 1 {
+            assert!(route.checked(path(port), true, false, start));
+            assert!(!route.checked(path(1), true, false, start));
+        }
+        route.answered(path(2), start);
         assert_eq!(route.path(), Some(path(2)));
+        assert_eq!(route.wanted, []);
+        for port in 0..1000 {
+            route.checked(path(port), true, false, start);
+        }
+        assert_eq!(route.wanted.len(), WANTED_MAX);
+    }
+
+    #[test]
+    fn checks_from_where_media_goes_hold_it_there_neither_against_packets_nor_against_answers() {
+        let (mut route, start) = (Route::default(), now());
+        route.keyed(path(1), start);
+        let at = |part: u32| start + GONE * part / 100;
+        for part in 0..100 {
+            assert!(!route.checked(path(1), true, false, at(part)));
+        }
+        assert!(route.checked(path(2), false, false, at(100)), "whoever sends them answers nothing");
+        route.answered(path(2), at(100));
+        assert_eq!(route.path(), Some(path(2)));
+        let later = at(100) + QUIET;
+        assert!(!route.checked(path(2), true, false, later));
+        route.received(path(1), later);
+        assert_eq!(route.path(), Some(path(1)), "a packet says more than a check, wherever that is from");
+    }
+
+    #[test]
+    fn answers_keep_a_client_where_it_is_that_sends_no_packets() {
+        let (mut route, start) = (Route::default(), now());
+        route.keyed(path(1), start);
+        for second in 0..60 {
+            let at = start + Duration::from_secs(second);
+            route.answered(path(1), at);
+            assert!(!route.checked(path(2), false, false, at));
+        }
+        assert_eq!(route.path(), Some(path(1)));
     }
 
     #[test]
@@ -201,7 +254,7 @@ mod tests {
         let (mut route, start) = (Route::default(), now());
         route.keyed(path(1), start);
         route.checked(path(2), true, false, start);
-        route.checked(path(1), false, false, start + WANTED);
+        route.received(path(1), start + WANTED);
         route.answered(path(2), start + WANTED);
         route.received(path(2), start + WANTED);
         assert_eq!(route.path(), Some(path(1)));
@@ -232,7 +285,7 @@ mod tests {
     fn checks_alone_move_the_route_once_the_present_path_is_gone() {
         let (mut route, start) = (Route::default(), now());
         route.keyed(path(1), start);
-        route.checked(path(1), false, false, start + GONE / 2);
+        route.answered(path(1), start + GONE / 2);
         assert!(!route.checked(path(2), false, false, start + GONE * 3 / 2 - QUIET));
         assert!(route.checked(path(2), false, false, start + GONE * 3 / 2));
         route.answered(path(2), start + GONE * 3 / 2);

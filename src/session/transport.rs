@@ -232,10 +232,10 @@ impl Transport {
     }
 
     /// Takes note of an answered check from a path. Returns whether somebody has to be asked there before media follows.
-    pub(super) fn checked(&mut self, path: Path, nominates: bool, is_certain: bool, now: Instant) -> bool {
-        // Before there are keys nothing goes there but what `Ways` allows; by TCP an address cannot be made up.
-        let is_certain = is_certain || !self.is_keyed() || path.carrier == Carrier::Tcp;
-        self.route.checked(path, nominates, is_certain, now)
+    pub(super) fn checked(&mut self, path: Path, nominates: bool, now: Instant) -> bool {
+        // Before there are keys nothing goes there but what `Ways` allows. By TCP an address cannot be made up, but whoever
+        // copies a check can have one.
+        self.route.checked(path, nominates, !self.is_keyed(), now)
     }
 
     /// Takes note of a packet whose authenticity and order were checked, from a proven path.
@@ -492,7 +492,7 @@ impl Transport {
             if self.agent == IceAgent::Lite && contents.starts_with(&BINDING_SUCCESS) {
                 self.answered(asked, now);
                 if let Some(nominates) = self.answered_before.take() {
-                    self.checked(asked, nominates, true, now);
+                    self.checked(asked, nominates, now);
                     return;
                 }
                 self.ways.answered(asked, contents.len());

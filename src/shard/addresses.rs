@@ -7,8 +7,9 @@
 //! and sockets to open and close ([`Dial`]).
 //!
 //! An address belongs to one session. It comes to another only where the session that has it was not heard there lately, or
-//! when the other's client has answered a check of ours from there. On a shared port the shard that a datagram lands on knows
-//! whose its address is, so it tells the owner of a check when it is held; a claim is kept until then.
+//! when the other's client has answered a check of ours from there; a claim is kept until then. On a shared port the shard
+//! that a datagram lands on knows which shard has its address, and numbers what may prove it: of two that have proven it, the
+//! later has it, in whatever order the shards hear of each other.
 //!
 //! An address enters only after a check from it carried the right password, so nothing that a stranger sends makes an entry.
 //! Bounds: the sessions of the shard times the addresses and names of one; what other shards own, by their sessions
@@ -40,6 +41,15 @@ pub(super) struct Source {
     pub(super) address: SocketAddr,
 }
 
+/// Where something came in by which an address is proven, and when, by the count of that shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Landing {
+    /// The shard that the kernel brought it to.
+    pub(super) shard: ShardId,
+    /// Its number there.
+    pub(super) number: u64,
+}
+
 /// What the kernel should know of a source on a shared port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steer {
@@ -55,17 +65,30 @@ struct Proven {
     session: SessionKey,
     /// The shard that the kernel brings its datagrams to, where that was seen to be another one.
     via: Option<ShardId>,
+    /// What it was last proven by.
+    landing: Landing,
+}
+
+/// An address that a session of another shard has proven by what landed here.
+#[derive(Debug, Clone, Copy)]
+struct ProvenElsewhere {
+    owner: ShardId,
+    /// The number of what it was last proven by.
+    number: u64,
 }
 
 /// The addresses of one shard.
 pub(super) struct Addresses {
+    shard: ShardId,
     /// Whether all shards receive on the same ports.
     shares_port: bool,
     /// What bound sockets and listeners stand for, in their order.
     candidates: Box<[SocketAddr]>,
     tcp_candidates: Box<[SocketAddr]>,
     proven: HashMap<Source, Proven, RandomState>,
-    elsewhere: HashMap<Source, ShardId, RandomState>,
+    elsewhere: HashMap<Source, ProvenElsewhere, RandomState>,
+    /// What has landed here that may prove an address.
+    landed: u64,
     named: HashMap<String, SessionKey, RandomState>,
     /// Who else says to be at an address that is held.
     claims: VecDeque<(Source, SessionKey)>,
@@ -77,17 +100,20 @@ pub(super) struct Addresses {
 impl Addresses {
     /// Those of a shard with these sockets and listeners, of which nothing is known yet.
     pub(super) fn new(
+        shard: ShardId,
         shares_port: bool,
         candidates: &[SocketAddr],
         tcp_candidates: &[SocketAddr],
         lanes: AddressLanes,
     ) -> Self {
         Self {
+            shard,
             shares_port,
             candidates: candidates.into(),
             tcp_candidates: tcp_candidates.into(),
             proven: HashMap::default(),
             elsewhere: HashMap::default(),
+            landed: 0,
             named: HashMap::default(),
             claims: VecDeque::new(),
             dialled: DialledTable::default(),
@@ -116,7 +142,13 @@ impl Addresses {
     /// The shard that has an address of which datagrams come here.
     #[inline]
     pub(super) fn owner_elsewhere(&self, source: &Source) -> Option<ShardId> {
-        self.elsewhere.get(source).copied()
+        self.elsewhere.get(source).map(|elsewhere| elsewhere.owner)
+    }
+
+    /// Numbers something that the kernel has brought here.
+    pub(super) fn land(&mut self) -> Landing {
+        self.landed += 1;
+        Landing { shard: self.shard, number: self.landed }
     }
 
     /// Whether all shards receive on this socket's port. A connection belongs to one shard for good.
@@ -152,11 +184,6 @@ impl Addresses {
         self.proven.contains_key(source) || self.elsewhere.contains_key(source)
     }
 
-    /// Whether a shard other than a check's own has its address, as far as is known where it lands.
-    pub(super) fn is_held_elsewhere(&self, source: &Source, owner: ShardId) -> bool {
-        self.owner_elsewhere(source).is_some_and(|holder| holder != owner)
-    }
-
     /// Notes that a session says to be at an address that is held.
     pub(super) fn claim(&mut self, source: Source, session: SessionKey) {
         if self.claims.contains(&(source, session)) {
@@ -174,8 +201,8 @@ impl Addresses {
         claims.chain(self.session_at(source)).collect()
     }
 
-    /// Takes an address that a session has just proven by what came by way of another shard (`via`) or straight here. Gives
-    /// the session of this shard that had it before.
+    /// Takes an address that a session has just proven by what landed here or on another shard. Gives the session of this
+    /// shard that had it before.
     ///
     /// Each check that comes the long way has that shard and the kernel told, since the kernel forgets sources when it knows
     /// too many.
@@ -183,34 +210,29 @@ impl Addresses {
         &mut self,
         source: Source,
         session: SessionKey,
-        via: Option<ShardId>,
+        landing: Landing,
     ) -> Option<SessionKey> {
+        let via = Some(landing.shard).filter(|shard| *shard != self.shard);
         let known = self.proven.get(&source).copied();
         let is_new = known.is_none_or(|known| known.session != session);
         let before = known.and_then(|known| known.via);
+        self.proven.insert(source, Proven { session, via: via.or(before), landing });
         if is_new || via.is_some() {
-            self.proven.insert(source, Proven { session, via: via.or(before) });
             self.claims.retain(|claim| *claim != (source, session));
-            if let Some(holder) = self.elsewhere.remove(&source) {
-                self.lanes.tell(holder, AddressMessage::Lost(source));
+            if let Some(ProvenElsewhere { owner, number }) = self.elsewhere.remove(&source) {
+                self.lanes.tell(owner, AddressMessage::Lost(source, number));
+            }
+            if self.is_shared(source.socket) {
+                self.steers.push_back(Steer::Here(source.socket, source.address));
             }
         }
-        self.tell_proven(source, is_new, via, before);
+        if let Some(via) = via {
+            if let Some(before) = before.filter(|before| *before != via) {
+                self.lanes.tell(before, AddressMessage::Disowned(source));
+            }
+            self.lanes.tell(via, AddressMessage::Owned(source, landing.number));
+        }
         known.map(|known| known.session).filter(|had| *had != session)
-    }
-
-    fn tell_proven(&mut self, source: Source, is_new: bool, via: Option<ShardId>, before: Option<ShardId>) {
-        if !self.is_shared(source.socket) {
-            return;
-        }
-        if is_new || via.is_some() {
-            self.steers.push_back(Steer::Here(source.socket, source.address));
-        }
-        let Some(via) = via else { return };
-        if let Some(before) = before.filter(|before| *before != via) {
-            self.lanes.tell(before, AddressMessage::Disowned(source));
-        }
-        self.lanes.tell(via, AddressMessage::Owned(source));
     }
 
     /// Gives up an address of a session, unless another session has proven it since.
@@ -238,28 +260,53 @@ impl Addresses {
 
     /// Takes the next word of another shard; gives the session that has lost an address by it. `None` when there is no more.
     pub(super) fn take_word(&mut self) -> Option<Option<(Source, SessionKey)>> {
-        let (owner, message) = self.lanes.receive()?;
-        Some(self.take(owner, message))
+        let (from, message) = self.lanes.receive()?;
+        Some(self.take(from, message))
     }
 
-    fn take(&mut self, owner: ShardId, message: AddressMessage) -> Option<(Source, SessionKey)> {
+    fn take(&mut self, from: ShardId, message: AddressMessage) -> Option<(Source, SessionKey)> {
         match message {
-            AddressMessage::Owned(source) => {
-                let before = self.elsewhere.insert(source, owner).filter(|before| *before != owner);
-                if let Some(before) = before {
-                    self.lanes.tell(before, AddressMessage::Lost(source));
+            AddressMessage::Owned(source, number) => {
+                let other = self.elsewhere.get(&source).copied().filter(|known| known.owner != from);
+                if self.was_proven_after(source, self.shard, number)
+                    || other.is_some_and(|other| other.number > number)
+                {
+                    self.lanes.tell(from, AddressMessage::Lost(source, number));
+                    return self.keep(source);
+                }
+                self.elsewhere.insert(source, ProvenElsewhere { owner: from, number });
+                if let Some(other) = other {
+                    self.lanes.tell(other.owner, AddressMessage::Lost(source, other.number));
                 }
                 self.lose(source)
             }
-            AddressMessage::Lost(source) => self.lose(source),
+            // It has crossed a newer proof.
+            AddressMessage::Lost(source, number) if self.was_proven_after(source, from, number) => {
+                self.keep(source)
+            }
+            AddressMessage::Lost(source, _) => self.lose(source),
             AddressMessage::Disowned(source) => {
-                if self.elsewhere.get(&source) == Some(&owner) {
+                if self.owner_elsewhere(&source) == Some(from) {
                     self.elsewhere.remove(&source);
                 }
                 shrink(&mut self.elsewhere);
                 None
             }
         }
+    }
+
+    /// Loses nothing. The shard that took an address of this one's for its own has told the kernel so.
+    fn keep(&mut self, source: Source) -> Option<(Source, SessionKey)> {
+        if self.proven.contains_key(&source) {
+            self.steers.push_back(Steer::Here(source.socket, source.address));
+        }
+        None
+    }
+
+    /// Whether an address was proven here by what landed on that shard later than something of this number.
+    fn was_proven_after(&self, source: Source, shard: ShardId, number: u64) -> bool {
+        let landing = self.proven.get(&source).map(|known| known.landing);
+        landing.is_some_and(|landing| landing.shard == shard && landing.number > number)
     }
 
     /// Its lanes, as far as the end of a turn concerns them.

@@ -2,12 +2,14 @@
 //!
 //! A datagram comes from a socket of this shard or, where all shards receive on one port, from the shard that the kernel
 //! gave it to. A check names its owner; everything else goes by its source, which the owner has made known once a check
-//! has proven it. So strangers make no state here either, and a datagram is handed over once at most.
+//! has proven it. So strangers make no state here either. A datagram is handed over once at most, but for a check from an
+//! address that a third shard has: that shard alone knows whether it is held, so the check goes by way of it.
 
 use std::time::Instant;
 
-use super::addresses::Source;
+use super::addresses::{Landing, Source};
 use super::demux::{Protocol, protocol_of};
+use super::handover::Note;
 use super::sessions::SessionKey;
 use super::{DATAGRAM_BYTES_MAX, Shard};
 use crate::drop::DropReason;
@@ -23,10 +25,8 @@ pub(super) struct Arrival {
     ecn: u8,
     /// When the kernel took it from the network.
     pub(super) at: Instant,
-    /// The shard that handed it over.
-    via: Option<ShardId>,
-    /// Whether the address is known, where it came to, to be another's than the check is for.
-    is_held: bool,
+    /// What the shard says that handed it over.
+    note: Option<Note>,
 }
 
 impl Arrival {
@@ -44,13 +44,7 @@ impl Shard {
         self.ledger.counters.bytes_in += payload.len() as u64;
         self.ledger.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
-        self.take(
-            now,
-            source,
-            |source| Arrival { source, ecn, at, via: None, is_held: false },
-            payload,
-            outbox,
-        );
+        self.take(now, source, |source| Arrival { source, ecn, at, note: None }, payload, outbox);
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
@@ -59,8 +53,8 @@ impl Shard {
             let Some((from, parcel)) = self.handover.receive() else { return };
             let Datagram { socket, source, payload, ecn, arrived: at } = parcel.datagram();
             let source = Source { socket, address: source };
-            let is_held = parcel.is_held();
-            let arrival = |source| Arrival { source, ecn, at, via: Some(from), is_held };
+            let note = parcel.note();
+            let arrival = |source| Arrival { source, ecn, at, note: Some(note) };
             self.take(now, source, arrival, payload, outbox);
             self.handover.give_back(from, parcel);
         }
@@ -91,7 +85,9 @@ impl Shard {
                     Some(key) => self.handle_known(now, key, &arrival(source), datagram, outbox),
                     None => match self.addresses.owner_elsewhere(&source) {
                         Some(owner) => {
-                            self.hand_over(owner, &arrival(source), datagram, DropReason::UnknownSource)
+                            let landing = Landing { shard: self.id, number: 0 };
+                            let note = Note { landing, is_held: Some(false) };
+                            self.hand_over(owner, &arrival(source), note, datagram, DropReason::UnknownSource)
                         }
                         None => Err(DropReason::UnknownSource),
                     },
@@ -116,29 +112,39 @@ impl Shard {
             return self.handle_answer(now, asked, arrival, datagram, outbox);
         }
         let (_, ufrag) = binding_request(datagram).ok_or(DropReason::BadStun)?;
-        let key = match self.addresses.session_named(ufrag) {
-            Some(key) => key,
-            None => {
-                let owner = self.keys.owner_of_ufrag(ufrag).map_err(|_| DropReason::ForeignUfrag)?;
-                if owner == self.id {
-                    return Err(DropReason::UnknownUfrag);
-                }
-                let arrival = Arrival { is_held: self.is_held(arrival.source, owner, None, now), ..*arrival };
-                return self.hand_over(owner, &arrival, datagram, DropReason::ForeignUfrag);
-            }
+        let named = self.addresses.session_named(ufrag);
+        let owner = match named {
+            Some(_) => self.id,
+            None => self.keys.owner_of_ufrag(ufrag).map_err(|_| DropReason::ForeignUfrag)?,
         };
-        let path = self.addresses.path_of(arrival.source).ok_or(DropReason::UnknownSource)?;
-        if arrival.is_held || self.is_held(arrival.source, self.id, Some(key), now) {
+        if named.is_none() && owner == self.id {
+            return Err(DropReason::UnknownUfrag);
+        }
+        let source = arrival.source;
+        let landing = arrival.note.map_or_else(|| self.addresses.land(), |note| note.landing);
+        let holder = self.addresses.owner_elsewhere(&source).filter(|holder| *holder != owner);
+        if let Some(holder) = holder.filter(|_| arrival.note.is_none()) {
+            let note = Note { landing, is_held: None };
+            return self.hand_over(holder, arrival, note, datagram, DropReason::ForeignUfrag);
+        }
+        let is_held = arrival.note.and_then(|note| note.is_held).unwrap_or_default()
+            || self.is_held(source, named, now);
+        let Some(key) = named else {
+            let note = Note { landing, is_held: Some(is_held) };
+            return self.hand_over(owner, arrival, note, datagram, DropReason::ForeignUfrag);
+        };
+        let path = self.addresses.path_of(source).ok_or(DropReason::UnknownSource)?;
+        if is_held {
             self.with_session(now, key, outbox, |session, setup, out| {
                 session.handle_claim(path, datagram, setup, now, out)
             })?;
-            self.addresses.claim(arrival.source, key);
+            self.addresses.claim(source, key);
             return Err(DropReason::HeldAddress);
         }
         let binding = self.with_session(now, key, outbox, |session, setup, out| {
             session.handle_binding(path, datagram, setup, now, out)
         })?;
-        self.bind(key, arrival, binding);
+        self.bind(key, source, landing, binding);
         Ok(())
     }
 
@@ -152,40 +158,38 @@ impl Shard {
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
         let source = arrival.source;
+        let landing = arrival.note.map_or_else(|| self.addresses.land(), |note| note.landing);
         if asked != self.id {
             // What strangers send is not handed over.
             if !self.addresses.is_known(&source) {
                 return Err(DropReason::UnknownSource);
             }
-            return self.hand_over(asked, arrival, datagram, DropReason::BadStun);
+            let note = Note { landing, is_held: Some(false) };
+            return self.hand_over(asked, arrival, note, datagram, DropReason::BadStun);
         }
         let path = self.addresses.path_of(source).ok_or(DropReason::UnknownSource)?;
         for key in self.addresses.asking_at(&source) {
             let taken = self
                 .with_session(now, key, outbox, |session, _, _| session.handle_answer(path, datagram, now));
             if let Ok(binding) = taken {
-                self.bind(key, arrival, binding);
+                self.bind(key, source, landing, binding);
                 return Ok(());
             }
         }
         Err(DropReason::BadStun)
     }
 
-    /// Whether another than the session that a check is for has its address: a session of this shard that was heard there
-    /// lately, or one of a shard that is not the check's owner.
-    fn is_held(&self, source: Source, owner: ShardId, session: Option<SessionKey>, now: Instant) -> bool {
-        if self.addresses.is_held_elsewhere(&source, owner) {
-            return true;
-        }
+    /// Whether another session of this shard than the one that a check is for holds its address.
+    fn is_held(&self, source: Source, session: Option<SessionKey>, now: Instant) -> bool {
         let holder = self.addresses.session_at(&source).filter(|holder| Some(*holder) != session);
         let slot = holder.and_then(|holder| self.sessions.get(holder));
         slot.zip(self.addresses.path_of(source)).is_some_and(|(slot, path)| slot.session.holds(path, now))
     }
 
     /// Makes an address that of the session which has proven it.
-    fn bind(&mut self, key: SessionKey, arrival: &Arrival, binding: Binding) {
-        if let Some(had) = self.addresses.prove(arrival.source, key, arrival.via) {
-            self.take_path(arrival.source, had);
+    fn bind(&mut self, key: SessionKey, source: Source, landing: Landing, binding: Binding) {
+        if let Some(had) = self.addresses.prove(source, key, landing) {
+            self.take_path(source, had);
         }
         if let Binding::New { evicted: Some(evicted) } = binding {
             self.addresses.release(evicted, key);
@@ -222,22 +226,24 @@ impl Shard {
         taken
     }
 
-    /// Brings a datagram to its owner, unless it has been handed over already, each shard has its own port, or it came by
-    /// a connection, which belongs to one shard for good.
+    /// Brings a datagram to another shard, unless it has been handed over already and is not to be handed on, each shard has
+    /// its own port, or it came by a connection, which belongs to one shard for good.
     #[inline(never)]
     fn hand_over(
         &mut self,
-        owner: ShardId,
+        to: ShardId,
         arrival: &Arrival,
+        note: Note,
         datagram: &[u8],
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
-        let Arrival { source: Source { socket, address }, ecn, at: arrived, via, is_held } = *arrival;
-        if via.is_some() || !self.addresses.is_shared(socket) {
+        let Arrival { source: Source { socket, address }, ecn, at: arrived, note: came_with } = *arrival;
+        let may_go_on = came_with.is_none_or(|came_with| came_with.is_held.is_none());
+        if !may_go_on || !self.addresses.is_shared(socket) {
             return Err(otherwise);
         }
         let parcel = Datagram { socket, source: address, payload: datagram, ecn, arrived };
-        if !self.handover.send(owner, parcel, is_held) {
+        if !self.handover.send(to, parcel, note) {
             return Err(DropReason::HandoverFull);
         }
         self.ledger.counters.handed_over += 1;

@@ -11,12 +11,23 @@ use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
+use super::addresses::Landing;
 use super::{DATAGRAM_BYTES_MAX, ShardSet};
 use crate::ids::ShardId;
 use crate::net::{Datagram, SocketIndex};
 
 /// Datagrams that one lane holds: two turns of a shard.
 const PARCELS_MAX: usize = 512;
+
+/// What is said with a datagram that is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Note {
+    /// Where the kernel brought it.
+    pub(super) landing: Landing,
+    /// Whether another session than the one that a check is for holds its address; `None` where the receiving shard is to
+    /// look, and to hand it on.
+    pub(super) is_held: Option<bool>,
+}
 
 /// One datagram on its way to its owner.
 #[derive(Debug)]
@@ -26,15 +37,14 @@ pub(super) struct Parcel {
     source: SocketAddr,
     ecn: u8,
     arrived: Instant,
-    /// Whether the sending shard knows the source to be that of another session than a check is for.
-    is_held: bool,
+    note: Note,
     len: usize,
     bytes: [u8; DATAGRAM_BYTES_MAX],
 }
 
 impl Parcel {
-    pub(super) fn is_held(&self) -> bool {
-        self.is_held
+    pub(super) fn note(&self) -> Note {
+        self.note
     }
 
     pub(super) fn datagram(&self) -> Datagram<'_> {
@@ -92,14 +102,14 @@ impl Handover {
     }
 
     /// Copies a datagram onto the lane to its owner. Returns whether there was room.
-    pub(super) fn send(&mut self, to: ShardId, datagram: Datagram<'_>, is_held: bool) -> bool {
+    pub(super) fn send(&mut self, to: ShardId, datagram: Datagram<'_>, note: Note) -> bool {
         let Datagram { socket, source, payload, ecn, arrived } = datagram;
         let Some(Some((lane, made))) = self.outward.get_mut(usize::from(to.0)) else { return false };
         let parcel = lane.empty.pop().or_else(|| {
             (*made < PARCELS_MAX).then(|| {
                 *made += 1;
                 let bytes = [0; DATAGRAM_BYTES_MAX];
-                Box::new(Parcel { socket, source, ecn, arrived, is_held, len: 0, bytes })
+                Box::new(Parcel { socket, source, ecn, arrived, note, len: 0, bytes })
             })
         });
         let Some(mut parcel) = parcel else { return false };
@@ -111,7 +121,7 @@ impl Handover {
             None => false,
         };
         (parcel.socket, parcel.source, parcel.ecn) = (socket, source, ecn);
-        (parcel.arrived, parcel.is_held) = (arrived, is_held);
+        (parcel.arrived, parcel.note) = (arrived, note);
         parcel.len = if fits { payload.len() } else { 0 };
         self.touched.insert(to);
         // No more parcels than room were made.
@@ -164,6 +174,8 @@ mod tests {
         *BASE.get_or_init(Instant::now)
     }
 
+    const NOTE: Note = Note { landing: Landing { shard: ShardId(0), number: 7 }, is_held: Some(true) };
+
     fn pair() -> (Handover, Handover) {
         let mut all = Handover::join(2);
         let second = all.pop().unwrap();
@@ -186,9 +198,9 @@ mod tests {
         for round in 0..3_u8 {
             for number in 0..PARCELS_MAX {
                 let payload = vec![round; number % DATAGRAM_BYTES_MAX + 1];
-                assert!(first.send(ShardId(1), datagram(3, &payload), false), "{round} {number}");
+                assert!(first.send(ShardId(1), datagram(3, &payload), NOTE), "{round} {number}");
             }
-            assert!(!first.send(ShardId(1), datagram(3, b"one too many"), false));
+            assert!(!first.send(ShardId(1), datagram(3, b"one too many"), NOTE));
             for number in 0..PARCELS_MAX {
                 let (from, parcel) = second.receive().unwrap();
                 let Datagram { socket, source, payload, ecn, arrived } = parcel.datagram();
@@ -198,6 +210,7 @@ mod tests {
                 );
                 assert_eq!(arrived, base_instant() + Duration::from_millis(3), "that of the first shard");
                 assert_eq!(payload, vec![round; number % DATAGRAM_BYTES_MAX + 1]);
+                assert_eq!(parcel.note(), NOTE);
                 second.give_back(from, parcel);
             }
             assert!(!second.has_mail());
@@ -207,8 +220,8 @@ mod tests {
     #[test]
     fn a_shard_has_no_lane_to_itself_and_none_without_a_shared_port() {
         let (mut first, _) = pair();
-        assert!(!first.send(ShardId(0), datagram(0, b"x"), false));
-        assert!(!Handover::default().send(ShardId(1), datagram(0, b"x"), false));
+        assert!(!first.send(ShardId(0), datagram(0, b"x"), NOTE));
+        assert!(!Handover::default().send(ShardId(1), datagram(0, b"x"), NOTE));
         assert!(first.is_in_use() && !Handover::default().is_in_use());
     }
 }

@@ -132,7 +132,7 @@ impl Shard {
             id: setup.id,
             keys: setup.keys,
             clock: setup.clock,
-            addresses: Addresses::new(handover.is_in_use(), udp, tcp, addresses),
+            addresses: Addresses::new(setup.id, handover.is_in_use(), udp, tcp, addresses),
             tracks: Tracks::new(setup.id, tracks, setup.limits.publication_idle),
             channels: Channels::new(setup.id, channels),
             sessions: Sessions::new(SessionSetup {

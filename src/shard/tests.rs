@@ -292,3 +292,61 @@ fn a_grant_that_comes_after_the_end_of_its_channel_leaves_nothing() {
     assert!(!near.has_mail());
     assert_eq!(near.sizes(), TableSizes::default());
 }
+
+/// Brings every shard what the others have told it of addresses.
+fn deliver(shards: &mut [Shard]) {
+    for _ in 0..3 {
+        shards.iter_mut().for_each(|shard| shard.addresses.post().move_on());
+        for shard in &mut *shards {
+            shard.handle_mail(start(), 100);
+        }
+    }
+}
+
+#[test]
+fn the_later_of_two_proofs_of_an_address_holds_and_no_word_that_crosses_it_undoes_that() {
+    let keys = Arc::new(NodeKeys::generate());
+    let mail = Mailbox::join_on_one_port(3).into_iter().zip(0..);
+    let mut shards: Vec<Shard> = mail.map(|(mail, id)| make(id, 10, &keys, mail)).collect();
+    let sessions: Vec<_> = shards
+        .iter_mut()
+        .map(|shard| {
+            shard.sessions.insert(Session::new(keys.mint_session(shard.id()), Box::default(), start()))
+        })
+        .collect();
+    let at = |port| Source { socket: SocketIndex::bound(0), address: ([198, 51, 100, 7], port).into() };
+    // What proves it always lands on the first shard.
+    let prove = |shards: &mut [Shard], shard: usize, source: Source| {
+        let landing = shards[0].addresses.land();
+        shards[shard].addresses.prove(source, sessions[shard], landing);
+    };
+    let holders = |shards: &[Shard], source: Source| -> Vec<usize> {
+        (0..3).filter(|shard| shards[*shard].addresses.session_at(&source).is_some()).collect()
+    };
+    let (contested, own, quiet) = (at(1), at(2), at(3));
+    prove(&mut shards, 2, quiet);
+    prove(&mut shards, 1, contested);
+    deliver(&mut shards);
+    prove(&mut shards, 2, contested);
+    shards[2].addresses.post().move_on();
+    shards[0].handle_mail(start(), 100);
+    // Before the former holder hears that it has lost the address, its client is heard there again.
+    prove(&mut shards, 1, contested);
+    deliver(&mut shards);
+    assert_eq!(holders(&shards, contested), [1]);
+    assert_eq!(shards[0].addresses.owner_elsewhere(&contested), Some(ShardId(1)));
+    prove(&mut shards, 2, contested);
+    deliver(&mut shards);
+    assert_eq!(holders(&shards, contested), [2]);
+    // The same where the shard on which it lands has the address.
+    prove(&mut shards, 0, own);
+    prove(&mut shards, 1, own);
+    prove(&mut shards, 0, own);
+    deliver(&mut shards);
+    assert_eq!(holders(&shards, own), [0]);
+    prove(&mut shards, 1, own);
+    deliver(&mut shards);
+    assert_eq!(holders(&shards, own), [1]);
+    assert_eq!(holders(&shards, quiet), [2]);
+    assert_eq!(shards[0].addresses.owner_elsewhere(&quiet), Some(ShardId(2)));
+}

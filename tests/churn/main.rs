@@ -1,4 +1,5 @@
-//! A real server as a process: what clients that come and go have used is given back, and what operators do to it.
+//! A real server as a process: what clients that come and go have used is given back, what operators do to it, and what
+//! strangers do.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +9,7 @@
     reason = "a test may fail loudly, and real sockets run in real time"
 )]
 
+mod copies;
 mod diagnostics;
 mod signals;
 
@@ -16,7 +18,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringcast_bench::client::{Change, Client, ClientSetup};
+use ringcast_bench::client::{Change, Client, ClientSetup, Transmit};
 use ringcast_bench::source::Media;
 use serde_json::{Value, json};
 
@@ -108,11 +110,12 @@ impl Server {
         assert!(reply.status().is_success(), "{path}: {}", reply.status());
     }
 
-    /// The sum of a metric over its labels.
+    /// The sum of a metric over its labels, or the one that stands in the name.
     fn metric(&self, name: &str) -> f64 {
         let mut reply = self.agent.get(format!("{}/metrics", self.admin)).call().unwrap();
         let text = reply.body_mut().read_to_string().unwrap();
-        let lines = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let is_meant = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let lines = text.lines().filter(is_meant);
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
@@ -221,6 +224,11 @@ impl Peer {
     }
 
     fn turn(&mut self) {
+        self.turn_and_see(&mut |_| ());
+    }
+
+    /// The same, and shows what it sends.
+    fn turn_and_see(&mut self, see: &mut dyn FnMut(&Transmit)) {
         let mut buffer = [0; 2048];
         while let Ok((len, source)) = self.socket.recv_from(&mut buffer) {
             self.client.handle_datagram(Instant::now(), source, &buffer[..len]);
@@ -230,6 +238,7 @@ impl Peer {
             self.client.handle_timeout(now);
         }
         while let Some(transmit) = self.client.poll_transmit() {
+            see(&transmit);
             // A datagram that the kernel does not take is lost, as on any way.
             let _lost = self.socket.send_to(&transmit.contents, transmit.destination);
         }

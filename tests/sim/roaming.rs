@@ -75,9 +75,13 @@ fn copies_sent_from_elsewhere_turn_no_media_away() {
 /// Checks of a client that nominate (RFC 8445 16.1).
 fn nominations(sim: &mut Sim, client: SocketAddr) -> Vec<Vec<u8>> {
     let nominates = |datagram: &[u8]| datagram[20..].chunks(4).any(|word| word == [0, 0x25, 0, 0]);
+    checks(sim, client).into_iter().filter(|datagram| nominates(datagram)).collect()
+}
+
+fn checks(sim: &mut Sim, client: SocketAddr) -> Vec<Vec<u8>> {
     let captured = sim.captured.take().unwrap().into_iter();
     let checks = captured.filter(|(_, from, datagram)| *from == client && datagram.starts_with(&[0, 1]));
-    checks.map(|(_, _, datagram)| datagram).filter(|datagram| nominates(datagram)).collect()
+    checks.map(|(_, _, datagram)| datagram).collect()
 }
 
 #[test]
@@ -131,4 +135,41 @@ fn who_answers_from_where_it_has_nominated_is_followed_within_a_round_trip() {
     sim.inject(ringcast::ids::ShardId(0), outside, &nomination);
     sim.run_for(Duration::from_millis(100));
     assert!(received(&sim, viewer, &track) > before, "a check and its answer take 20 ms");
+}
+
+#[test]
+fn checks_that_are_copied_to_where_a_client_was_hold_no_media_there() {
+    for nominates in [true, false] {
+        let mut sim = Sim::new(1, 124);
+        let (track, _, viewer) = call(&mut sim);
+        let bystander = sim.join(0, Way::clean(10));
+        sim.subscribe(bystander, &[&track]);
+        if !nominates {
+            sim.nominates_from(viewer, None);
+        }
+        sim.captured = Some(Vec::new());
+        sim.run_for(8 * SECOND);
+        let home = sim.peer(viewer).client.address();
+        let copies = match nominates {
+            true => nominations(&mut sim, home),
+            false => checks(&mut sim, home),
+        };
+        assert!(!copies.is_empty());
+        sim.rebind(viewer, SocketAddr::from(([10, 9, 9, 5], 7000)));
+        let copy_for = |sim: &mut Sim, steps: usize| {
+            for copy in copies.iter().cycle().take(steps) {
+                sim.inject(ringcast::ids::ShardId(0), home, copy);
+                sim.run_for(Duration::from_millis(20));
+            }
+        };
+        // Its next check proves the new address, its next report says that it is the one.
+        copy_for(&mut sim, 250);
+        let before = received(&sim, viewer, &track);
+        copy_for(&mut sim, 500);
+        let came = received(&sim, viewer, &track) - before;
+        assert!(came >= 1_450, "{came} packets in ten seconds, nominations: {nominates}");
+        sim.pause_sources();
+        sim.run_for(SECOND);
+        sim.account(bystander, &track).assert_complete();
+    }
 }

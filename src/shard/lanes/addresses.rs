@@ -12,30 +12,32 @@ const CAPACITY: usize = 1024;
 /// What one shard tells another of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::shard) enum AddressMessage {
-    /// The sender has proven it, and the kernel brings its datagrams to the receiving shard.
-    Owned(Source),
+    /// The sender has proven it by what the kernel brought to the receiving shard, which gave it this number.
+    Owned(Source, u64),
     /// The sender does not own it any more.
     Disowned(Source),
-    /// Another shard has proven an address that the receiving one had.
-    Lost(Source),
+    /// Another shard has proven an address that the receiving one had by what the sender has given this number.
+    Lost(Source, u64),
 }
 
 /// What is to be told of one address.
 #[derive(Debug, Default)]
 struct AddressWords {
-    is_lost: bool,
-    /// Whether the sender has it.
-    is_owned: Option<bool>,
+    lost: Option<u64>,
+    /// Whether the sender has it, and since which number.
+    owned: Option<Option<u64>>,
 }
 
 impl Untold<Source, AddressMessage> for AddressWords {
     fn next(&mut self, source: &Source) -> Option<AddressMessage> {
         let source = *source;
-        if std::mem::take(&mut self.is_lost) {
-            return Some(AddressMessage::Lost(source));
+        if let Some(number) = self.lost.take() {
+            return Some(AddressMessage::Lost(source, number));
         }
-        let is_owned = self.is_owned.take()?;
-        Some(if is_owned { AddressMessage::Owned(source) } else { AddressMessage::Disowned(source) })
+        Some(match self.owned.take()? {
+            Some(number) => AddressMessage::Owned(source, number),
+            None => AddressMessage::Disowned(source),
+        })
     }
 }
 
@@ -50,13 +52,14 @@ impl AddressLanes {
 
     /// Tells another shard of an address.
     pub(in crate::shard) fn tell(&mut self, to: ShardId, message: AddressMessage) {
-        let (AddressMessage::Owned(source) | AddressMessage::Disowned(source) | AddressMessage::Lost(source)) =
-            message;
+        let (AddressMessage::Owned(source, _)
+        | AddressMessage::Disowned(source)
+        | AddressMessage::Lost(source, _)) = message;
         let Some(words) = self.0.of(to, &source) else { return };
         match message {
-            AddressMessage::Owned(_) => words.is_owned = Some(true),
-            AddressMessage::Disowned(_) => words.is_owned = Some(false),
-            AddressMessage::Lost(_) => words.is_lost = true,
+            AddressMessage::Owned(_, number) => words.owned = Some(Some(number)),
+            AddressMessage::Disowned(_) => words.owned = Some(None),
+            AddressMessage::Lost(_, number) => words.lost = words.lost.max(Some(number)),
         }
     }
 
@@ -88,11 +91,11 @@ mod tests {
         let mut second = all.pop().unwrap();
         let mut first = all.pop().unwrap();
         for number in 0..CAPACITY {
-            first.tell(ShardId(1), AddressMessage::Owned(source(number)));
+            first.tell(ShardId(1), AddressMessage::Owned(source(number), 1));
             first.post().move_on();
         }
         for number in 0..10_000 {
-            first.tell(ShardId(1), AddressMessage::Owned(source(number)));
+            first.tell(ShardId(1), AddressMessage::Owned(source(number), 2));
             first.tell(ShardId(1), AddressMessage::Disowned(source(number)));
         }
         assert_eq!(first.0.waiting(ShardId(1)), 1000);

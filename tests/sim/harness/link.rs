@@ -107,8 +107,12 @@ pub(crate) struct Link {
     pub(crate) without_reports: bool,
     /// Whether DTLS is lost.
     pub(crate) without_dtls: bool,
+    /// Whether connectivity checks are lost.
+    pub(crate) without_checks: bool,
     /// What began with a sender report and was not lost, by its sender's SSRC.
     pub(crate) reports: HashMap<u32, u32>,
+    /// The newest of these.
+    pub(crate) newest_reports: HashMap<u32, Vec<u8>>,
 }
 
 impl Link {
@@ -124,7 +128,9 @@ impl Link {
             cut: false,
             without_reports: false,
             without_dtls: false,
+            without_checks: false,
             reports: HashMap::new(),
+            newest_reports: HashMap::new(),
         }
     }
 
@@ -139,10 +145,14 @@ impl Link {
         let before = self.netem.queue_len();
         let report = sender_report(&datagram.contents);
         let is_dtls = datagram.contents.first().is_some_and(|first| (20..64).contains(first));
-        let held_back = self.without_reports && report.is_some() || self.without_dtls && is_dtls;
+        let is_check = datagram.contents.starts_with(&[0, 1]);
+        let held_back = self.without_reports && report.is_some()
+            || self.without_dtls && is_dtls
+            || self.without_checks && is_check;
         if !self.cut && !held_back {
             if let Some(ssrc) = report {
                 *self.reports.entry(ssrc).or_default() += 1;
+                self.newest_reports.insert(ssrc, datagram.contents.clone());
             }
             self.netem.handle_input(Input::Packet(now, datagram));
         }
