@@ -209,6 +209,15 @@ impl Publication {
         is_worth_telling
     }
 
+    /// Returns the publisher's clock of a layer, carried on to this moment, and the source that counts by it; `None` before
+    /// the first report of that.
+    pub fn clock(&self, layer: LayerIndex, now: Instant) -> Option<(u32, SenderClock)> {
+        let layer = self.layer(layer)?;
+        let report = layer.report?;
+        let (ntp, rtp) = report.at(now);
+        Some((layer.source, SenderClock { ntp, rtp, clock_rate: report.clock_rate }))
+    }
+
     /// Tells that the publisher reports on its streams, though perhaps not on these yet.
     pub fn set_reporting(&mut self) {
         self.reporting = true;

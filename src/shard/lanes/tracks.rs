@@ -30,7 +30,7 @@ pub(in crate::shard) enum TrackMessage {
     /// From the origin: a layer has this name, or is gone.
     Layer(PublicationId, LayerIndex, LayerState),
     /// From the origin: the publisher's clock.
-    Clock(PublicationId, LayerIndex, SenderClock),
+    Clock(PublicationId, LayerIndex, LayerClock),
     /// From the origin: the publisher sends reports, of this or another of its publications.
     Reporting(PublicationId),
     /// From the origin: one packet.
@@ -44,6 +44,13 @@ pub(in crate::shard) enum LayerState {
     Named(Option<Box<str>>),
     /// It is not sent any more.
     Gone,
+}
+
+/// The publisher's clock, and which source of its layer counts by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::shard) struct LayerClock {
+    pub(in crate::shard) source: u32,
+    pub(in crate::shard) clock: SenderClock,
 }
 
 /// One packet of a track.
@@ -64,7 +71,7 @@ struct TrackWords {
     keyframes: LayerSet,
     reporting: bool,
     layers: [Option<LayerState>; LAYERS_MAX],
-    clocks: [Option<SenderClock>; LAYERS_MAX],
+    clocks: [Option<LayerClock>; LAYERS_MAX],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +176,7 @@ impl TrackLanes {
         to: ShardId,
         publication: PublicationId,
         layer: LayerIndex,
-        clock: SenderClock,
+        clock: LayerClock,
     ) {
         if let Some(untold) = self.0.of(to, &publication) {
             put(&mut untold.clocks, layer, clock);
@@ -238,8 +245,8 @@ mod tests {
         LayerIndex::at(position).unwrap()
     }
 
-    fn clock(ntp: u64) -> SenderClock {
-        SenderClock { ntp, rtp: 0, clock_rate: 90_000 }
+    fn clock(ntp: u64) -> LayerClock {
+        LayerClock { source: 1, clock: SenderClock { ntp, rtp: 0, clock_rate: 90_000 } }
     }
 
     const TO: ShardId = ShardId(1);

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::source::FeedChange;
-use super::{Feed, PublicationKey, Source, Tracks};
+use super::{Feed, PublicationKey, Source, Tracks, sink};
 use crate::drop::DropReason;
 use crate::router::LayerIndex;
 use crate::router::publication::{Awoken, PushOutcome, SenderClock};
 use crate::rtp::{Codec, Packet};
 use crate::shard::command::Event;
 use crate::shard::lanes::ShardSet;
-use crate::shard::lanes::tracks::{LayerState, Media, TrackMessage};
+use crate::shard::lanes::tracks::{LayerClock, LayerState, Media, TrackMessage};
 use crate::shard::ledger::Ledger;
 
 impl Tracks {
@@ -57,8 +57,10 @@ impl Tracks {
                     self.review(now, key, ledger);
                     self.arm(now, key);
                 }
-                TrackMessage::Clock(id, layer, clock) => {
+                TrackMessage::Clock(id, layer, LayerClock { source, clock }) => {
                     if let Some(slot) = self.replica(id).and_then(|key| self.publications.get_mut(key)) {
+                        // It may be ahead of the first packet of its source.
+                        slot.state.follow_source(layer, source);
                         slot.state.sender_report(layer, clock, now);
                     }
                 }
@@ -145,6 +147,7 @@ impl Tracks {
                 continue;
             }
             let id = slot.id();
+            let Some(clock) = sink::clock_of(slot, layer, now) else { continue };
             let shards: ShardSet = self.lanes_of(key).collect();
             for to in shards {
                 self.lanes.tell_clock(to, id, layer, clock);

@@ -257,7 +257,7 @@ impl Tracks {
     ) {
         let key = self.find_or_make(id, kind, Source::Awaited);
         let Some(slot) = self.publications.get(key) else { return };
-        sink::tell_all(&mut self.lanes, to, slot);
+        sink::tell_all(&mut self.lanes, to, slot, now);
         if self.lane_subscription(key, to).is_some() {
             return;
         }

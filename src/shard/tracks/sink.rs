@@ -9,7 +9,7 @@ use crate::plan::PayloadMap;
 use crate::router::LayerIndex;
 use crate::router::resend::CachedPacket;
 use crate::router::subscription::Subscription;
-use crate::shard::lanes::tracks::{LayerState, Media, TrackLanes};
+use crate::shard::lanes::tracks::{LayerClock, LayerState, Media, TrackLanes};
 use crate::shard::ledger::Ledger;
 use crate::shard::sessions::SessionKey;
 
@@ -99,13 +99,22 @@ impl SubscriptionSlot {
 }
 
 /// Tells another shard all that is known of a publication but its media.
-pub(super) fn tell_all(lanes: &mut TrackLanes, to: ShardId, slot: &PublicationSlot) {
+pub(super) fn tell_all(lanes: &mut TrackLanes, to: ShardId, slot: &PublicationSlot, now: Instant) {
     for (layer, known) in slot.state.indexed_layers() {
         lanes.tell_layer(to, slot.id(), layer, LayerState::Named(known.rid().map(Box::from)));
+        if let Some(clock) = clock_of(slot, layer, now) {
+            lanes.tell_clock(to, slot.id(), layer, clock);
+        }
     }
     if slot.state.is_reporting() {
         lanes.tell_reporting(to, slot.id());
     }
+}
+
+/// The publisher's clock of a layer, carried on to this moment: who hears of it takes it for that of the moment.
+pub(super) fn clock_of(slot: &PublicationSlot, layer: LayerIndex, now: Instant) -> Option<LayerClock> {
+    let (source, clock) = slot.state.clock(layer, now)?;
+    Some(LayerClock { source, clock })
 }
 
 /// Sends this tick's batch to another shard.

@@ -1,4 +1,4 @@
-//! What a client could say if it wanted to: RTCP of any contents, sealed with its own keys.
+//! What a client could say if it wanted to, and what it is told: RTCP of any contents, sealed and opened with its own keys.
 
 use std::net::SocketAddr;
 
@@ -7,6 +7,15 @@ use ringcast::srtp::{Contexts, Profile, Role, SrtcpSender, derive_as};
 use ringcast_bench::client::Client;
 
 use super::{PeerKey, Sim};
+
+/// What the newest sender report of a stream tells its client (RFC 3550 6.4.1): one moment as NTP and as RTP timestamp.
+pub(crate) fn newest_report(sim: &Sim, key: PeerKey, ssrc: u32) -> Option<(u64, u32)> {
+    let peer = sim.peer(key);
+    let mut datagram = peer.down.newest_reports.get(&ssrc)?.clone();
+    contexts(&peer.client).rtcp_receiver.open(&mut datagram).unwrap();
+    let (ntp, rest) = datagram[8..].split_first_chunk().unwrap();
+    Some((u64::from_be_bytes(*ntp), u32::from_be_bytes(*rest.first_chunk().unwrap())))
+}
 
 /// Seals in the name of one client, beside the client itself.
 pub(crate) struct Forger {
