@@ -24,12 +24,6 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit that it was built from: see `build.rs`.
 const COMMIT: &str = env!("RINGCAST_COMMIT");
 
-/// Reasons of [`ShardCounters::sessions_ended`], in its order.
-const END_REASONS: [&str; 5] = ["never_connected", "timed_out", "closed_by_client", "failed", "deleted"];
-
-/// Reasons of [`ShardCounters::tcp_closed`], in its order.
-const CLOSE_REASONS: [&str; 5] = ["by_client", "oversize", "unproven", "slow_reader", "failed"];
-
 /// Reasons of [`Refused`], in its order.
 const REFUSALS: [&str; 6] = ["full", "address", "silent", "oversize", "foreign", "busy"];
 
@@ -264,12 +258,6 @@ fn tallied<L: Label, const N: usize>(
     each(shards, &values::<L>(), |counters| of(counters).counts())
 }
 
-/// The ways of what comes from clients and what goes to them.
-const WAYS: [&str; 2] = ["ingress", "egress"];
-
-/// The kinds of [`ShardCounters::io_faults`].
-const IO_FAULTS: [&str; 4] = ["unreadable", "no_receive_buffer", "receive_error", "unsegmented"];
-
 fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     let sum = |of: &dyn Fn(&ShardCounters) -> u64| total(shards, of);
     let one = |label: &str, value: f64| (vec![label.to_owned()], value);
@@ -289,7 +277,7 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::SENDS, vec![(vec![], sum(&|counters| counters.sends))]),
         family(&names::CONGESTION_MARKS, vec![(vec![], sum(&|counters| counters.congestion_marks))]),
         family(&names::RTP_PACKETS, rtp),
-        family(&names::IO_FAULTS, each(shards, &IO_FAULTS, |c| &c.io_faults)),
+        family(&names::IO_FAULTS, tallied(shards, |c| &c.io_faults)),
         family(&names::DROPPED, each(shards, &DropReason::ALL.map(DropReason::label), |c| &c.dropped)),
         family(&names::RETRANSMISSIONS, tallied(shards, |c| &c.retransmissions)),
         family(&names::RETRANSMISSIONS_REFUSED, tallied(shards, |c| &c.retransmissions_refused)),
@@ -300,9 +288,9 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::HANDED_OVER, vec![(vec![], sum(&|counters| counters.handed_over))]),
         family(&names::HANDSHAKES, vec![(vec![], sum(&|counters| counters.handshakes))]),
         family(&names::SESSION_FAILURES, vec![(vec![], sum(&|counters| counters.session_failures))]),
-        family(&names::SESSIONS_ENDED, each(shards, &END_REASONS, |c| &c.sessions_ended)),
-        family(&names::TCP_BYTES, each(shards, &WAYS, |c| &c.tcp_bytes)),
-        family(&names::TCP_CLOSED, each(shards, &CLOSE_REASONS, |c| &c.tcp_closed)),
+        family(&names::SESSIONS_ENDED, tallied(shards, |c| &c.sessions_ended)),
+        family(&names::TCP_BYTES, tallied(shards, |c| &c.tcp_bytes)),
+        family(&names::TCP_CLOSED, tallied(shards, |c| &c.tcp_closed)),
     ]
 }
 
@@ -348,12 +336,11 @@ fn of_process(process: &Process) -> Vec<MetricFamily> {
 
 fn of_channels(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
     let drops = ChannelDrop::ALL.map(ChannelDrop::label);
-    let ends = ["slow", "lane_full", "unacknowledged"];
     vec![
-        family(&names::CHANNEL_MESSAGES, each(shards, &WAYS, |c| &c.channel_messages)),
-        family(&names::CHANNEL_BYTES, each(shards, &WAYS, |c| &c.channel_bytes)),
+        family(&names::CHANNEL_MESSAGES, tallied(shards, |c| &c.channel_messages)),
+        family(&names::CHANNEL_BYTES, tallied(shards, |c| &c.channel_bytes)),
         family(&names::CHANNEL_DROPPED, each(shards, &drops, |c| &c.channel_dropped)),
-        family(&names::CHANNELS_ENDED, each(shards, &ends, |c| &c.channels_ended)),
+        family(&names::CHANNELS_ENDED, tallied(shards, |c| &c.channels_ended)),
     ]
 }
 
@@ -447,6 +434,7 @@ fn sample(metric: &Metric, labels: Vec<String>, value: f64, counter: bool) -> pr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::shard::SessionEnd;
 
     /// A node whose second shard has seen subscribers.
     fn node() -> Metrics {
@@ -543,7 +531,7 @@ mod tests {
         let usage = Usage { resource: "sessions", used: 0, limit: 1 };
         let text = String::from_utf8(metrics.expose(Form::Text, &[usage]).unwrap()).unwrap();
         let reasons = DropReason::ALL.map(|reason| ("dropped", reason.label()));
-        let ended = END_REASONS.map(|reason| ("sessions_ended", reason));
+        let ended = values::<SessionEnd>().into_iter().map(|reason| ("sessions_ended", reason));
         let denied = names::DENIALS.map(|reason| ("api_refused", reason));
         for (name, reason) in reasons.into_iter().chain(ended).chain(denied) {
             let line = format!("ringcast_{name}_total{{reason=\"{reason}\"}} 0\n");

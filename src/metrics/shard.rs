@@ -96,6 +96,74 @@ labels! {
     }
 }
 
+labels! {
+    /// Which way something goes.
+    Direction {
+        /// From a client.
+        Ingress = "ingress",
+        /// To a client.
+        Egress = "egress",
+    }
+}
+
+labels! {
+    /// Why a session has ended.
+    SessionEnd {
+        /// It never connected.
+        NeverConnected = "never_connected",
+        /// Nothing came from the client any more.
+        TimedOut = "timed_out",
+        /// The client ended DTLS.
+        ClosedByClient = "closed_by_client",
+        /// Its own code failed.
+        Failed = "failed",
+        /// By order of control.
+        Deleted = "deleted",
+    }
+}
+
+labels! {
+    /// Why we have ended a subscription of a data channel.
+    ChannelEnd {
+        /// It could not keep up.
+        Slow = "slow",
+        /// A lane between shards was full.
+        LaneFull = "lane_full",
+        /// It was not acknowledged.
+        Unacknowledged = "unacknowledged",
+    }
+}
+
+labels! {
+    /// Why a TCP connection has ended.
+    TcpEnd {
+        /// The client, or the network, ended it.
+        ByClient = "by_client",
+        /// It framed more than a datagram may have.
+        Oversize = "oversize",
+        /// No session has proven its address in time, or the session is over.
+        Unproven = "unproven",
+        /// It read too little of what was sent to it.
+        SlowReader = "slow_reader",
+        /// The kernel refused to serve it.
+        Failed = "failed",
+    }
+}
+
+labels! {
+    /// What went wrong between the driver and the kernel.
+    IoFault {
+        /// A datagram could not be read.
+        Unreadable = "unreadable",
+        /// There was no free receive buffer.
+        NoReceiveBuffer = "no_receive_buffer",
+        /// A receive ended with another error.
+        ReceiveError = "receive_error",
+        /// The kernel refused a segmented send.
+        Unsegmented = "unsegmented",
+    }
+}
+
 /// Absolute totals and present sizes of one shard.
 #[derive(Debug, Clone, Default)]
 pub struct ShardCounters {
@@ -115,9 +183,8 @@ pub struct ShardCounters {
     pub together_sum: u64,
     /// Datagrams that the kernel dropped for want of room in a receive buffer.
     pub kernel_drops: u64,
-    /// What went wrong between the driver and the kernel: datagrams that could not be read, times without a free receive
-    /// buffer, receives that ended with another error, segmented sends that the kernel refused.
-    pub io_faults: [u64; 4],
+    /// What went wrong between the driver and the kernel.
+    pub io_faults: Tally<IoFault, { IoFault::COUNT }>,
     /// Round trips that subscribers reported, seconds.
     pub round_trips: Spread<10>,
     /// Share of packets lost that they reported.
@@ -150,8 +217,8 @@ pub struct ShardCounters {
     pub session_failures: u64,
     /// Transports that reached DTLS keys.
     pub handshakes: u64,
-    /// Sessions ended, by reason: never connected, timed out, closed by client, failed, by control.
-    pub sessions_ended: [u64; 5],
+    /// Sessions ended.
+    pub sessions_ended: Tally<SessionEnd, { SessionEnd::COUNT }>,
     /// Sessions at present.
     pub sessions: u64,
     /// Publications at present that are fed here.
@@ -164,18 +231,18 @@ pub struct ShardCounters {
     pub addresses: u64,
     /// TCP connections at present.
     pub tcp_connections: u64,
-    /// Bytes on TCP connections, framing included: received, sent.
-    pub tcp_bytes: [u64; 2],
-    /// TCP connections ended, by reason: by the client, oversize, unproven, slow reader, failed.
-    pub tcp_closed: [u64; 5],
-    /// Messages of data channels: taken from clients, queued for clients.
-    pub channel_messages: [u64; 2],
+    /// Bytes on TCP connections, framing included.
+    pub tcp_bytes: Tally<Direction, { Direction::COUNT }>,
+    /// TCP connections ended.
+    pub tcp_closed: Tally<TcpEnd, { TcpEnd::COUNT }>,
+    /// Messages of data channels: taken from clients, and queued for them.
+    pub channel_messages: Tally<Direction, { Direction::COUNT }>,
     /// Bytes of these.
-    pub channel_bytes: [u64; 2],
+    pub channel_bytes: Tally<Direction, { Direction::COUNT }>,
     /// Messages of data channels that went no further, by [`ChannelDrop`].
     pub channel_dropped: [u64; ChannelDrop::ALL.len()],
-    /// Subscriptions of data channels that were ended by us: could not keep up, lane full, not acknowledged.
-    pub channels_ended: [u64; 3],
+    /// Subscriptions of data channels that were ended by us.
+    pub channels_ended: Tally<ChannelEnd, { ChannelEnd::COUNT }>,
     /// Data channels in use at present.
     pub channels: u64,
     /// Nanoseconds spent working (not waiting).
@@ -187,6 +254,12 @@ pub struct ShardCounters {
 }
 
 impl ShardCounters {
+    /// Counts a message of a data channel with so many bytes.
+    pub fn message(&mut self, direction: Direction, bytes: usize) {
+        self.channel_messages.count(direction);
+        self.channel_bytes.add(direction, bytes as u64);
+    }
+
     /// Counts messages of data channels that were dropped.
     pub fn drop_messages(&mut self, reason: ChannelDrop, messages: usize) {
         if let Some(count) = self.channel_dropped.get_mut(reason as usize) {

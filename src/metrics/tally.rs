@@ -73,6 +73,14 @@ impl<L: Label, const N: usize> Tally<L, N> {
         }
     }
 
+    /// Makes the count of a label what it is by another's word.
+    pub fn set(&mut self, label: L, count: u64) {
+        let () = Self::COMPLETE;
+        if let Some(total) = self.counts.get_mut(label.place()) {
+            *total = count;
+        }
+    }
+
     /// Returns the count of a label.
     pub fn of(&self, label: L) -> u64 {
         self.counts.get(label.place()).copied().unwrap_or_default()

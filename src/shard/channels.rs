@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::sessions::{SessionKey, Sessions};
 use crate::drop::ChannelDrop;
 use crate::ids::{GroupId, ShardId};
+use crate::metrics::shard::{ChannelEnd, Direction};
 use crate::plan::{ChannelPlan, ChannelRole, ChannelsPlan};
 use crate::router::channel::{Hub, HubId};
 use crate::session::{ChannelEvent, Message, Queued, Session};
@@ -31,14 +32,6 @@ pub(super) enum Use {
     Ended(ChannelPlan),
     /// Opened by the client, under this label; in the hub of its group, if it has one.
     InBand(String, Option<GroupId>),
-}
-
-/// Why we ended a subscription: the index of its counter.
-#[derive(Debug, Clone, Copy)]
-enum EndedFor {
-    Slow = 0,
-    LaneFull = 1,
-    Unacknowledged = 2,
 }
 
 /// The data channels of a shard: who receives what, and the lanes to other shards.
@@ -248,10 +241,8 @@ impl Channels {
     }
 
     /// Ends a subscription that cannot go on.
-    fn give_up(&mut self, member: Member, reason: EndedFor, around: &mut Around) {
-        if let Some(count) = around.ledger.counters.channels_ended.get_mut(reason as usize) {
-            *count += 1;
-        }
+    fn give_up(&mut self, member: Member, reason: ChannelEnd, around: &mut Around) {
+        around.ledger.counters.channels_ended.count(reason);
         let (key, stream) = member;
         let Some(of) = around.sessions.get(key).and_then(|slot| slot.channels.get(&stream)).cloned() else {
             return;
@@ -289,7 +280,7 @@ impl Channels {
                 around.ledger.tell(Event::Channel(id, stream, ChannelState::Free));
             }
             ChannelEvent::Unacknowledged(stream) => {
-                self.give_up((key, stream), EndedFor::Unacknowledged, around)
+                self.give_up((key, stream), ChannelEnd::Unacknowledged, around)
             }
             ChannelEvent::Message(stream, message) => self.message(key, stream, message, around),
             ChannelEvent::Consumed(_) => around.ledger.counters.drop_messages(ChannelDrop::Unaddressed, 1),
@@ -313,12 +304,7 @@ impl Channels {
 
     /// A message of a client.
     fn message(&mut self, key: SessionKey, stream: u16, message: Message, around: &mut Around) {
-        count(
-            &mut around.ledger.counters.channel_messages,
-            &mut around.ledger.counters.channel_bytes,
-            0,
-            &message,
-        );
+        around.ledger.counters.message(Direction::Ingress, message.payload.len());
         let Some(slot) = around.sessions.get(key) else { return };
         let (hub, grant) = match slot.channels.get(&stream) {
             Some(Use::Planned(plan)) => match plan.role {
@@ -376,22 +362,17 @@ impl Channels {
     fn queue(&mut self, member: Member, message: Message, around: &mut Around) {
         let (key, stream) = member;
         let Some(slot) = around.sessions.get_mut(key) else { return };
-        let sent = message.clone();
+        let bytes = message.payload.len();
         match slot.session.queue(stream, message) {
             Queued::Waiting(displaced) => {
-                count(
-                    &mut around.ledger.counters.channel_messages,
-                    &mut around.ledger.counters.channel_bytes,
-                    1,
-                    &sent,
-                );
+                around.ledger.counters.message(Direction::Egress, bytes);
                 around.ledger.counters.drop_messages(ChannelDrop::Slow, displaced);
                 with_channels(&mut self.dirty, key, around, |_| ());
             }
             Queued::NotYet => around.ledger.counters.drop_messages(ChannelDrop::NotOpen, 1),
             Queued::Full => {
                 around.ledger.counters.drop_messages(ChannelDrop::Slow, 1);
-                self.give_up(member, EndedFor::Slow, around);
+                self.give_up(member, ChannelEnd::Slow, around);
             }
         }
     }
@@ -445,7 +426,7 @@ impl Channels {
                 for member in members {
                     let session = around.sessions.get(member.0);
                     if session.is_some_and(|slot| slot.session.loses_nothing(member.1)) {
-                        self.give_up(member, EndedFor::LaneFull, around);
+                        self.give_up(member, ChannelEnd::LaneFull, around);
                     }
                 }
             }
@@ -502,11 +483,4 @@ fn grantless(plan: &ChannelPlan) -> ChannelPlan {
         role @ ChannelRole::Publish(_) => role,
     };
     ChannelPlan { role, ..plan.clone() }
-}
-
-fn count(messages: &mut [u64; 2], bytes: &mut [u64; 2], direction: usize, message: &Message) {
-    if let (Some(messages), Some(bytes)) = (messages.get_mut(direction), bytes.get_mut(direction)) {
-        *messages += 1;
-        *bytes += message.payload.len() as u64;
-    }
 }

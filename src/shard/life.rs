@@ -9,6 +9,7 @@ use super::sessions::SessionKey;
 use super::step::Unserved;
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
+use crate::metrics::shard::SessionEnd;
 use crate::net::Outbox;
 use crate::session::{Expiry, Session, SessionError};
 
@@ -72,11 +73,11 @@ impl Shard {
 
     fn end_session(&mut self, key: SessionKey, reason: EndReason) {
         let Some(id) = self.remove_session(key) else { return };
-        self.count_end(match reason {
-            EndReason::NeverConnected => 0,
-            EndReason::TimedOut => 1,
-            EndReason::ClosedByClient => 2,
-            EndReason::Failed => 3,
+        self.ledger.counters.sessions_ended.count(match reason {
+            EndReason::NeverConnected => SessionEnd::NeverConnected,
+            EndReason::TimedOut => SessionEnd::TimedOut,
+            EndReason::ClosedByClient => SessionEnd::ClosedByClient,
+            EndReason::Failed => SessionEnd::Failed,
         });
         tracing::debug!(session = %id, shard = self.id.0, ?reason, "session ended");
         self.ledger.tell(Event::Ended(id, reason));
@@ -89,7 +90,7 @@ impl Shard {
             session.farewell(now, out).map_err(|_| DropReason::Refused)
         });
         if self.remove_session(key).is_some() {
-            self.count_end(4);
+            self.ledger.counters.sessions_ended.count(SessionEnd::Deleted);
         }
     }
 
@@ -100,12 +101,6 @@ impl Shard {
         self.limits = limits;
         // One that waits for its first connection may have to end sooner than it was to wake.
         self.sessions.keys().into_iter().for_each(|key| self.sessions.arm(key));
-    }
-
-    fn count_end(&mut self, reason: usize) {
-        if let Some(count) = self.ledger.counters.sessions_ended.get_mut(reason) {
-            *count += 1;
-        }
     }
 
     fn remove_session(&mut self, key: SessionKey) -> Option<SessionId> {

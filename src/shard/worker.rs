@@ -18,8 +18,9 @@ use super::command::{Command, Event, ShardLimits};
 use super::timers::Grid;
 use super::{Certificate, Dial, Mailbox, Shard, ShardSetup, Steer, WallClock};
 use crate::ids::{NodeKeys, ShardId};
+use crate::metrics::shard::{Direction, IoFault, TcpEnd};
 use crate::net::steering::Steering;
-use crate::net::tcp::Arrival;
+use crate::net::tcp::{Arrival, CloseReason};
 use crate::net::{Datagram, Door, Faults, IoKind, Moment, Outbox, SendReport, Waker, host, sys};
 use crate::random::Random;
 
@@ -410,8 +411,13 @@ impl Turn {
             *failed += sent.failed;
         }
         let tcp = self.door.connections();
-        (counters.tcp_connections, counters.tcp_bytes, counters.tcp_closed) =
-            (tcp.open, tcp.bytes, tcp.closed);
+        counters.tcp_connections = tcp.open;
+        let [read, written] = tcp.bytes;
+        counters.tcp_bytes.set(Direction::Ingress, read);
+        counters.tcp_bytes.set(Direction::Egress, written);
+        for (reason, count) in CloseReason::ALL.into_iter().zip(tcp.closed) {
+            counters.tcp_closed.set(tcp_end(reason), count);
+        }
         if let Some(dropped) = counters.dropped.get_mut(crate::drop::DropReason::SlowReader as usize) {
             *dropped = tcp.dropped;
         }
@@ -422,10 +428,23 @@ impl Turn {
             self.next_report = ended + REPORT_INTERVAL;
             counters.kernel_drops = self.door.kernel_drops();
             let Faults { unreadable, starved, receive_errors, unsegmented } = self.door.driver().faults();
-            counters.io_faults = [unreadable, starved, receive_errors, unsegmented];
+            counters.io_faults.set(IoFault::Unreadable, unreadable);
+            counters.io_faults.set(IoFault::NoReceiveBuffer, starved);
+            counters.io_faults.set(IoFault::ReceiveError, receive_errors);
+            counters.io_faults.set(IoFault::Unsegmented, unsegmented);
             let report = Event::Report(shard, Box::new(counters.clone()));
             let _gone = self.events.send(report);
         }
+    }
+}
+
+fn tcp_end(reason: CloseReason) -> TcpEnd {
+    match reason {
+        CloseReason::ByClient => TcpEnd::ByClient,
+        CloseReason::Oversize => TcpEnd::Oversize,
+        CloseReason::Unproven => TcpEnd::Unproven,
+        CloseReason::SlowReader => TcpEnd::SlowReader,
+        CloseReason::Failed => TcpEnd::Failed,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringcast::drop::ChannelDrop;
 use ringcast::ids::{ChannelId, GroupId, ShardId};
+use ringcast::metrics::shard::{ChannelEnd, Direction};
 use ringcast::plan::{ChannelPlan, ChannelRole, Delivery, Reliability};
 use ringcast::shard::TableSizes;
 use ringcast::shard::command::{ChannelState, Event};
@@ -138,8 +139,10 @@ fn messages_reach_every_subscriber_on_every_shard_whole_and_in_order() {
         assert!(*received == sent);
     }
     let count = sizes.len() as u64;
-    let messages =
-        sim.counted(|counters| counters.channel_messages[0] * 1_000 + counters.channel_messages[1]);
+    let messages = sim.counted(|counters| {
+        let messages = &counters.channel_messages;
+        messages.of(Direction::Ingress) * 1_000 + messages.of(Direction::Egress)
+    });
     assert_eq!(messages, count * 1_000 + count * 4);
     assert_eq!(sim.peer(publisher).client.channel("chat").unwrap().received.len(), 0);
 }
@@ -285,7 +288,7 @@ fn a_subscriber_that_is_waited_for_in_vain_ends_when_its_time_is_over() {
     assert_eq!(told(&sim, patient, SUBSCRIBED, ChannelState::Ended), 1);
     sim.run_for(SECOND);
     assert!(sim.peer(patient).client.channel("chat").unwrap().is_closed);
-    assert_eq!(sim.counted(|counters| counters.channels_ended[2]), 1);
+    assert_eq!(sim.counted(|counters| counters.channels_ended.of(ChannelEnd::Unacknowledged)), 1);
     send(&mut sim, publisher, "chat", "on we go");
     sim.run_for(SECOND);
     assert_eq!(texts(&sim, other, "chat"), ["on we go"]);
@@ -343,7 +346,7 @@ fn a_reader_that_stands_still_loses_its_reliable_channel_and_no_other_reader_not
     send_numbered(&mut sim, publisher, 0..100, 64 * 1024);
     sim.run_for(5 * SECOND);
     assert_eq!(told(&sim, slow, SUBSCRIBED, ChannelState::Ended), 1);
-    assert_eq!(sim.counted(|counters| counters.channels_ended[0]), 1);
+    assert_eq!(sim.counted(|counters| counters.channels_ended.of(ChannelEnd::Slow)), 1);
     for other in others {
         assert_eq!(numbers(&sim, other), (0..100).collect::<Vec<u32>>());
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringcast::metrics::shard::SessionEnd;
 use ringcast::shard::TableSizes;
 use ringcast_bench::source::Media;
 
@@ -58,7 +59,7 @@ fn two_thousand_sessions_come_and_go_and_leave_nothing_behind() {
         0
     );
     assert_eq!(sim.counted(|counters| counters.handshakes), SESSIONS as u64);
-    assert_eq!(sim.counted(|counters| counters.sessions_ended[4]), SESSIONS as u64);
+    assert_eq!(sim.counted(|counters| counters.sessions_ended.of(SessionEnd::Deleted)), SESSIONS as u64);
     assert_eq!(sim.counted(|counters| counters.session_failures), 0);
     // Timers of the dead find nothing, and then there are none.
     sim.run_for(LIMITS.never_connected + Duration::from_secs(1));
@@ -76,5 +77,5 @@ fn clients_that_vanish_without_a_word_leave_nothing_behind() {
     assert_eq!(sim.sizes().sessions, 3 * WAVE);
     sim.run_for(LIMITS.disconnected + Duration::from_secs(2));
     assert_eq!(sim.sizes(), TableSizes::default());
-    assert_eq!(sim.counted(|counters| counters.sessions_ended[1]), 3 * WAVE as u64);
+    assert_eq!(sim.counted(|counters| counters.sessions_ended.of(SessionEnd::TimedOut)), 3 * WAVE as u64);
 }
