@@ -12,7 +12,7 @@ use super::history::{Purpose, low16};
 use super::paths::Path;
 use super::reach::{Admission, Reach};
 use super::repair::{self, Requests};
-use super::sender::Sender;
+use super::sender::{Sender, Way};
 use super::transport::Keys;
 use crate::drop::{DropReason, RepairRefusal};
 use crate::plan::EgressPlan;
@@ -109,7 +109,8 @@ struct Departure<'a> {
 
 impl<'a> Departure<'a> {
     #[inline]
-    fn new(keys: &'a Keys, sender: &'a mut Sender, path: Path, now: Instant) -> Self {
+    fn new(keys: &'a Keys, sender: &'a mut Sender, (path, way): (Path, Way), now: Instant) -> Self {
+        sender.go_by(way);
         let overhead = if path.remote.is_ipv4() { 20 + 8 } else { 40 + 8 };
         let at = sender.tick(now);
         Self { keys, sender, at, overhead }
@@ -471,9 +472,9 @@ impl Session {
     /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
     #[inline]
     pub fn outlet(&mut self, stream: usize, now: Instant) -> Option<Outlet<'_>> {
-        let (keys, path) = self.transports.sealing()?;
+        let (keys, path, way) = self.transports.sealing()?;
         let stream = self.egress.get_mut(stream)?.as_mut()?;
-        Some(Outlet { stream, departure: Departure::new(keys, &mut self.sender, path, now), path })
+        Some(Outlet { stream, departure: Departure::new(keys, &mut self.sender, (path, way), now), path })
     }
 
     /// Writes and seals a packet of a stream once more, as a retransmission.
@@ -490,10 +491,10 @@ impl Session {
         space: &mut [u8],
     ) -> Result<usize, RepairRefusal> {
         let stream = self.egress.get_mut(stream).and_then(Option::as_mut);
-        let (Some((keys, path)), Some(stream)) = (self.transports.sealing(), stream) else {
+        let (Some((keys, path, way)), Some(stream)) = (self.transports.sealing(), stream) else {
             return Err(RepairRefusal::NotReady);
         };
-        let mut departure = Departure::new(keys, &mut self.sender, path, now);
+        let mut departure = Departure::new(keys, &mut self.sender, (path, way), now);
         stream.seal_again(&mut departure, out, rtx_payload_type, packet, now, space)
     }
 
@@ -505,7 +506,7 @@ impl Session {
         now: Instant,
         space: &mut [u8],
     ) -> Option<(Path, usize)> {
-        let (keys, path) = self.transports.sealing()?;
+        let (keys, path, _) = self.transports.sealing()?;
         let stream = self.egress.get_mut(stream)?.as_mut()?;
         let len = stream.seal_report(keys, ntp, rtp, now, space)?;
         Some((path, len))

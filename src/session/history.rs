@@ -17,12 +17,22 @@ const AGE_MAX: u32 = 2 * TICKS_PER_SECOND;
 
 /// What a packet was sent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Purpose {
     /// Media.
     Media,
     /// Sent once more.
     Repair,
+}
+
+/// By which of a client's ways a packet left: each has another, until they come round after 128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct WayNumber(u8);
+
+impl WayNumber {
+    /// That of the way after this one.
+    pub(super) fn next(self) -> Self {
+        Self(self.0.wrapping_add(1) & 0x7f)
+    }
 }
 
 /// What is known of what became of a packet.
@@ -43,17 +53,29 @@ pub(super) struct Record {
     at: u32,
     /// Bytes with the headers of IP and UDP.
     bytes: u16,
-    purpose: Purpose,
+    /// Its way, and in the lowest bit whether it was sent once more.
+    way_and_purpose: u8,
     fate: Fate,
 }
 
 const _: () = assert!(size_of::<Record>() == 8, "eight records share a cache line");
 
 impl Record {
-    const UNUSED: Self = Self { at: 0, bytes: 0, purpose: Purpose::Media, fate: Fate::Unused };
+    const UNUSED: Self = Self { at: 0, bytes: 0, way_and_purpose: 0, fate: Fate::Unused };
 
-    pub(super) fn new(at: u32, bytes: usize, purpose: Purpose) -> Self {
-        Self { at, bytes: u16::try_from(bytes).unwrap_or(u16::MAX), purpose, fate: Fate::Unknown }
+    #[inline]
+    pub(super) fn new(at: u32, bytes: usize, way: WayNumber, purpose: Purpose) -> Self {
+        let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+        let way_and_purpose = way.0 << 1 | u8::from(purpose == Purpose::Repair);
+        Self { at, bytes, way_and_purpose, fate: Fate::Unknown }
+    }
+
+    fn way(&self) -> WayNumber {
+        WayNumber(self.way_and_purpose >> 1)
+    }
+
+    fn is_repair(&self) -> bool {
+        self.way_and_purpose & 1 != 0
     }
 }
 
@@ -70,6 +92,8 @@ pub struct Told {
     pub late: u32,
     /// Packets that have not come.
     pub lost: u32,
+    /// Of all these, packets that had left by another way than the present one, of which they tell nothing.
+    pub by_former_ways: u32,
     /// Numbers that are forgotten, or under which nothing was sent.
     pub unknown: u32,
 }
@@ -122,7 +146,7 @@ impl History {
     }
 
     /// Takes what the client says of one packet, and adds to `told` what is new of it.
-    pub(super) fn reported(&mut self, number: u16, has_come: bool, told: &mut Told) {
+    pub(super) fn reported(&mut self, number: u16, has_come: bool, present: WayNumber, told: &mut Told) {
         self.followed = true;
         let behind = low16(self.next).wrapping_sub(1).wrapping_sub(number);
         let number = (self.next.checked_sub(1)).and_then(|newest| newest.checked_sub(u64::from(behind)));
@@ -133,17 +157,20 @@ impl History {
             told.unknown += 1;
             return;
         };
+        let is_former = u32::from(record.way() != present);
         match (record.fate, has_come) {
             (Fate::Unknown, false) => {
                 record.fate = Fate::Lost;
                 told.lost += 1;
+                told.by_former_ways += is_former;
             }
             (Fate::Unknown | Fate::Lost, true) => {
                 told.late += u32::from(record.fate == Fate::Lost);
                 record.fate = Fate::Arrived;
                 told.arrived += 1;
                 told.arrived_bytes += u32::from(record.bytes);
-                told.repairs += u32::from(record.purpose == Purpose::Repair);
+                told.repairs += u32::from(record.is_repair());
+                told.by_former_ways += is_former;
             }
             _ => {}
         }
@@ -168,7 +195,7 @@ mod tests {
     fn send(history: &mut History, count: u32) {
         for _ in 0..count {
             let at = (history.next as u32).wrapping_mul(250);
-            history.push(Record::new(at, 100, Purpose::Media));
+            history.push(Record::new(at, 100, WayNumber::default(), Purpose::Media));
         }
     }
 
@@ -185,13 +212,29 @@ mod tests {
             (1, false),
             (3, true),
         ] {
-            history.reported(number, has_come, &mut told);
+            history.reported(number, has_come, WayNumber::default(), &mut told);
         }
         let expected = Told { arrived: 3, arrived_bytes: 300, late: 1, lost: 2, ..Told::default() };
         assert_eq!(told, expected);
-        history.reported(4, true, &mut told);
-        history.reported(65_529, true, &mut told);
+        history.reported(4, true, WayNumber::default(), &mut told);
+        history.reported(65_529, true, WayNumber::default(), &mut told);
         assert_eq!(told, Told { unknown: 2, ..expected }, "never sent");
+    }
+
+    #[test]
+    fn what_left_by_a_former_way_is_told_apart() {
+        let (mut history, mut told) = (History::new(0), Told::default());
+        let (former, present) = (WayNumber(127), WayNumber(127).next());
+        for (way, purpose) in
+            [(former, Purpose::Repair), (former, Purpose::Media), (present, Purpose::Repair)]
+        {
+            history.push(Record::new(0, 100, way, purpose));
+        }
+        for number in 0..3 {
+            history.reported(number, number != 1, present, &mut told);
+        }
+        let expected = Told { arrived: 2, arrived_bytes: 200, repairs: 2, lost: 1, ..Told::default() };
+        assert_eq!(told, Told { by_former_ways: 2, ..expected });
     }
 
     #[test]
@@ -204,7 +247,8 @@ mod tests {
             history = History::new(0);
             for number in 0..3_000_u64 {
                 send(&mut history, 1);
-                history.reported(low16(number.wrapping_sub(late)), true, &mut told);
+                let number = low16(number.wrapping_sub(late));
+                history.reported(number, true, WayNumber::default(), &mut told);
             }
             assert_eq!(history.reach() as u64, (late + 1).next_power_of_two());
         }
@@ -212,11 +256,11 @@ mod tests {
         send(&mut history, 200_000);
         assert_eq!(history.reach(), 2048, "two seconds of them");
         for _ in 0..100_000 {
-            history.push(Record::new(0, 100, Purpose::Repair));
+            history.push(Record::new(0, 100, WayNumber::default(), Purpose::Repair));
         }
         assert_eq!(history.reach(), RECORDS_MAX);
         let newest = low16(history.next - 1);
-        history.reported(newest, true, &mut told);
+        history.reported(newest, true, WayNumber::default(), &mut told);
         assert_eq!(told.repairs, 1);
     }
 }

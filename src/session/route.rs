@@ -44,6 +44,8 @@ pub(super) struct Route {
     wanted: Vec<(Path, Instant)>,
     /// A nomination has pointed to where nobody was.
     was_misled: bool,
+    /// How often another path has become the present one.
+    moves: u32,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,11 @@ impl Present {
 impl Route {
     pub(super) fn path(&self) -> Option<Path> {
         self.present.as_ref().map(|present| present.path)
+    }
+
+    /// How often another path has become the present one.
+    pub(super) fn moves(&self) -> u32 {
+        self.moves
     }
 
     /// Takes note of an answered check from a path. `is_certain` where no answer to a check of ours is needed. Returns
@@ -118,6 +125,7 @@ impl Route {
 
     /// Takes the path that a full agent has settled on, which is not chosen here.
     pub(super) fn settle(&mut self, path: Option<Path>, now: Instant) {
+        self.count_move(path);
         self.present = path.map(|path| Present::new(path, false, now));
     }
 
@@ -140,8 +148,15 @@ impl Route {
     }
 
     fn go(&mut self, path: Path, has_packets: bool, now: Instant) {
+        self.count_move(Some(path));
         self.present = Some(Present::new(path, has_packets, now));
         self.wanted = Vec::new();
+    }
+
+    fn count_move(&mut self, path: Option<Path>) {
+        if path.is_some() && path != self.path() {
+            self.moves = self.moves.wrapping_add(1);
+        }
     }
 }
 

@@ -6,9 +6,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::history::{History, Purpose, Record, TICKS_PER_SECOND, Told, low16};
+use super::history::{History, Purpose, Record, TICKS_PER_SECOND, Told, WayNumber, low16};
 use super::repair::Budget;
 use crate::rtp::rtcp::twcc;
+
+/// What tells one way of media from all others that a session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Way {
+    /// Which transport of the session.
+    pub(super) transport: u32,
+    /// How often its media had moved.
+    pub(super) moves: u32,
+}
 
 /// The sending side of one session.
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub(super) struct Sender {
     next_number: u64,
     /// What was sent, once there is video.
     history: Option<Box<History>>,
+    /// The way that was last sent by, and its number.
+    way: (Way, WayNumber),
     pacer: Pacer,
     /// What may be sent once more.
     pub(super) repair: Budget,
@@ -48,6 +59,7 @@ impl Sender {
             began: now,
             next_number: 0,
             history: None,
+            way: Default::default(),
             pacer: Pacer::UNBOUNDED,
             repair: Budget::default(),
             told: None,
@@ -57,6 +69,19 @@ impl Sender {
     /// Begins to remember what is sent, unless it does.
     pub(super) fn remember(&mut self) {
         self.history.get_or_insert_with(|| Box::new(History::new(self.next_number)));
+    }
+
+    /// Whether it remembers what is sent.
+    pub(super) fn remembers(&self) -> bool {
+        self.history.is_some()
+    }
+
+    /// Takes note of the way by which what follows is sent.
+    #[inline]
+    pub(super) fn go_by(&mut self, way: Way) {
+        if self.way.0 != way {
+            self.way = (way, self.way.1.next());
+        }
     }
 
     pub(super) fn pacer(&self) -> &Pacer {
@@ -80,7 +105,7 @@ impl Sender {
     pub(super) fn sent(&mut self, at: u32, bytes: usize, purpose: Purpose) {
         self.next_number += 1;
         if let Some(history) = &mut self.history {
-            history.push(Record::new(at, bytes, purpose));
+            history.push(Record::new(at, bytes, self.way.1, purpose));
         }
     }
 
@@ -96,7 +121,7 @@ impl Sender {
         };
         for arrival in twcc::arrivals(information).into_iter().flatten().take(history.reach().min(left)) {
             left -= 1;
-            history.reported(arrival.number, arrival.delta.is_some(), &mut told);
+            history.reported(arrival.number, arrival.delta.is_some(), self.way.1, &mut told);
         }
         self.told = Some((now, left));
         told

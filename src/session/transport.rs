@@ -231,6 +231,11 @@ impl Transport {
         self.route.path()
     }
 
+    /// How often its media has moved.
+    pub(super) fn moves(&self) -> u32 {
+        self.route.moves()
+    }
+
     /// Takes note of an answered check from a path. Returns whether somebody has to be asked there before media follows.
     pub(super) fn checked(&mut self, path: Path, nominates: bool, now: Instant) -> bool {
         // Before there are keys nothing goes there but what `Ways` allows. By TCP an address cannot be made up, but whoever

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::description::Description;
 use super::paths::{Path, Paths};
+use super::sender::Way;
 use super::setup::TransportSetup;
 use super::transport::{EngineError, Keys, Transport};
 use crate::ids::IceCredentials;
@@ -42,6 +43,8 @@ pub(super) struct Transports {
     present: Option<Box<Transport>>,
     successor: Option<Successor>,
     made: u32,
+    /// How many have been in force.
+    in_force: u32,
     /// When the newest of them were made, the oldest first.
     begun: VecDeque<Instant>,
 }
@@ -79,10 +82,11 @@ impl Transports {
     }
 
     /// What seals packets for the client, and where they go; `None` without keys or a proven address.
-    pub(super) fn sealing(&mut self) -> Option<(&mut Keys, Path)> {
+    pub(super) fn sealing(&mut self) -> Option<(&mut Keys, Path, Way)> {
+        let in_force = self.in_force;
         let transport = self.present_mut()?;
-        let path = transport.path()?;
-        Some((transport.keys()?, path))
+        let (path, way) = (transport.path()?, Way { transport: in_force, moves: transport.moves() });
+        Some((transport.keys()?, path, way))
     }
 
     /// Credentials under which the client may check connectivity.
@@ -120,6 +124,7 @@ impl Transports {
         now: Instant,
     ) -> Result<(), EngineError> {
         self.present = Some(self.make(parts, plan, description, now)?);
+        self.in_force += 1;
         Ok(())
     }
 
@@ -157,6 +162,7 @@ impl Transports {
     pub(super) fn succeed(&mut self) -> bool {
         let Some(next) = self.successor.take() else { return false };
         self.present = Some(next.transport);
+        self.in_force += 1;
         true
     }
 
