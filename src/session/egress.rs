@@ -26,6 +26,10 @@ use crate::rtp::{ExtensionKind, ExtensionTemplate, MediaKind, Packet, PayloadEdi
 /// taken that no packet fails to fit once its header was decided.
 pub const DATAGRAM_BYTES_MAX: usize = 2048;
 
+/// Packets of a stream without RTX whose transport-wide numbers are remembered: a second of sound and more, as long as one is
+/// worth sending again.
+const NUMBERS_REMEMBERED: usize = 64;
+
 /// What a header with its extensions and the tag take, about.
 const HEADERS_BYTES: usize = 44;
 
@@ -44,6 +48,8 @@ pub struct EgressStream {
     rtx_index: u64,
     mid_id: Option<u8>,
     transport_cc_id: Option<u8>,
+    /// Where packets with transport-wide numbers are sent again as they were.
+    numbers: Option<Box<Numbers>>,
     /// The id of each kind that is passed on; 0 for none.
     passed_ids: PassedIds,
     /// What all its headers have in common, where the short form of extensions does.
@@ -87,6 +93,35 @@ struct SentReport {
     /// Middle 32 bits of its NTP time, which the client echoes.
     middle: u32,
     at: Instant,
+}
+
+/// The transport-wide numbers under which the newest packets of a stream left.
+#[derive(Debug)]
+struct Numbers([(u32, u16); NUMBERS_REMEMBERED]);
+
+impl Default for Numbers {
+    fn default() -> Self {
+        // No index has this name in the first place.
+        Self([(u32::MAX, 0); NUMBERS_REMEMBERED])
+    }
+}
+
+impl Numbers {
+    /// The part of an index by which packets are told apart: as many are never in one place at a time.
+    fn name(index: u64) -> u32 {
+        (index & u64::from(u32::MAX)) as u32
+    }
+
+    fn remember(&mut self, index: u64, number: u16) {
+        if let Some(place) = self.0.get_mut(Self::name(index) as usize % NUMBERS_REMEMBERED) {
+            *place = (Self::name(index), number);
+        }
+    }
+
+    fn of(&self, index: u64) -> Option<u16> {
+        let (name, number) = *self.0.get(Self::name(index) as usize % NUMBERS_REMEMBERED)?;
+        (name == Self::name(index)).then_some(number)
+    }
 }
 
 /// A stream with its keys and its path: all that the packets of one batch have in common.
@@ -141,7 +176,7 @@ impl Outlet<'_> {
 
 impl EgressStream {
     /// Makes the stream of a planned section. `first_rtx_index` starts its retransmissions: below 32768.
-    pub fn new(plan: &EgressPlan, first_rtx_index: u16) -> Self {
+    pub fn new(plan: &EgressPlan, numbers_sound: bool, first_rtx_index: u16) -> Self {
         let mut stream = Self {
             mid: plan.mid.clone(),
             kind: plan.kind,
@@ -151,6 +186,7 @@ impl EgressStream {
             rtx_index: u64::from(first_rtx_index & 0x7fff),
             mid_id: None,
             transport_cc_id: None,
+            numbers: None,
             passed_ids: PassedIds::default(),
             template: None,
             reach: Reach::default(),
@@ -158,13 +194,16 @@ impl EgressStream {
             reports: [None; REPORTS_REMEMBERED],
             requests: Requests::default(),
         };
-        stream.apply(plan);
+        stream.apply(plan, numbers_sound);
         stream
     }
 
     /// Follows a changed plan of the same SSRC. Returns whether headers are made of other things from now on, so that
     /// nothing that was sent before can be made again.
-    pub fn apply(&mut self, plan: &EgressPlan) -> bool {
+    ///
+    /// `numbers_sound` where what the client says of transport-wide numbers is of use: not for sound alone, of which there is
+    /// no less to send.
+    fn apply(&mut self, plan: &EgressPlan, numbers_sound: bool) -> bool {
         let before = (self.mid_id, self.transport_cc_id, self.passed_ids, self.rtx_ssrc);
         let is_renamed = self.mid != plan.mid;
         self.mid.clone_from(&plan.mid);
@@ -172,8 +211,10 @@ impl EgressStream {
         self.rtx_ssrc = plan.rtx_ssrc;
         let id_of = |kind| plan.extensions.iter().find(|(_, known)| *known == kind).map(|(id, _)| *id);
         self.mid_id = id_of(ExtensionKind::Mid);
-        // Without RTX a packet is sent again bit for bit, which a fresh transport number would forbid.
-        self.transport_cc_id = id_of(ExtensionKind::TransportCc).filter(|_| plan.rtx_ssrc.is_some());
+        // Without RTX a packet is sent again bit for bit, with the number that it had. Sound has so few that they can be
+        // remembered.
+        let has_numbers = plan.rtx_ssrc.is_some() || numbers_sound && plan.kind == MediaKind::Audio;
+        self.transport_cc_id = id_of(ExtensionKind::TransportCc).filter(|_| has_numbers);
         self.passed_ids = PassedIds::default();
         for (id, kind) in plan.extensions.iter().filter(|(_, kind)| kind.is_passed()) {
             if let Some(place) = self.passed_ids.get_mut(*kind as usize).filter(|place| **place == 0) {
@@ -182,7 +223,17 @@ impl EgressStream {
         }
         let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
         self.template = ExtensionTemplate::new(mid, self.transport_cc_id, self.passed_ids);
-        is_renamed || before != (self.mid_id, self.transport_cc_id, self.passed_ids, self.rtx_ssrc)
+        let is_changed =
+            is_renamed || before != (self.mid_id, self.transport_cc_id, self.passed_ids, self.rtx_ssrc);
+        if is_changed {
+            self.forget_numbers();
+        }
+        is_changed
+    }
+
+    fn forget_numbers(&mut self) {
+        let remembers = self.transport_cc_id.is_some() && self.rtx_ssrc.is_none();
+        self.numbers = remembers.then(Box::default);
     }
 
     /// The SSRC of its media.
@@ -216,6 +267,7 @@ impl EgressStream {
         self.reports = [None; REPORTS_REMEMBERED];
         self.reach = Reach::default();
         self.requests.clear();
+        self.forget_numbers();
     }
 
     /// The time to the client and back, as far as requests are concerned.
@@ -239,7 +291,12 @@ impl EgressStream {
         packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
-        let (len, payload) = self.seal_media(by, out, packet, space, Purpose::Media)?;
+        let number = by.sender.next_number();
+        let (len, payload) = self.seal_media(by, out, packet, space, number)?;
+        self.number(by, len, Purpose::Media);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.remember(out.index, number);
+        }
         self.reach.sealed(out.index);
         by.sender.repair.earn(len);
         self.figures.packets += 1;
@@ -247,7 +304,7 @@ impl EgressStream {
         Some(len)
     }
 
-    /// The same without counting it; returns the length of the payload too.
+    /// The same without counting it, under a transport-wide number; returns the length of the payload too.
     #[inline]
     fn seal_media(
         &self,
@@ -255,7 +312,7 @@ impl EgressStream {
         out: &Rewritten,
         packet: &Packet,
         space: &mut [u8],
-        purpose: Purpose,
+        number: u16,
     ) -> Option<(usize, usize)> {
         let header = HeaderOut {
             marker: out.marker,
@@ -264,10 +321,9 @@ impl EgressStream {
             timestamp: out.timestamp,
             ssrc: self.ssrc,
         };
-        let header_len = self.write_header(&header, by.sender.next_number(), out, packet, space)?;
+        let header_len = self.write_header(&header, number, out, packet, space)?;
         let written = PayloadEdit::write(out.edit.as_ref(), &packet.payload, space.get_mut(header_len..)?)?;
         let len = by.keys.rtp.seal(space, header_len, header_len + written, out.index, self.ssrc).ok()?;
-        self.number(by, len, purpose);
         Some((len, written))
     }
 
@@ -282,11 +338,15 @@ impl EgressStream {
         now: Instant,
         space: &mut [u8],
     ) -> Result<usize, RepairRefusal> {
-        // A fresh transport number would make another packet of it, under the same index.
         let own = self.rtx_ssrc.zip(rtx_payload_type);
-        if own.is_none() && self.transport_cc_id.is_some() {
-            return Err(RepairRefusal::Changed);
-        }
+        // Any other number than it had would make another packet of it, under the same index.
+        let number = match (self.transport_cc_id, own) {
+            (None, _) | (_, Some(_)) => by.sender.next_number(),
+            (Some(_), None) => {
+                let numbers = self.numbers.as_ref();
+                numbers.and_then(|numbers| numbers.of(out.index)).ok_or(RepairRefusal::Changed)?
+            }
+        };
         if !repair::is_of_use(packet.received_at, self.round_trip(), self.figures.packets, now) {
             return Err(RepairRefusal::Old);
         }
@@ -295,7 +355,7 @@ impl EgressStream {
         }
         let sealed = match own {
             Some(own) => self.seal_rtx(by, out, own, packet, space),
-            None => self.seal_media(by, out, packet, space, Purpose::Repair).map(|(len, _)| len),
+            None => self.seal_media(by, out, packet, space, number).map(|(len, _)| len),
         };
         let len = sealed.ok_or(RepairRefusal::SealFailed)?;
         self.figures.retransmissions += 1;
@@ -431,12 +491,21 @@ fn truncate(count: u64) -> u32 {
 }
 
 impl Session {
+    /// Takes note that the client is to receive video: what is sent is remembered from now on, and what sound is sent counts as
+    /// well.
+    pub fn expect_video(&mut self) {
+        self.sender.remember();
+    }
+
+    /// Has a stream follow a changed plan of the same SSRC. Returns whether its headers are made of other things from now on.
+    pub fn change_stream(&mut self, index: usize, plan: &EgressPlan) -> bool {
+        let numbers_sound = self.sender.remembers();
+        self.stream_mut(index).is_some_and(|stream| stream.apply(plan, numbers_sound))
+    }
+
     /// Adds a stream to the client; returns its index, which stays until [`Session::remove_stream`].
     pub fn add_stream(&mut self, plan: &EgressPlan, first_rtx_index: u16) -> usize {
-        let stream = EgressStream::new(plan, first_rtx_index);
-        if plan.kind == MediaKind::Video {
-            self.sender.remember();
-        }
+        let stream = EgressStream::new(plan, self.sender.remembers(), first_rtx_index);
         if let Some(free) = self.egress.iter().position(Option::is_none) {
             if let Some(slot) = self.egress.get_mut(free) {
                 *slot = Some(stream);

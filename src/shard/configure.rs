@@ -11,6 +11,7 @@ use crate::ids::SessionId;
 use crate::net::Outbox;
 use crate::plan::{EgressPlan, IngressPlan, SessionPlan};
 use crate::router::subscription::Subscription;
+use crate::rtp::MediaKind;
 use crate::session::Description;
 
 impl Shard {
@@ -70,7 +71,10 @@ impl Shard {
     }
 
     fn apply_egress(&mut self, now: Instant, key: SessionKey, plans: &[EgressPlan]) {
-        let Some(slot) = self.sessions.get(key) else { return };
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        if plans.iter().any(|plan| plan.kind == MediaKind::Video) {
+            slot.session.expect_video();
+        }
         let present: Vec<(SubscriptionKey, u32)> = slot
             .subscriptions
             .iter()
@@ -119,9 +123,8 @@ impl Shard {
 
     fn change_subscription(&mut self, now: Instant, key: SubscriptionKey, plan: &EgressPlan) {
         let Some(sink) = self.tracks.stream_mut(key) else { return };
-        let stream = self.sessions.get_mut(sink.session);
-        let stream = stream.and_then(|session| session.session.stream_mut(sink.stream));
-        let has_new_headers = stream.is_some_and(|stream| stream.apply(plan));
+        let session = self.sessions.get_mut(sink.session);
+        let has_new_headers = session.is_some_and(|slot| slot.session.change_stream(sink.stream, plan));
         if has_new_headers || sink.payload_types != plan.payload_types {
             sink.payload_types.clone_from(&plan.payload_types);
             sink.state.begin_epoch(plan.payload_types.clone());

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ringcast::drop::{DropReason, RepairRefusal};
 use ringcast::metrics::shard::{KeyframeOutcome, Retransmission};
-use ringcast::rtp::MediaKind;
+use ringcast::rtp::{ExtensionKind, MediaKind, RtpView};
 use ringcast_bench::source::Media;
 
 use crate::harness::forge::Forger;
-use crate::harness::link::LinkSpec;
+use crate::harness::link::{LinkSpec, rtp_name};
 use crate::harness::{PeerKey, Sim, Track, Way};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -152,6 +152,79 @@ fn what_was_sent_under_other_header_extensions_is_not_sealed_again() {
     forger.nack(&mut sim, ssrc, newest - 4, 1);
     assert!(again(&mut sim) > answered, "what is sent from then on is sent again");
     assert_untouched(&mut sim, bystander, &tracks);
+}
+
+/// What a client has been sent of a stream while `step` went on, each packet with its transport-wide number.
+fn numbered(
+    sim: &mut Sim,
+    viewer: PeerKey,
+    ssrc: u32,
+    step: impl FnOnce(&mut Sim),
+) -> Vec<(Vec<u8>, Option<u16>)> {
+    let plan = sim.peer(viewer).negotiation.plan();
+    let extensions = &plan.egress.iter().find(|one| one.ssrc == ssrc).unwrap().extensions;
+    let id = extensions.iter().find(|(_, kind)| *kind == ExtensionKind::TransportCc).unwrap().0;
+    sim.peer_mut(viewer).down.captured = Some(Vec::new());
+    step(sim);
+    let captured = sim.peer_mut(viewer).down.captured.take().unwrap();
+    let is_of = |datagram: &Vec<u8>| rtp_name(datagram).is_some_and(|name| name.0 == ssrc);
+    let number = |datagram: &[u8]| {
+        let place = RtpView::parse(datagram).unwrap().extension_place(id)?;
+        Some(u16::from_be_bytes(datagram[place].try_into().unwrap()))
+    };
+    captured.into_iter().filter(is_of).map(|one| (one.clone(), number(&one))).collect()
+}
+
+#[test]
+fn sound_has_transport_wide_numbers_where_there_are_pictures_too_and_is_sent_again_with_them() {
+    let mut sim = Sim::new(1, 207);
+    let (tracks, viewer, bystander) = call(&mut sim, 50);
+    sim.run_for(4 * SECOND);
+    let [sound, video] = [0, 1].map(|at| sim.received(viewer, &tracks[at]).unwrap().ssrc);
+    let pictures = numbered(&mut sim, viewer, video, |sim| sim.run_for(SECOND));
+    let first = numbered(&mut sim, viewer, sound, |sim| sim.run_for(SECOND));
+    let numbers: Vec<u16> = first.iter().filter_map(|(_, number)| *number).collect();
+    assert!(numbers.len() == first.len() && numbers.is_sorted() && numbers.len() > 40, "{numbers:?}");
+    // Numbers are those of the whole transport.
+    let last_picture = pictures.last().unwrap().1.unwrap();
+    assert!(numbers[0] > last_picture && numbers[0] < last_picture + 10);
+    let span = numbers[numbers.len() - 1] - numbers[0];
+    assert!(usize::from(span) > numbers.len() * 3 / 2, "pictures are among them: {numbers:?}");
+    let newest = rtp_name(&first[first.len() - 1].0).unwrap().1;
+    let again = numbered(&mut sim, viewer, sound, |sim| {
+        Forger::new(sim, viewer).nack(sim, sound, newest - 16, 1);
+    });
+    assert!(again.len() >= 8 && again.iter().all(|packet| first.contains(packet)), "{}", again.len());
+    assert_untouched(&mut sim, bystander, &tracks);
+}
+
+#[test]
+fn sound_alone_has_no_numbers_until_there_are_pictures() {
+    let mut sim = Sim::new(1, 208);
+    let publisher = sim.join(0, Way::clean(10));
+    let tracks = sim.publish(publisher, &[Media::audio(), Media::video(30, 50, 900)]);
+    let [listener, bystander] = [0, 0].map(|shard| sim.join(shard, Way::clean(10)));
+    for peer in [listener, bystander] {
+        sim.subscribe(peer, &[&tracks[0]]);
+    }
+    sim.run_for(2 * SECOND);
+    let sound = sim.received(listener, &tracks[0]).unwrap().ssrc;
+    let alone = numbered(&mut sim, listener, sound, |sim| sim.run_for(SECOND));
+    assert!(alone.len() > 40 && alone.iter().all(|(_, number)| number.is_none()));
+    sim.subscribe(listener, &[&tracks[1]]);
+    sim.run_for(SECOND);
+    let beside = numbered(&mut sim, listener, sound, |sim| sim.run_for(SECOND));
+    assert!(beside.len() > 40 && beside.iter().all(|(_, number)| number.is_some()));
+    // What left without a number is not made again with one, which the watch on the wire would see.
+    let newest = rtp_name(&alone[alone.len() - 1].0).unwrap().1;
+    let again = numbered(&mut sim, listener, sound, |sim| {
+        Forger::new(sim, listener).nack(sim, sound, newest - 16, 1);
+    });
+    assert_eq!(again, []);
+    sim.pause_sources();
+    sim.run_for(SECOND);
+    sim.account(listener, &tracks[0]).assert_complete();
+    sim.account(bystander, &tracks[0]).assert_complete();
 }
 
 #[test]

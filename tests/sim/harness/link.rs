@@ -111,6 +111,8 @@ pub(crate) struct Link {
     pub(crate) without_checks: bool,
     /// What began with a sender report and was not lost, by its sender's SSRC.
     pub(crate) reports: HashMap<u32, u32>,
+    /// What was put on it, kept when a scenario wants to look at it.
+    pub(crate) captured: Option<Vec<Vec<u8>>>,
     /// The newest of these.
     pub(crate) newest_reports: HashMap<u32, Vec<u8>>,
 }
@@ -130,6 +132,7 @@ impl Link {
             without_dtls: false,
             without_checks: false,
             reports: HashMap::new(),
+            captured: None,
             newest_reports: HashMap::new(),
         }
     }
@@ -141,6 +144,9 @@ impl Link {
 
     /// Puts a datagram on the link.
     pub(crate) fn push(&mut self, now: Instant, datagram: Datagram) {
+        if let Some(captured) = &mut self.captured {
+            captured.push(datagram.contents.clone());
+        }
         let rtp = rtp_name(&datagram.contents);
         let before = self.netem.queue_len();
         let report = sender_report(&datagram.contents);
