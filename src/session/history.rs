@@ -4,7 +4,7 @@
 //! not reported a packet that is younger than [`AGE_MAX`], up to [`RECORDS_MAX`]: two seconds at 20 Mbit/s.
 
 /// Records of a new history.
-const RECORDS_MIN: usize = 128;
+const RECORDS_MIN: usize = 64;
 
 /// Most records.
 const RECORDS_MAX: usize = 4096;
@@ -104,35 +104,41 @@ pub(super) struct History {
     records: Vec<Record>,
     /// The next number; those before it have records as far as they reach.
     next: u64,
-    /// Whether the client has ever reported.
-    followed: bool,
+    /// Behind the newest number that was reported; `u64::MAX` while none was.
+    told_to: u64,
 }
 
 impl History {
     pub(super) fn new(next: u64) -> Self {
-        Self { records: vec![Record::UNUSED; RECORDS_MIN], next, followed: false }
+        Self { records: vec![Record::UNUSED; RECORDS_MIN], next, told_to: u64::MAX }
     }
 
-    /// Takes note of the next packet.
+    /// Takes note of the next packet. The record in its place is not looked at, which would be to wait for memory, unless
+    /// the client is behind by as many as there are.
+    #[inline]
     pub(super) fn push(&mut self, record: Record) {
-        let mask = self.records.len() - 1;
-        let place = (self.next as usize) & mask;
-        if let Some(oldest) = self.records.get(place)
-            && oldest.fate == Fate::Unknown
-            && self.followed
-            && record.at.wrapping_sub(oldest.at) < AGE_MAX
-            && self.records.len() < RECORDS_MAX
-        {
-            self.double();
-            return self.push(record);
+        if self.next.saturating_sub(self.told_to) >= self.records.len() as u64 {
+            self.make_room(record.at);
         }
+        let place = (self.next as usize) & (self.records.len() - 1);
         if let Some(place) = self.records.get_mut(place) {
             *place = record;
         }
         self.next += 1;
     }
 
+    /// Grows while the oldest record may still be reported.
     #[cold]
+    fn make_room(&mut self, at: u32) {
+        let place = (self.next as usize) & (self.records.len() - 1);
+        let oldest = self.records.get(place);
+        let is_young =
+            oldest.is_some_and(|oldest| oldest.fate == Fate::Unknown && at.wrapping_sub(oldest.at) < AGE_MAX);
+        if is_young && self.records.len() < RECORDS_MAX {
+            self.double();
+        }
+    }
+
     fn double(&mut self) {
         let len = self.records.len();
         let mut records = vec![Record::UNUSED; 2 * len];
@@ -147,9 +153,11 @@ impl History {
 
     /// Takes what the client says of one packet, and adds to `told` what is new of it.
     pub(super) fn reported(&mut self, number: u16, has_come: bool, present: WayNumber, told: &mut Told) {
-        self.followed = true;
         let behind = low16(self.next).wrapping_sub(1).wrapping_sub(number);
         let number = (self.next.checked_sub(1)).and_then(|newest| newest.checked_sub(u64::from(behind)));
+        if let Some(number) = number.filter(|number| self.told_to == u64::MAX || *number >= self.told_to) {
+            self.told_to = number + 1;
+        }
         let mask = self.records.len() - 1;
         let known = number.filter(|_| usize::from(behind) < self.records.len());
         let record = known.and_then(|number| self.records.get_mut((number as usize) & mask));

@@ -26,7 +26,7 @@ pub(super) struct Sender {
     /// Of the next packet that carries one.
     next_number: u64,
     /// What was sent, once there is video.
-    history: Option<Box<History>>,
+    history: Option<History>,
     /// The way that was last sent by, and its number.
     way: (Way, WayNumber),
     pacer: Pacer,
@@ -68,7 +68,7 @@ impl Sender {
 
     /// Begins to remember what is sent, unless it does.
     pub(super) fn remember(&mut self) {
-        self.history.get_or_insert_with(|| Box::new(History::new(self.next_number)));
+        self.history.get_or_insert_with(|| History::new(self.next_number));
     }
 
     /// Whether it remembers what is sent.
