@@ -4,6 +4,8 @@
 //! what it has and does the difference, so a plan may be given any number of times. Nothing here refers to a
 //! table of either side.
 
+use std::sync::Arc;
+
 use crate::ids::{ChannelId, GroupId, IceCredentials, PublicationId, ShardId};
 use crate::rtp::{Codec, ExtensionKind, MediaKind};
 
@@ -100,7 +102,7 @@ pub struct TransportPlan {
     /// The client's, once it has described itself: by these it can be asked whether it is where it seems to be.
     pub remote: Option<IceCredentials>,
     /// The description of the client's sending sections alone that feeds the ingress engine, as SDP.
-    pub ingress_offer: String,
+    pub ingress_offer: Arc<str>,
     /// Our part in ICE.
     pub agent: IceAgent,
     /// The DTLS handshake.

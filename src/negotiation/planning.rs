@@ -27,7 +27,7 @@ impl Negotiation {
                 generation: self.transport.generation,
                 local: self.transport.local.clone(),
                 remote: self.transport.remote.as_ref().map(|remote| credentials(&remote.ice)),
-                ingress_offer: ingress_offer.unwrap_or_default(),
+                ingress_offer: ingress_offer.unwrap_or_default().into(),
                 agent: self.transport.agent,
                 dtls: self.dtls_plan(),
                 takes_media: !ingress.is_empty(),

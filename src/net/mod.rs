@@ -34,6 +34,7 @@ pub use moment::Moment;
 pub use outbox::Outbox;
 pub use probe::IoKind;
 pub use socket::{DIALLED_MAX, SocketIndex, SocketKind};
+pub use sys::prefetch;
 pub use wake::Waker;
 
 /// Sockets that one driver takes at most: one for each local address of the machine.

@@ -1,5 +1,5 @@
 //! The system calls for which no safe wrapper serves: batched sends and receives, eventfd, affinity, limits, memory,
-//! programs and tables in the kernel.
+//! programs and tables in the kernel; and one hint to the processor.
 //!
 //! Owns every `unsafe` of the project but that of [`super::uring`]. Must not hold state of its own or decide anything.
 //! Bounds: `BATCH_MAX` messages a call. Next: the drivers, and the shell that starts threads.
@@ -30,6 +30,33 @@ pub(super) const BATCH_MAX: usize = 64;
 const CPUS_MAX: usize = 8192;
 
 type CpuMask = [u64; CPUS_MAX / 64];
+
+/// Bytes that a processor fetches together: on every one that we know of this or twice as many.
+const CACHE_LINE_BYTES: usize = 64;
+
+/// Has the processor fetch memory that is going to be needed, and does not wait for it. An address at which nothing of
+/// ours lies, or nothing at all, costs a little time and does nothing else.
+#[inline]
+pub fn prefetch(address: usize, bytes: usize) {
+    let first = address - address % CACHE_LINE_BYTES;
+    for line in (first..address.saturating_add(bytes)).step_by(CACHE_LINE_BYTES) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch is a hint. It reads nothing that a program sees and faults at no address, so the pointer need
+        // not be valid; each processor of this architecture has the instruction.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(ptr::without_provenance(line));
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the same; the instruction is part of the base of this architecture (Arm ARM, PRFM), and touches neither
+        // memory nor stack nor flags.
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) line, options(nostack, preserves_flags, readonly));
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let _ = line;
+    }
+}
 
 /// Confines the calling thread to one CPU.
 pub fn pin_thread(cpu: usize) -> io::Result<()> {
@@ -501,97 +528,4 @@ fn check(result: i32) -> io::Result<i32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pinned_thread_runs_on_its_cpu_alone() {
-        let allowed = cpus();
-        assert!(!allowed.is_empty());
-        assert!(allowed.is_sorted());
-        let last = *allowed.last().unwrap();
-        std::thread::spawn(move || {
-            pin_thread(last).unwrap();
-            assert_eq!(cpus(), [last]);
-        })
-        .join()
-        .unwrap();
-    }
-
-    #[test]
-    fn a_cpu_beyond_the_mask_is_refused() {
-        assert_eq!(pin_thread(CPUS_MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert!(pin_thread(CPUS_MAX - 1).is_err());
-    }
-
-    #[test]
-    fn the_soft_limit_of_open_files_can_be_raised_to_the_hard_one() {
-        let (soft, hard) = open_file_limit().unwrap();
-        assert!(soft <= hard);
-        assert_eq!(raise_open_file_limit().unwrap(), hard);
-        assert_eq!(open_file_limit().unwrap(), (hard, hard));
-    }
-
-    #[test]
-    fn an_eventfd_counts_its_signals() {
-        let event = EventFd::new().unwrap();
-        assert_eq!(event.drain(), 0);
-        event.signal();
-        event.signal();
-        assert_eq!(event.drain(), 2);
-        assert_eq!(event.drain(), 0);
-    }
-
-    #[test]
-    fn batches_carry_payload_source_and_segments() {
-        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        let destination = b.local_addr().unwrap();
-        let batch = [
-            Outgoing { destination, payload: b"one", segment: None, ecn: 0 },
-            Outgoing { destination, payload: b"twothr33", segment: Some(3), ecn: 1 },
-        ];
-        let mut scratch: Vec<_> = (0..4).map(|_| OutgoingMessage::new()).collect();
-        assert_eq!(send_batch(&a, batch.into_iter(), &mut scratch).unwrap(), 2);
-        let mut slots: Vec<_> = (0..8).map(|_| Slot::new(4)).collect();
-        assert_eq!(receive_batch(&b, &mut slots).unwrap(), 4);
-        let payloads: Vec<_> =
-            slots.iter().take(4).map(|slot| &slot.payload[..slot.filled.payload]).collect();
-        assert_eq!(payloads, [&b"one"[..], b"two", b"thr", b"33"]);
-        for slot in &slots[..4] {
-            assert_eq!(slot.source(), Some(a.local_addr().unwrap()));
-            assert!(!slot.filled.cut_short);
-        }
-    }
-
-    #[test]
-    fn a_datagram_beyond_its_slot_is_marked() {
-        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        a.send_to(b"12345", b.local_addr().unwrap()).unwrap();
-        let mut slots = [Slot::new(4)];
-        assert_eq!(receive_batch(&b, &mut slots).unwrap(), 1);
-        assert!(slots[0].filled.cut_short);
-        assert_eq!(receive_batch(&b, &mut slots).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-    }
-
-    #[test]
-    fn a_blank_message_cannot_leave() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut message = OutgoingMessage::new();
-        let destination = socket.local_addr().unwrap();
-        message.fill(&Outgoing { destination, payload: b"payload", segment: None, ecn: 0 });
-        message.blank();
-        // SAFETY: a blank header points to nothing.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message.header, libc::MSG_DONTWAIT) };
-        assert_eq!(check(sent as i32).unwrap_err().raw_os_error(), Some(libc::EDESTADDRREQ));
-    }
-
-    #[test]
-    fn pages_are_zeroed_aligned_and_writable() {
-        let pages = Pages::new(3 * 4096).unwrap();
-        assert_eq!(pages.as_ptr().addr() % 4096, 0);
-        // SAFETY: the mapping is three pages long, nobody else knows it, and this borrow ends before `pages`.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(pages.as_ptr(), pages.len()) };
-        assert!(bytes.iter().all(|byte| *byte == 0));
-        bytes.fill(7);
-    }
-}
+mod tests;

@@ -8,12 +8,13 @@
 use std::time::{Duration, Instant};
 
 use super::Session;
+use super::footprint::{Footprint, address};
 use super::history::{Purpose, low16};
 use super::paths::Path;
 use super::reach::{Admission, Reach};
 use super::repair::{self, Requests};
 use super::sender::{Sender, Way};
-use super::transport::Keys;
+use super::transport::{Keys, Transport};
 use crate::drop::{DropReason, RepairRefusal};
 use crate::plan::EgressPlan;
 use crate::rtp::descriptor::FRAME_NUMBER_AT;
@@ -505,7 +506,7 @@ impl Session {
 
     /// Adds a stream to the client; returns its index, which stays until [`Session::remove_stream`].
     pub fn add_stream(&mut self, plan: &EgressPlan, first_rtx_index: u16) -> usize {
-        let stream = EgressStream::new(plan, self.sender.remembers(), first_rtx_index);
+        let stream = Box::new(EgressStream::new(plan, self.sender.remembers(), first_rtx_index));
         if let Some(free) = self.egress.iter().position(Option::is_none) {
             if let Some(slot) = self.egress.get_mut(free) {
                 *slot = Some(stream);
@@ -525,24 +526,38 @@ impl Session {
 
     /// A stream by its index.
     pub fn stream(&self, index: usize) -> Option<&EgressStream> {
-        self.egress.get(index)?.as_ref()
+        self.egress.get(index)?.as_deref()
     }
 
     /// A stream by its index.
     pub fn stream_mut(&mut self, index: usize) -> Option<&mut EgressStream> {
-        self.egress.get_mut(index)?.as_mut()
+        self.egress.get_mut(index)?.as_deref_mut()
     }
 
     /// All streams with their indices.
     pub fn streams(&self) -> impl Iterator<Item = (usize, &EgressStream)> {
-        self.egress.iter().enumerate().filter_map(|(index, stream)| Some((index, stream.as_ref()?)))
+        self.egress.iter().enumerate().filter_map(|(index, stream)| Some((index, stream.as_deref()?)))
+    }
+
+    /// Where that lies which the next batch of a stream will need.
+    #[inline]
+    pub fn footprint(&self, stream: usize) -> Footprint {
+        let (route, keys) = self.transports.present().map(Transport::footprint).unwrap_or_default();
+        Footprint {
+            stream: self.egress.get(stream).and_then(Option::as_deref).map_or(0, address),
+            streams: address(&self.egress),
+            transports: address(&self.transports),
+            sender: address(&self.sender),
+            route,
+            keys,
+        }
     }
 
     /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
     #[inline]
     pub fn outlet(&mut self, stream: usize, now: Instant) -> Option<Outlet<'_>> {
         let (keys, path, way) = self.transports.sealing()?;
-        let stream = self.egress.get_mut(stream)?.as_mut()?;
+        let stream = self.egress.get_mut(stream)?.as_deref_mut()?;
         Some(Outlet { stream, departure: Departure::new(keys, &mut self.sender, (path, way), now), path })
     }
 
@@ -559,7 +574,7 @@ impl Session {
         now: Instant,
         space: &mut [u8],
     ) -> Result<usize, RepairRefusal> {
-        let stream = self.egress.get_mut(stream).and_then(Option::as_mut);
+        let stream = self.egress.get_mut(stream).and_then(Option::as_deref_mut);
         let (Some((keys, path, way)), Some(stream)) = (self.transports.sealing(), stream) else {
             return Err(RepairRefusal::NotReady);
         };
@@ -576,7 +591,7 @@ impl Session {
         space: &mut [u8],
     ) -> Option<(Path, usize)> {
         let (keys, path, _) = self.transports.sealing()?;
-        let stream = self.egress.get_mut(stream)?.as_mut()?;
+        let stream = self.egress.get_mut(stream)?.as_deref_mut()?;
         let len = stream.seal_report(keys, ntp, rtp, now, space)?;
         Some((path, len))
     }

@@ -19,6 +19,7 @@ pub mod egress;
 mod empty;
 mod engine;
 pub mod fence;
+mod footprint;
 mod handshake;
 mod history;
 pub mod ingress;
@@ -44,6 +45,7 @@ pub use channels::{ChannelEvent, Message, Queued};
 pub use check::{answer_for, binding_request};
 pub use description::Description;
 pub use egress::{EgressStream, Outlet};
+pub use footprint::Footprint;
 pub use history::Told;
 pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
@@ -87,7 +89,7 @@ pub struct Session {
     /// Whether packets of some are told by their payload types.
     has_unnamed: bool,
     collector: Collector,
-    egress: Vec<Option<EgressStream>>,
+    egress: Vec<Option<Box<EgressStream>>>,
     sender: Sender,
     last_authentic: Instant,
     connected_once: bool,
@@ -400,7 +402,7 @@ impl Session {
         }
         let in_use = self.transports.present().and_then(Transport::path);
         self.paths.expire(in_use, now, &mut out.paths_removed);
-        self.egress.iter_mut().flatten().for_each(EgressStream::tick);
+        self.egress.iter_mut().flatten().for_each(|stream| stream.tick());
         self.sender.repair.tick();
         Ok(true)
     }

@@ -131,6 +131,8 @@ impl Paths {
             let oldest = self.0.iter().position(|proven| Some(proven.path) != in_use);
             evicted = oldest.map(|index| self.0.remove(index).path);
         }
+        // Most sessions have one address all their life.
+        self.0.reserve_exact(1);
         self.0.push(Proven { path, generation, heard: now, certain: None });
         Binding::New { evicted }
     }

@@ -50,7 +50,7 @@ pub enum Feedback {
 /// Reads one packet of a compound: figures go into their streams, the rest into `feedback`.
 pub(super) fn read(
     report: Rtcp<'_>,
-    egress: &mut [Option<EgressStream>],
+    egress: &mut [Option<Box<EgressStream>>],
     sender: &mut Sender,
     now: Instant,
     feedback: &mut Vec<Feedback>,
@@ -112,7 +112,7 @@ fn read_nack(
 /// Wishes for keyframes of streams, as far as they do not come too often.
 fn read_keyframes(
     wanted: impl Iterator<Item = u32>,
-    egress: &mut [Option<EgressStream>],
+    egress: &mut [Option<Box<EgressStream>>],
     now: Instant,
     feedback: &mut Vec<Feedback>,
 ) {
@@ -134,7 +134,7 @@ fn read_keyframes(
 
 fn read_blocks(
     blocks: ReportBlocks<'_>,
-    egress: &mut [Option<EgressStream>],
+    egress: &mut [Option<Box<EgressStream>>],
     now: Instant,
     feedback: &mut Vec<Feedback>,
 ) {
@@ -147,6 +147,6 @@ fn read_blocks(
     }
 }
 
-fn find(egress: &[Option<EgressStream>], ssrc: u32) -> Option<usize> {
+fn find(egress: &[Option<Box<EgressStream>>], ssrc: u32) -> Option<usize> {
     egress.iter().position(|stream| stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc))
 }

@@ -20,6 +20,7 @@ use super::description::Description;
 use super::dtls::{self, KeyExchange};
 use super::early::Check;
 use super::engine;
+use super::footprint::address;
 use super::handshake::Ways;
 use super::ingress::{Collector, IngressSection};
 use super::output::SessionOutput;
@@ -102,7 +103,8 @@ pub(super) struct Turn {
 }
 
 pub(super) struct Transport {
-    rtc: Rtc,
+    // Apart from the rest, which each packet needs some of.
+    rtc: Box<Rtc>,
     exchange: Arc<KeyExchange>,
     keys: Option<Box<Keys>>,
     /// Credentials that the client may use: the present ones last, those before an ICE restart first.
@@ -110,7 +112,7 @@ pub(super) struct Transport {
     /// The client's, by which it takes checks of ours.
     remote: Option<IceCredentials>,
     probes: Probes,
-    ingress_offer: String,
+    ingress_offer: Arc<str>,
     generation: u32,
     agent: IceAgent,
     route: Route,
@@ -150,13 +152,13 @@ impl Transport {
             rtc.add_local_candidate(candidate);
         }
         let mut transport = Self {
-            rtc,
+            rtc: Box::new(rtc),
             exchange,
             keys: None,
             credentials: Vec::new(),
             remote: None,
             probes: Probes::default(),
-            ingress_offer: String::new(),
+            ingress_offer: Arc::from(""),
             generation: plan.generation,
             agent: plan.agent,
             route: Route::default(),
@@ -224,6 +226,12 @@ impl Transport {
 
     pub(super) fn is_keyed(&self) -> bool {
         self.keys.is_some()
+    }
+
+    /// Where its route lies, and what seals RTP.
+    #[inline]
+    pub(super) fn footprint(&self) -> (usize, usize) {
+        (address(&self.route), self.keys.as_ref().map_or(0, |keys| address(&keys.rtp)))
     }
 
     /// Where media goes to.

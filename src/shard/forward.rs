@@ -61,7 +61,7 @@ impl Shard {
         let Some(slot) = tracks.publication(key) else { return };
         let (kind, load) = (slot.state.kind(), Load::of(slot.state.batch()));
         let (mut forwarded, mut awaited) = (0, LayerSet::default());
-        tracks.pour(key, ledger, |publication, sink, ledger| {
+        tracks.pour(key, ledger, |publication, sink, footprint, ledger| {
             let batch = publication.batch();
             let session = sessions.get_mut(sink.session).filter(|_| sink.is_open());
             let outlet = session.and_then(|slot| slot.session.outlet(sink.stream, now));
@@ -114,6 +114,9 @@ impl Shard {
             }
             if let Some(layer) = sink.state.stuck() {
                 awaited.insert(layer);
+            }
+            if let Some(slot) = sessions.get(sink.session) {
+                *footprint = slot.session.footprint(sink.stream);
             }
         });
         ledger.counters.rtp_out.add(kind, forwarded);

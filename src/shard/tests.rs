@@ -267,7 +267,7 @@ fn who_follows_a_layer_that_its_publisher_gives_up_follows_another_at_once() {
         tracks.ingest(now, (key, layer), feed, (Codec::Vp8, keyframe(1)), ledger);
     }
     tracks.look_for_layer(now, subscription, ledger);
-    tracks.pour(key, ledger, |publication, sink, _| {
+    tracks.pour(key, ledger, |publication, sink, _, _| {
         for entry in publication.batch() {
             sink.state.rewrite(publication, entry);
         }

@@ -155,7 +155,10 @@ impl Tracks {
         let same = |other: &&mut Track| other.mid == track.mid && other.is_local() == track.is_local();
         match self.list.iter_mut().find(same) {
             Some(place) => *place = track,
-            None => self.list.push(track),
+            None => {
+                self.list.reserve_exact(1);
+                self.list.push(track);
+            }
         }
     }
 

@@ -70,10 +70,10 @@ fn the_first_line_of_ours_keeps_the_transport_through_any_close() {
 #[test]
 fn the_plan_is_empty_of_the_client_until_it_speaks() {
     let mut session = session();
-    assert_eq!(session.plan().transport.ingress_offer, "");
+    assert_eq!(session.plan().transport.ingress_offer.as_ref(), "");
     session.bind_remote(source(1, Style::Chromium, MediaKind::Video), Place::Offered).unwrap();
     session.create_offer();
     let plan = session.plan();
     assert_eq!((plan.transport.generation, plan.transport.local.ufrag.as_str()), (0, "AServer0"));
-    assert_eq!(plan.transport.ingress_offer, "");
+    assert_eq!(plan.transport.ingress_offer.as_ref(), "");
 }

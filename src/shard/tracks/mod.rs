@@ -13,13 +13,15 @@ mod source;
 mod upkeep;
 
 use std::collections::HashMap;
+use std::mem;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
 pub(super) use self::behind::Drink;
 use self::behind::Stragglers;
-use self::sink::Flow;
+use self::sink::{Ahead, Flow};
 pub(super) use self::sink::{Sink, StreamSink, SubscriptionSlot};
 pub(super) use self::source::{Feed, Feeds, Source};
 use super::lanes::tracks::{LayerState, TrackLanes};
@@ -32,6 +34,7 @@ use crate::ids::{PublicationId, ShardId};
 use crate::router::LayerIndex;
 use crate::router::publication::Publication;
 use crate::rtp::MediaKind;
+use crate::session::Footprint;
 
 pub(super) type PublicationKey = Key<PublicationSlot>;
 pub(super) type SubscriptionKey = Key<SubscriptionSlot>;
@@ -43,6 +46,8 @@ pub(super) struct PublicationSlot {
     pub(super) source: Source,
     /// Those that go to other shards stand first.
     pub(super) subscribers: Vec<SubscriptionKey>,
+    /// Where that lies which they will need, by their order; wrong where that has changed, which costs time alone.
+    ahead: Vec<Ahead>,
     /// Whether it waits for the flush of this tick.
     dirty: bool,
     /// Whether somebody who receives it was seen to wait for a packet to begin with.
@@ -339,22 +344,29 @@ impl Tracks {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Hands this tick's batch of a publication to its sinks: to other shards here, to each stream of a session by `drink`.
+    /// Hands this tick's batch of a publication to its sinks: to other shards here, to each stream of a session by `drink`,
+    /// which says where that lies which the next batch will need. Meanwhile it is fetched for the sink that comes next.
     #[inline]
     pub(super) fn pour(
         &mut self,
         key: PublicationKey,
         ledger: &mut Ledger,
-        mut drink: impl FnMut(&Publication, &mut StreamSink, &mut Ledger),
+        mut drink: impl FnMut(&Publication, &mut StreamSink, &mut Footprint, &mut Ledger),
     ) {
-        let Some(publication) = self.publications.get(key) else { return };
-        for subscription in &publication.subscribers {
-            let Some(slot) = self.subscriptions.get_mut(*subscription) else { continue };
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        let mut ahead = mem::take(&mut publication.ahead);
+        ahead.resize(publication.subscribers.len(), Ahead::default());
+        for (position, subscription) in publication.subscribers.iter().enumerate() {
+            ahead.get(position + 1).inspect(|next| next.prefetch());
+            let slot = self.subscriptions.get_mut(*subscription);
+            let (Some(slot), Some(place)) = (slot, ahead.get_mut(position)) else { continue };
+            place.subscription = ptr::from_ref(slot).addr();
             match &mut slot.sink {
-                Sink::Session(stream) => drink(&publication.state, stream, ledger),
+                Sink::Session(stream) => drink(&publication.state, stream, &mut place.session, ledger),
                 Sink::Lane(to) => sink::cross(&mut self.lanes, *to, publication, ledger),
             }
         }
+        publication.ahead = ahead;
     }
 
     /// Ends the tick of these publications: their batches have been walked.
@@ -387,7 +399,15 @@ impl Tracks {
         }
         let state = Publication::new(id, kind);
         let subscribers = Vec::new();
-        let slot = PublicationSlot { state, source, subscribers, dirty: false, awaited: false, armed: None };
+        let slot = PublicationSlot {
+            state,
+            source,
+            subscribers,
+            ahead: Vec::new(),
+            dirty: false,
+            awaited: false,
+            armed: None,
+        };
         let key = self.publications.insert(slot);
         self.by_id.insert(id, key);
         key

@@ -5,10 +5,12 @@ use std::time::Instant;
 use super::{PublicationKey, PublicationSlot};
 use crate::drop::DropReason;
 use crate::ids::{PublicationId, ShardId};
+use crate::net::prefetch;
 use crate::plan::PayloadMap;
 use crate::router::LayerIndex;
 use crate::router::resend::CachedPacket;
 use crate::router::subscription::Subscription;
+use crate::session::Footprint;
 use crate::shard::lanes::tracks::{LayerClock, LayerState, Media, TrackLanes};
 use crate::shard::ledger::Ledger;
 use crate::shard::sessions::SessionKey;
@@ -71,6 +73,24 @@ impl StreamSink {
     /// Whether it will take what comes, though later.
     pub(in crate::shard) fn is_behind(&self) -> bool {
         self.flow == Flow::Behind
+    }
+}
+
+/// Where that lies which a subscription needs for its next batch: addresses of the last one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ahead {
+    pub(super) subscription: usize,
+    pub(super) session: Footprint,
+}
+
+impl Ahead {
+    /// Has all of it fetched, and does not wait for it.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(self.subscription, size_of::<SubscriptionSlot>());
+        for (address, bytes) in self.session.places() {
+            prefetch(address, bytes);
+        }
     }
 }
 
