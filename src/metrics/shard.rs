@@ -89,6 +89,8 @@ labels! {
         Keyframe = "keyframe",
         /// A publisher that may have gone silent.
         Silence = "silence",
+        /// Packets of the past for those who lag behind.
+        Past = "past",
         /// Layers are looked over, since there is a choice or somebody waits.
         Layers = "layers",
         /// Nothing: what it was for has moved on since.

@@ -1,5 +1,7 @@
 //! Properties of a shard that need no media: refusal, isolation, ends.
 
+mod behind;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

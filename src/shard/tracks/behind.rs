@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::sink::Flow;
 use super::{StreamSink, SubscriptionKey, Tracks};
 use crate::drop::DropReason;
-use crate::metrics::shard::KeyframeOutcome;
+use crate::metrics::shard::{KeyframeOutcome, Wake};
 use crate::router::LayerIndex;
 use crate::router::publication::{BatchEntry, Publication};
 use crate::router::recent::PACE;
@@ -166,6 +166,7 @@ impl Tracks {
         if self.stragglers.due.is_none_or(|due| now < due) {
             return;
         }
+        ledger.counters.wakes.count(Wake::Past);
         let mut left = PACKETS_MAX;
         for _ in 0..self.stragglers.queue.len() {
             if left == 0 {
