@@ -142,7 +142,7 @@ fn who_cannot_go_on_in_the_cache_takes_what_comes_and_has_a_keyframe_asked_for()
         assert_eq!(dropped(&mut bench.shard, DropReason::Held).min(1), lost);
         bench.come(seq + 1, 210, ssrc);
         let (Shard { tracks, ledger, .. }, mut stuck) = (&mut bench.shard, None);
-        tracks.pour(bench.key, ledger, |publication, stream, _| {
+        tracks.pour(bench.key, ledger, |publication, stream, _, _| {
             for entry in publication.batch() {
                 stream.state.rewrite(publication, entry);
             }
