@@ -339,6 +339,14 @@ impl Subscription {
         Some((ntp, rtp.wrapping_add(segment.timestamp_offset)))
     }
 
+    /// Returns the layer whose next packet it takes, and the number of that where packets flow.
+    pub fn place(&self) -> Option<(LayerIndex, Option<u64>)> {
+        match self.current {
+            Some(segment) => Some((segment.layer, segment.number_of(self.next_index))),
+            None => self.target.map(|layer| (layer, None)),
+        }
+    }
+
     /// Returns the layer being forwarded.
     pub fn current_layer(&self) -> Option<LayerIndex> {
         self.current.map(|segment| segment.layer)

@@ -157,7 +157,7 @@ impl Outlet<'_> {
     /// Whether so many packets with so many bytes may leave now. What may not is not given a header.
     ///
     /// # Errors
-    /// The reason for which none may.
+    /// The reason for which none may: [`DropReason::Held`] where they are to wait, and not to be dropped.
     #[inline]
     pub fn admits(&self, packets: usize, bytes: u64) -> Result<Admission, DropReason> {
         if self.departure.sender.pacer().admits(bytes) {

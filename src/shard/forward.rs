@@ -60,7 +60,7 @@ impl Shard {
         let Self { tracks, sessions, addresses, ledger, .. } = self;
         let Some(slot) = tracks.publication(key) else { return };
         let (kind, load) = (slot.state.kind(), Load::of(slot.state.batch()));
-        let (mut forwarded, mut awaited) = (0, LayerSet::default());
+        let (mut forwarded, mut awaited, mut is_held) = (0, LayerSet::default(), false);
         tracks.pour(key, ledger, |publication, sink, footprint, ledger| {
             let batch = publication.batch();
             let session = sessions.get_mut(sink.session).filter(|_| sink.is_open());
@@ -75,8 +75,8 @@ impl Shard {
             let admitted = match outlet.admits(batch.len(), load.of_layer(sink.state.current_layer())) {
                 Ok(admitted) => admitted,
                 Err(reason) => {
-                    sink.state.hold();
-                    return ledger.counters.drop_packets(reason, batch.len());
+                    is_held |= reason == DropReason::Held;
+                    return sink.turn_away(reason, batch.len(), ledger);
                 }
             };
             for (position, entry) in batch.iter().enumerate() {
@@ -119,6 +119,9 @@ impl Shard {
                 *footprint = slot.session.footprint(sink.stream);
             }
         });
+        if is_held {
+            tracks.hold_back(now, key);
+        }
         ledger.counters.rtp_out.add(kind, forwarded);
         tracks.await_keyframes(now, key, awaited, ledger);
     }

@@ -2,20 +2,21 @@
 
 mod behind;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Command, EndReason, Event, ShardLimits};
 use super::lanes::channels::ChannelMessage;
-use super::tracks::{Feed, StreamSink};
+use super::tracks::{Drink, Feed, StreamSink};
 use super::*;
 use crate::drop::DropReason;
 use crate::ids::{ChannelId, NodeKeys, PublicationId};
 use crate::net::Datagram;
 use crate::plan::{LayerPreference, Ordering, PayloadForm, PayloadMap};
 use crate::router::channel::HubId;
-use crate::router::subscription::Subscription;
+use crate::router::subscription::{Forwarding, Subscription};
 use crate::rtp::{Codec, MediaKind, Packet, PassedExtensions};
 use crate::session::Session;
 
@@ -351,4 +352,83 @@ fn the_later_of_two_proofs_of_an_address_holds_and_no_word_that_crosses_it_undoe
     assert_eq!(holders(&shards, own), [1]);
     assert_eq!(holders(&shards, quiet), [2]);
     assert_eq!(shards[0].addresses.owner_elsewhere(&quiet), Some(ShardId(2)));
+}
+
+fn opus() -> PayloadMap {
+    let (codec, form) = (Codec::Opus, PayloadForm::Whole);
+    PayloadMap { from: 111, to: 111, rtx: None, codec, clock_rate: 48_000, form }
+}
+
+#[test]
+fn who_is_held_back_for_want_of_room_gets_every_packet_once_and_nobody_else_waits() {
+    let (mut shard, keys) = shard(10);
+    let begin = start();
+    let mut session =
+        || shard.sessions.insert(Session::new(keys.mint_session(ShardId(0)), Box::default(), begin));
+    let (publisher, viewer) = (session(), session());
+    let Shard { tracks, ledger, .. } = &mut shard;
+    let named = (PublicationId(1), MediaKind::Audio);
+    let key = tracks.publish(begin, named, publisher, &[], ledger);
+    let layer = tracks.layer_named(begin, key, None, ledger).unwrap();
+    let types = vec![opus()];
+    // The first is held back for a while, the second is a bystander.
+    for stream in 0..2 {
+        let state = Subscription::new(MediaKind::Audio, types.clone(), LayerPreference::default(), 7, 7);
+        let sink = StreamSink::new(viewer, stream, state, types.clone());
+        let subscription = tracks.subscribe(begin, (named.0, named.1, ShardId(0)), sink, ledger);
+        tracks.begin(begin, subscription, ledger);
+    }
+    let feed = Feed { ssrc: 1, clock_rate: 48_000 };
+    let mut got: [Vec<(u64, u64, u64)>; 2] = Default::default();
+    for ms in (0..2_000_u64).step_by(5) {
+        let now = begin + Duration::from_millis(ms);
+        let has_room = |stream| stream == 1 || !(300..450).contains(&ms) && !(455..460).contains(&ms);
+        // A packet each ten milliseconds; one of them comes late, when the first viewer is held back before it and behind.
+        let seqs = match (ms / 10, ms % 10) {
+            (31, 0) => vec![],
+            (36, 0) => vec![36, 31],
+            (ten, 0) if ten < 150 => vec![ten],
+            _ => vec![],
+        };
+        for seq in seqs {
+            let packet = Packet { received_at: now, ..packet(seq) };
+            tracks.ingest(now, (key, layer), feed, (Codec::Opus, packet), ledger);
+        }
+        let dirty = tracks.take_dirty();
+        for key in &dirty {
+            tracks.pour(*key, ledger, |publication, sink, _, ledger| {
+                if !sink.is_open() {
+                    return;
+                }
+                if !has_room(sink.stream) {
+                    return sink.turn_away(DropReason::Held, publication.batch().len(), ledger);
+                }
+                for entry in publication.batch() {
+                    let Forwarding::Forward(out) = sink.state.rewrite(publication, entry) else { panic!() };
+                    got[sink.stream].push((entry.cached.packet.seq, out.index, ms));
+                }
+            });
+            tracks.hold_back(now, *key);
+        }
+        tracks.end_tick(dirty);
+        tracks.catch_up(now, ledger, |publication, sink, entry, _| {
+            if !has_room(sink.stream) {
+                return Drink::Later;
+            }
+            let Forwarding::Forward(out) = sink.state.rewrite(publication, entry) else { panic!() };
+            got[sink.stream].push((entry.cached.packet.seq, out.index, ms));
+            Drink::Taken
+        });
+    }
+    let [held, bystander] = got;
+    let packets = |got: &[(u64, u64, u64)]| got.iter().map(|one| (one.0, one.1)).collect::<BTreeSet<_>>();
+    assert_eq!(packets(&held), packets(&bystander), "the same packets under the same numbers");
+    assert_eq!((held.len(), bystander.len()), (150, 150), "each once");
+    let indices: Vec<u64> = packets(&held).into_iter().map(|one| one.1).collect();
+    assert!(indices.windows(2).all(|pair| pair[1] == pair[0] + 1), "without a gap: {indices:?}");
+    assert!(held.iter().all(|(.., at)| !(300..450).contains(at)));
+    assert!(held.is_sorted_by_key(|one| one.1), "in order, the late one among them: {held:?}");
+    assert_eq!(bystander.last().unwrap().2, 1_490, "the bystander waits for nothing");
+    assert_eq!(bystander.iter().filter(|(.., at)| (300..450).contains(at)).count(), 15);
+    assert_eq!(dropped(&mut shard, DropReason::Held), 0);
 }

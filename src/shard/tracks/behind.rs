@@ -1,9 +1,9 @@
 //! Those that lag behind what comes, and drink from the cache of their publication until they have caught up.
 //!
 //! A newcomer begins with the newest keyframe and is sent what has come since at [`PACE`] times the speed, in the order of
-//! numbers. What comes meanwhile waits in the cache like the rest, so there is no seam between the two. Who is held back for
-//! want of room can go on in the same way: [`Tracks::fall_behind`] takes the number at which it goes on, and who takes the
-//! packets says when there is no room ([`Drink::Later`]).
+//! numbers. What comes meanwhile waits in the cache like the rest, so there is no seam between the two. A stream that is held
+//! back for want of room goes on in the same way ([`Tracks::hold_back`]), from the packet after the last one that it was
+//! sent; who takes the packets says when there is no room ([`Drink::Later`]).
 //!
 //! A stream that is behind has exactly one entry here, and each number is given to it once: its position only rises, and of
 //! the numbers that were missing when their turn came those that come late are remembered one by one.
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::sink::Flow;
-use super::{StreamSink, SubscriptionKey, Tracks};
+use super::{PublicationKey, StreamSink, SubscriptionKey, SubscriptionSlot, Tracks};
 use crate::drop::DropReason;
 use crate::metrics::shard::{KeyframeOutcome, Wake};
 use crate::router::LayerIndex;
@@ -138,6 +138,35 @@ impl Tracks {
         self.stragglers.queue.push_back(straggler);
         self.stragglers.due = Some(now);
         true
+    }
+
+    /// Lets those streams of a publication go on from the cache for which there was no room in this tick.
+    #[cold]
+    pub(in crate::shard) fn hold_back(&mut self, now: Instant, key: PublicationKey) {
+        let Some(publication) = self.publications.get(key) else { return };
+        let (state, batch) = (&publication.state, publication.state.batch());
+        for subscription in &publication.subscribers {
+            let stream = self.subscriptions.get_mut(*subscription).and_then(SubscriptionSlot::stream_mut);
+            let Some(stream) = stream.filter(|stream| stream.flow == Flow::Held) else { continue };
+            stream.flow = Flow::Open;
+            let place = stream.state.place().or_else(|| Some((batch.first()?.layer, None)));
+            let Some((layer, next)) = place else { continue };
+            let numbers =
+                batch.iter().filter(|entry| entry.layer == layer).map(|entry| entry.cached.packet.seq);
+            // A batch without anything for it is no reason to wait.
+            let Some(first) = numbers.clone().min() else { continue };
+            let Some((_, source)) = state.held(layer) else { continue };
+            let next = next.unwrap_or(first);
+            // What comes late is of numbers that it has passed by.
+            let late = numbers.filter_map(|number| next.checked_sub(number + 1));
+            let missed =
+                late.filter(|back| *back < u64::from(u64::BITS)).fold(0, |missed, back| missed | 1 << back);
+            stream.flow = Flow::Behind;
+            let (subscription, until) = (*subscription, now);
+            let straggler = Straggler { subscription, layer, source, next, missed, until, began: now };
+            self.stragglers.queue.push_back(straggler);
+            self.stragglers.due = self.stragglers.due.or(Some(now + INTERVAL));
+        }
     }
 
     /// Takes nothing for a stream from now on: it is about to have other keys, or another address.

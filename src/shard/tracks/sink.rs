@@ -48,6 +48,8 @@ pub(in crate::shard) struct StreamSink {
 pub(super) enum Flow {
     /// It takes nothing: it has no keys or no address.
     Closed,
+    /// There was no room for the batch of this tick: it is about to lag behind.
+    Held,
     /// It lags behind, and drinks from the cache until it has caught up ([`behind`](super::behind)).
     Behind,
     /// It takes what comes.
@@ -68,6 +70,17 @@ impl StreamSink {
     #[inline]
     pub(in crate::shard) fn is_open(&self) -> bool {
         self.flow == Flow::Open
+    }
+
+    /// Takes nothing of this tick's batch. What is held it takes later, from the cache;
+    /// [`Tracks::hold_back`](super::Tracks::hold_back) is to follow.
+    pub(in crate::shard) fn turn_away(&mut self, reason: DropReason, packets: usize, ledger: &mut Ledger) {
+        if reason == DropReason::Held {
+            self.flow = Flow::Held;
+        } else {
+            self.state.hold();
+            ledger.counters.drop_packets(reason, packets);
+        }
     }
 
     /// Whether it will take what comes, though later.
