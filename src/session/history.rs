@@ -260,7 +260,7 @@ mod tests {
             }
             assert_eq!(history.reach() as u64, (late + 1).next_power_of_two());
         }
-        assert!(told.arrived > 5_000, "{told:?}");
+        assert!(told.arrived > 4_900, "all but those of the beginning: {told:?}");
         send(&mut history, 200_000);
         assert_eq!(history.reach(), 2048, "two seconds of them");
         for _ in 0..100_000 {
