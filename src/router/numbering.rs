@@ -19,6 +19,10 @@ pub const WINDOW: u64 = 2048;
 
 const WORDS: usize = (WINDOW / 64) as usize;
 
+/// Where the sequence number 0 stands here. What comes late before the first packet of a source may lie below 0, which is the
+/// other end of what 64 bits hold; seen from the middle it is next to it.
+const MIDDLE: u64 = 1 << 63;
+
 /// Where one sequence number goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -72,6 +76,7 @@ impl Numbering {
 
     /// Places one packet.
     pub fn place(&mut self, seq: u64, padding: bool) -> Place {
+        let seq = seq.wrapping_add(MIDDLE);
         if !self.started || seq > self.highest.saturating_add(WINDOW) {
             self.start(seq);
         } else if seq > self.highest {
@@ -161,14 +166,14 @@ impl Bits {
 
     /// Counts the bits set from `from` to `to`, both included and less than a window apart.
     fn count(&self, from: u64, to: u64) -> u64 {
-        let mut total = 0;
-        let mut at = from;
-        while at <= to {
+        let (mut total, mut at, mut left) = (0, from, (to + 1).saturating_sub(from));
+        while left > 0 {
             let bit = at % 64;
-            let span = (64 - bit).min(to - at + 1);
+            let span = (64 - bit).min(left);
             let mask = (u64::MAX >> (64 - span)) << bit;
             total += self.0.get(Self::word(at)).map_or(0, |word| u64::from((word & mask).count_ones()));
             at += span;
+            left -= span;
         }
         total
     }
@@ -224,6 +229,17 @@ mod tests {
             "late media behind closed gaps"
         );
         assert_eq!(place_all(&[(5, P), (4, M), (6, M)]), [None, Some(0), Some(1)], "late before the first");
+    }
+
+    #[test]
+    fn what_comes_late_before_a_first_number_of_0_stands_before_it() {
+        let below = |number: u64| 0_u64.wrapping_sub(number);
+        let order = [(0, M), (below(1), M), (1, M), (below(2), P), (below(3), M), (2, M)];
+        assert_eq!(place_all(&order), [Some(0), Some(-1), Some(1), Some(-2), Some(-3), Some(2)]);
+        assert_eq!(
+            place_all(&[(u64::MAX, M), (u64::MAX, M), (0, M), (below(2), M)]),
+            [Some(0), None, Some(1), Some(-1)]
+        );
     }
 
     #[test]
