@@ -153,9 +153,9 @@ impl Session {
         &self.dialled
     }
 
-    /// Whether it called out and nobody has answered.
-    pub fn reached_nobody(&self) -> bool {
-        !self.dialled.is_empty() && !self.connected_once
+    /// Whether it has had keys.
+    pub fn has_connected(&self) -> bool {
+        self.connected_once
     }
 
     /// Credentials under which the client may check connectivity at present.

@@ -56,8 +56,9 @@ impl Shard {
                 false
             }))
         });
-        if failed && self.sessions.get(key).is_some_and(|slot| slot.session.reached_nobody()) {
-            // The handshake that it had begun for when somebody answers gives up before its time is over.
+        if failed && self.sessions.get(key).is_some_and(|slot| !slot.session.has_connected()) {
+            // A handshake that cannot be finished, whatever the far end has said in it; or one that was begun for when somebody
+            // answers, and gives up before its time is over.
             self.end_session(key, EndReason::NeverConnected);
         } else if failed {
             self.fail_session(key);

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{self, Algorithm};
+use ringcast::shard::command::{EndReason, Event};
 use ringcast_bench::client;
 use ringcast_bench::source::Media;
 
-use crate::harness::{PeerKey, Sim, Track, Way};
+use crate::harness::{LIMITS, PeerKey, Sim, Track, Way};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -108,4 +109,42 @@ fn certificates_are_known_by_every_hash_and_the_strongest_decides() {
     assert!(is_heard(190, &[unknown(), weak(true), strong(false), strong(true)]));
     assert!(!is_heard(191, &[weak(true), strong(false)]));
     assert!(is_heard(192, &[weak(false), strong(true), unknown()]));
+}
+
+#[test]
+fn a_handshake_that_cannot_be_finished_ends_its_session_as_one_that_never_connected() {
+    let mut sim = Sim::new(1, 173);
+    let publisher = sim.join(0, Way::clean(10));
+    let track = sim.publish(publisher, &[Media::video(30, 150, 900)]).remove(0);
+    let bystander = viewer(&mut sim, std::slice::from_ref(&track), false);
+    sim.run_for(SECOND);
+    // What another client says in its handshake, from the address of one whose own does not get through.
+    sim.captured = Some(Vec::new());
+    let other = viewer(&mut sim, std::slice::from_ref(&track), false);
+    sim.run_for(SECOND);
+    let captured = sim.captured.take().unwrap();
+    let said = |from| captured.iter().filter(move |(_, client, _)| *client == from);
+    let flights: Vec<Vec<u8>> = said(sim.peer(other).client.address())
+        .filter(|(.., datagram)| (20..64).contains(&datagram[0]))
+        .map(|(.., datagram)| datagram.clone())
+        .collect();
+    assert!(flights.len() >= 2);
+    let liar = sim.join(0, Way::clean(10));
+    sim.peer_mut(liar).up.without_dtls = true;
+    sim.publish(liar, &[Media::audio()]);
+    sim.run_for(SECOND);
+    let (shard, address) = (sim.peer(liar).shard, sim.peer(liar).client.address());
+    for flight in flights {
+        sim.inject(shard, address, &flight);
+        sim.run_for(Duration::from_millis(20));
+    }
+    sim.run_for(LIMITS.never_connected);
+    let session = sim.peer(liar).session;
+    let ended =
+        |event: &Event| matches!(event, Event::Ended(id, EndReason::NeverConnected) if *id == session);
+    assert_eq!(sim.told(ended).len(), 1);
+    assert_eq!(sim.counted(|all| all.session_failures), 0, "nothing of ours has failed");
+    sim.pause_sources();
+    sim.run_for(SECOND);
+    sim.account(bystander, &track).assert_complete();
 }
