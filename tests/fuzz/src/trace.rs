@@ -15,8 +15,6 @@ impl Trace {
         let mut figures = Vec::new();
         figures.extend((0..DropReason::ALL.len()).map(|at| sim.counted(|all| all.dropped[at])));
         figures.extend((0..ChannelDrop::ALL.len()).map(|at| sim.counted(|all| all.channel_dropped[at])));
-        figures.extend((0..3).map(|at| sim.counted(|all| all.channels_ended[at])));
-        figures.extend((0..2).map(|at| sim.counted(|all| all.channel_messages[at])));
         let mut tally = |of: fn(&ringcast::metrics::shard::ShardCounters) -> &[u64]| {
             let len = std::cell::Cell::new(0);
             sim.counted(|all| {
@@ -31,7 +29,9 @@ impl Trace {
         tally(|all| all.retransmissions_refused.counts());
         tally(|all| all.keyframe_requests.counts());
         tally(|all| all.told.counts());
-        tally(|all| &all.sessions_ended);
+        tally(|all| all.channels_ended.counts());
+        tally(|all| all.channel_messages.counts());
+        tally(|all| all.sessions_ended.counts());
         figures.push(sim.counted(|all| all.rtp_in.total()));
         figures.push(sim.counted(|all| all.handshakes));
         figures.push(sim.left.others.iter().sum());
