@@ -224,6 +224,8 @@ impl Layer {
                 cached.spatial = self.templates.get_or_insert_default().place(descriptor);
             }
         }
+        // Who goes on without descriptors says no longer by them where a keyframe is.
+        self.is_described &= descriptor.is_some() || !newest || packet.payload.is_empty();
         cached.frame_start = newest
             && self
                 .newest

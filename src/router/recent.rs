@@ -247,4 +247,15 @@ mod tests {
         assert!(!push(3, &[0xc0, 0, 3], idr), "one byte is right by chance");
         assert!(!push(4, &[0x40, 0, 4, 0x80, 0, 0b1011_0000], other), "it begins no frame");
     }
+
+    #[test]
+    fn a_publisher_that_goes_on_without_descriptors_is_known_by_its_payloads_again() {
+        let mut bench = Bench::new();
+        let mut described = packet(1, 3000, &vp8(true, 1, 1, 1));
+        described.extensions.push(ExtensionKind::DependencyDescriptor, &[0x80, 0, 1, 0x80, 0, 0b1011_0000]);
+        bench.publication.push(bench.layer, Codec::Vp8, described, at_ms(0));
+        bench.push(1, 2, false, 100);
+        let first = bench.push(2, 3, true, 100);
+        assert_eq!(bench.beginning(2), Some(first));
+    }
 }

@@ -264,6 +264,25 @@ fn a_crowd_that_comes_at_once_is_served_bit_by_bit_and_nobody_else_waits() {
     }
 }
 
+#[test]
+fn the_audience_that_waits_for_a_stream_begins_with_its_first_packet_however_many_they_are() {
+    for shards in [1, 2] {
+        let mut sim = Sim::new(shards, 413);
+        let publisher = sim.join(0, Way::clean(60));
+        let track = sim.publish(publisher, &[Media::video(30, 900, 900)]).remove(0);
+        let crowd: Vec<_> = (0..150).map(|_| viewer(&mut sim, shards - 1, &track, Way::clean(10))).collect();
+        sim.run_for(3 * SECOND);
+        assert_eq!(cached(&mut sim), 0, "nobody is behind");
+        let begun = crowd.iter().map(|one| log(&sim, *one, &track)[0]).collect::<Vec<_>>();
+        assert!(begun.iter().all(|one| one.stamp == begun[0].stamp && one.at < begun[0].at + 2 * MS));
+        sim.pause_sources();
+        sim.run_for(SECOND);
+        for one in crowd {
+            assert_seamless(&log(&sim, one, &track));
+        }
+    }
+}
+
 /// A newcomer that has had some of the past, and not all of it.
 fn half_way(sim: &mut Sim, track: &Track) -> (PeerKey, String) {
     first_comes(sim, 0, track);

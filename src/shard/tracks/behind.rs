@@ -9,6 +9,7 @@
 //! the numbers that were missing when their turn came those that come late are remembered one by one.
 //!
 //! Bounds: one entry for each stream of a session; [`PACKETS_MAX`] packets in one go, [`SHARE_MAX`] of them for one stream.
+//! Newcomers that lack more than [`CROWD_PACKETS_MAX`] together are not taken: one keyframe serves all of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -33,6 +34,9 @@ const PACKETS_MAX: usize = 512;
 
 /// Of these, for one: as many as fit into one message.
 const SHARE_MAX: usize = 64;
+
+/// What newcomers may lack together: a third of a second's work. All of them lack about the same.
+const CROWD_PACKETS_MAX: u64 = 32_768;
 
 /// What became of a packet that was given to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,9 @@ impl Tracks {
     }
 
     /// Lets a newcomer begin with a keyframe in the cache. Returns whether it does.
+    ///
+    /// With a keyframe of this tick's batch it begins without being behind, as the whole audience of a stream that starts
+    /// does.
     pub(super) fn begin_in_cache(
         &mut self,
         now: Instant,
@@ -111,6 +118,14 @@ impl Tracks {
         let Some(publication) = self.publications.get(slot.publication) else { return false };
         let is_new = slot.stream().is_some_and(|stream| stream.state.is_new());
         let Some(first) = publication.state.beginning(layer, now).filter(|_| is_new) else { return false };
+        let mut batch = publication.state.batch().iter();
+        if batch.any(|entry| entry.layer == layer && entry.cached.packet.seq == first) {
+            return true;
+        }
+        let lacking = publication.state.held(layer).map_or(0, |(held, _)| held.end.saturating_sub(first));
+        if lacking * (self.stragglers.queue.len() as u64 + 1) > CROWD_PACKETS_MAX {
+            return false;
+        }
         let begins = self.fall_behind(now, key, layer, first);
         if begins {
             ledger.counters.keyframe_requests.count(KeyframeOutcome::Cached);
@@ -136,7 +151,7 @@ impl Tracks {
         let until = cached.packet.received_at + HEAD_START;
         let straggler = Straggler { subscription: key, layer, source, next, missed: 0, until, began: now };
         self.stragglers.queue.push_back(straggler);
-        self.stragglers.due = Some(now);
+        self.stragglers.due.get_or_insert(now);
         true
     }
 
@@ -197,6 +212,8 @@ impl Tracks {
         }
         ledger.counters.wakes.count(Wake::Past);
         let mut left = PACKETS_MAX;
+        // Who has used up his share comes first next time: so they are done one after the other, not all of them late.
+        let mut unfinished = Vec::new();
         for _ in 0..self.stragglers.queue.len() {
             if left == 0 {
                 break;
@@ -213,14 +230,19 @@ impl Tracks {
                     drunk += usize::from(drink == Drink::Taken);
                     drink
                 });
-            left -= drunk;
+            // To look at one and find nothing due takes about as long as a packet.
+            left -= drunk.max(1);
             match progress {
+                Progress::Behind if drunk == share => unfinished.push(straggler),
                 Progress::Behind => self.stragglers.queue.push_back(straggler),
                 Progress::Gone => {}
                 Progress::CaughtUp | Progress::Lost => {
                     self.rejoin(now, straggler.subscription, progress, ledger);
                 }
             }
+        }
+        for straggler in unfinished.into_iter().rev() {
+            self.stragglers.queue.push_front(straggler);
         }
         self.stragglers.due = (!self.stragglers.queue.is_empty()).then(|| now + INTERVAL);
     }
