@@ -10,6 +10,7 @@
 //! ICE pwd     = HMAC-SHA256 of the ufrag, first 144 bits                                 24 characters
 //! publication = | node 16 | number 48 |                                                  never leaves the servers
 //! ```
+#![expect(clippy::disallowed_types, reason = "drawn from when control mints an id, never for a packet")]
 
 use std::fmt;
 use std::str::FromStr;

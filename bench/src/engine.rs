@@ -3,6 +3,10 @@
 //! The stock provider builds and self-tests a configuration for each connection, which costs more than the
 //! handshake itself and would make a machine full of clients the bottleneck of a measurement. The keys of a handshake
 //! leave through a cell that was announced on this thread just before the engine was built.
+#![expect(
+    clippy::disallowed_types,
+    reason = "a client of tests and measurements, which waits for nobody else"
+)]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

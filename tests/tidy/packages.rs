@@ -15,7 +15,7 @@ use crate::source::{Source, files_below, read, root, sources};
 const PINNED: [&str; 2] = ["dimpl", "str0m"];
 
 /// Crates that are declared for the sake of a feature alone, so that the server and its tests share one build of them.
-const FOR_A_FEATURE: [&str; 1] = ["num-traits"];
+const FOR_A_FEATURE: [&str; 2] = ["num-traits", "regex-syntax"];
 
 fn manifest(path: &str) -> Table {
     read(path).parse().unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))

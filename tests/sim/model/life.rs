@@ -182,7 +182,10 @@ impl Life {
             Step::EndChannel { which } => self.end_channel(which),
             Step::Garbage { from, shard, first, len } => self.garbage(from, shard, first, len),
             Step::Copy { from, shard, back, flip } => self.copy(from, shard, back, flip),
-            Step::Wait { ms } => Some(self.sim.run_for(u32::from(ms) * MS)),
+            Step::Wait { ms } => {
+                self.sim.run_for(u32::from(ms) * MS);
+                Some(())
+            }
         };
         self.keep_sent();
         self.follow_ends();
