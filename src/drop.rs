@@ -54,6 +54,8 @@ pub enum DropReason {
     HandoverFull,
     /// The kernel did not take it.
     SendFailed,
+    /// Too much waits already for sessions that are not connected yet.
+    BacklogFull,
     /// Too many sessions.
     Overload,
     /// The reader of a TCP connection did not keep up.
@@ -62,7 +64,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Size,
         Self::UnknownProtocol,
         Self::UnknownSource,
@@ -88,6 +90,7 @@ impl DropReason {
         Self::LaneFull,
         Self::HandoverFull,
         Self::SendFailed,
+        Self::BacklogFull,
         Self::Overload,
         Self::SlowReader,
     ];
@@ -120,6 +123,7 @@ impl DropReason {
             Self::LaneFull => "lane_full",
             Self::HandoverFull => "handover_full",
             Self::SendFailed => "send_failed",
+            Self::BacklogFull => "backlog_full",
             Self::Overload => "overload",
             Self::SlowReader => "slow_reader",
         }

@@ -143,6 +143,7 @@ fn run(config: Config, flags: Flags) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
+        .on_thread_start(node::begin_control_thread)
         .enable_all()
         .build();
     let outcome = match runtime {

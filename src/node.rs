@@ -60,6 +60,13 @@ impl Dialler for MediaAddresses {
     }
 }
 
+/// Lets media come first on the core of a thread of control. To be called on each as it begins.
+pub fn begin_control_thread() {
+    if let Err(error) = sys::give_way() {
+        tracing::debug!(%error, "a thread of control does not give way to media");
+    }
+}
+
 /// Runs a node until it is told to stop. `read` gives the configuration when it is to be read anew.
 ///
 /// # Errors

@@ -168,6 +168,13 @@ impl Session {
         self.transports.present().filter(|transport| transport.is_keyed())?.path()
     }
 
+    /// Whether what its client sends are steps of a handshake, which take long. Before it has a plan it answers checks by
+    /// itself, and keeps the rest.
+    #[inline]
+    pub fn is_connecting(&self) -> bool {
+        self.transports.present().is_none_or(|transport| !transport.is_keyed()) && self.early.is_none()
+    }
+
     /// Name of the SRTP profile in force.
     pub fn profile(&mut self) -> Option<&'static str> {
         Some(self.transports.present_mut()?.keys()?.profile.name())

@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use super::addresses::{Landing, Source};
+use super::backlog::Waiting;
 use super::demux::{Protocol, protocol_of};
 use super::handover::Note;
 use super::sessions::SessionKey;
@@ -27,9 +28,16 @@ pub(super) struct Arrival {
     pub(super) at: Instant,
     /// What the shard says that handed it over.
     note: Option<Note>,
+    /// Whether it has waited behind media for its turn.
+    pub(super) has_waited: bool,
 }
 
 impl Arrival {
+    /// The same, when it has waited.
+    pub(super) fn after_waiting(self) -> Self {
+        Self { has_waited: true, ..self }
+    }
+
     /// Lets packets keep the congestion bits of the datagram that they came in: to a session it has no IP header.
     pub(super) fn mark(&self, out: &mut SessionOutput) {
         out.packets.iter_mut().for_each(|one| one.packet.ecn = self.ecn);
@@ -44,7 +52,13 @@ impl Shard {
         self.ledger.counters.bytes_in += payload.len() as u64;
         self.ledger.counters.congestion_marks += u64::from(ecn == CONGESTION_EXPERIENCED);
         let source = Source { socket, address: source };
-        self.take(now, source, |source| Arrival { source, ecn, at, note: None }, payload, outbox);
+        self.take(
+            now,
+            source,
+            |source| Arrival { source, ecn, at, note: None, has_waited: false },
+            payload,
+            outbox,
+        );
     }
 
     /// Takes what came to other shards but belongs to this one, at most `budget` datagrams.
@@ -54,9 +68,16 @@ impl Shard {
             let Datagram { socket, source, payload, ecn, arrived: at } = parcel.datagram();
             let source = Source { socket, address: source };
             let note = parcel.note();
-            let arrival = |source| Arrival { source, ecn, at, note: Some(note) };
+            let arrival = |source| Arrival { source, ecn, at, note: Some(note), has_waited: false };
             self.take(now, source, arrival, payload, outbox);
             self.handover.give_back(from, parcel);
+        }
+    }
+
+    /// Takes one datagram that has waited behind media.
+    pub(super) fn handle_waiting(&mut self, now: Instant, outbox: &mut Outbox) {
+        if let Some(Waiting { arrival, contents, .. }) = self.next_waiting() {
+            self.take(now, arrival.source, |_| arrival, &contents, outbox);
         }
     }
 
@@ -133,6 +154,9 @@ impl Shard {
             let note = Note { landing, is_held: Some(is_held) };
             return self.hand_over(owner, arrival, note, datagram, DropReason::ForeignUfrag);
         };
+        if self.puts_off(key, arrival, datagram)? {
+            return Ok(());
+        }
         let path = self.addresses.path_of(source).ok_or(DropReason::UnknownSource)?;
         if is_held {
             self.with_session(now, key, outbox, |session, setup, out| {
@@ -215,6 +239,9 @@ impl Shard {
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), DropReason> {
+        if self.puts_off(key, arrival, datagram)? {
+            return Ok(());
+        }
         let path = self.addresses.path_of(arrival.source).ok_or(DropReason::UnknownSource)?;
         let incoming = Incoming { path, contents: datagram, arrived: arrival.at };
         let taken = self.with_session(now, key, outbox, |session, setup, out| {
@@ -237,7 +264,7 @@ impl Shard {
         datagram: &[u8],
         otherwise: DropReason,
     ) -> Result<(), DropReason> {
-        let Arrival { source: Source { socket, address }, ecn, at: arrived, note: came_with } = *arrival;
+        let Arrival { source: Source { socket, address }, ecn, at: arrived, note: came_with, .. } = *arrival;
         let may_go_on = came_with.is_none_or(|came_with| came_with.is_held.is_none());
         if !may_go_on || !self.addresses.is_shared(socket) {
             return Err(otherwise);

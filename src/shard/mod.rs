@@ -18,6 +18,7 @@
 
 mod addresses;
 mod arrival;
+mod backlog;
 mod catch_up;
 mod channels;
 pub mod command;
@@ -43,6 +44,7 @@ use std::time::Instant;
 
 pub use self::addresses::Steer;
 use self::addresses::{Addresses, Source};
+use self::backlog::Backlog;
 use self::channels::{Around, Channels};
 use self::command::{Command, Event, ShardLimits};
 pub use self::demux::shard_of_check;
@@ -97,6 +99,8 @@ pub struct Shard {
     channels: Channels,
     /// Datagrams that came to the wrong shard.
     handover: Handover,
+    /// Datagrams of those that connect.
+    backlog: Backlog,
     ledger: Ledger,
     /// What a step of a session leads to; kept for its room.
     output: SessionOutput,
@@ -146,6 +150,7 @@ impl Shard {
             }),
             limits: setup.limits,
             handover,
+            backlog: Backlog::default(),
             ledger: Ledger::default(),
             output: SessionOutput::default(),
         }
@@ -222,18 +227,19 @@ impl Shard {
             self.sessions.arm(key);
         }
         self.tracks.handle_timeout(now, &mut self.ledger);
+        self.handle_waiting(now, outbox);
     }
 
     /// When [`Shard::handle_timeout`] has something to do next.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        let stragglers = self.tracks.poll_stragglers();
         let timers = self.sessions.poll_timeout().into_iter().chain(self.tracks.poll_timeout());
-        timers.chain(stragglers).min()
+        timers.chain(self.poll_release()).min()
     }
 
-    /// When [`Shard::flush`] has packets to send whatever comes. Unlike other deadlines this one may not be late.
+    /// When packets are to be sent whatever comes, or those who connect have their turn. Unlike other deadlines this one may
+    /// not be late.
     pub fn poll_release(&self) -> Option<Instant> {
-        self.tracks.poll_stragglers()
+        self.tracks.poll_stragglers().into_iter().chain(self.backlog.since()).min()
     }
 
     /// Takes the next thing that the kernel should know of a source; there is none unless shards share a port.

@@ -35,6 +35,8 @@ pub(super) struct SessionSlot {
     pub(super) channels: BTreeMap<u16, Use>,
     /// The group that its in-band channels belong to.
     pub(super) group: Option<GroupId>,
+    /// Datagrams for it that wait behind media.
+    pub(super) waiting_datagrams: u16,
     /// Whether its channels wait to be run.
     pub(super) channels_dirty: bool,
     armed: Armed,
@@ -60,6 +62,7 @@ impl SessionSlot {
             waiting: false,
             channels: BTreeMap::new(),
             group: None,
+            waiting_datagrams: 0,
             channels_dirty: false,
             armed: None,
         }

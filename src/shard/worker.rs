@@ -30,9 +30,10 @@ const COMMANDS_MAX: usize = 16_384;
 const ARRIVALS_MAX: usize = 256;
 /// Of these, taken over in one turn.
 const ARRIVAL_BUDGET: usize = 16;
-/// Datagrams, commands and messages of other shards taken in one turn.
+/// Datagrams, commands and messages of other shards taken in one turn. A command may build a connection, which takes as long as
+/// forwarding some hundred packets.
 const DATAGRAM_BUDGET: usize = 256;
-const COMMAND_BUDGET: usize = 32;
+const COMMAND_BUDGET: usize = 4;
 const MAIL_BUDGET: usize = 1024;
 /// Bytes that one turn can write before anything is sent.
 const ARENA_BYTES: usize = 4 << 20;

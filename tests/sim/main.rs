@@ -21,6 +21,7 @@ mod arrival;
 mod calling;
 mod channels;
 mod churn;
+mod crowds;
 mod delivery;
 mod dtls;
 mod hostile;
