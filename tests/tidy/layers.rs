@@ -7,7 +7,7 @@ use crate::source::{Source, is_name, sources};
 
 /// What each module may name of this crate besides itself. The longest fitting name counts; a module that may be
 /// named may be named with all below it.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("main", &["config", "node", "control", "log", "metrics"]),
     ("log", &["config"]),
     ("node", &["config", "control", "ids", "log", "metrics", "negotiation", "net", "shard"]),
@@ -40,6 +40,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("session::dialect", &[]),
     ("session", &["drop", "ids", "plan", "random", "rtp", "srtp"]),
     ("router", &["drop", "ids", "plan", "rtp"]),
+    ("congestion", &[]),
     ("srtp", &["rtp"]),
     ("plan", &["ids", "rtp"]),
     ("rtp", &[]),
