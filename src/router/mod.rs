@@ -33,6 +33,7 @@
 //! the rest of the header: whoever seals must not write a number of its own (transport-wide sequence numbers) into a
 //! packet that it sends a second time under the same SSRC.
 
+pub mod allocation;
 pub mod channel;
 pub mod keyframe;
 pub mod layer;
