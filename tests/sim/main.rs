@@ -18,6 +18,7 @@ mod harness;
 
 mod addresses;
 mod arrival;
+mod bandwidth;
 mod calling;
 mod channels;
 mod churn;
