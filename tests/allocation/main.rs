@@ -12,6 +12,7 @@
 )]
 
 mod counter;
+mod estimator;
 #[expect(dead_code, reason = "the harness of tests/sim, of which these tests use a part")]
 #[path = "../sim/harness/mod.rs"]
 mod harness;
