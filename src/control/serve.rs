@@ -8,7 +8,7 @@ mod usage;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +73,9 @@ where
                 continue;
             }
         };
-        let connection = connection(&builder, (stream, peer), service.clone(), Arc::clone(place.usage()));
+        // By itself: inside the task it would stand three times, once for each step of its way into the loop.
+        let connection =
+            Box::pin(connection(&builder, (stream, peer), service.clone(), Arc::clone(place.usage())));
         let (room, stopped) = (Arc::clone(&room), stopped.clone());
         tokio::spawn(async move {
             if let Err(error) = run(connection, &place, &room, stopped).await {
@@ -118,12 +120,11 @@ fn refuse(stream: &TcpStream, room: &Room) {
 /// The library's own limits know nothing of a client that stays silent before its first bytes, nor of an idle HTTP/2
 /// connection that answers pings: both would keep their place for ever.
 async fn run<C: GracefulConnection>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     place: &Place,
     room: &Room,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), C::Error> {
-    let mut connection = pin!(connection);
     let mut until = None;
     loop {
         let idle = place.usage().idle(room.patience());

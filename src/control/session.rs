@@ -83,7 +83,7 @@ pub(super) struct Session {
     /// Whose token made it; `None` when it was the secret.
     pub(super) owner: Option<Owner>,
     /// Who asked for it.
-    pub(super) origin: Origin,
+    pub(super) origin: Box<Origin>,
     /// Its place among all sessions.
     place: Place,
     /// Its place among those that call out, given back with it.
@@ -130,7 +130,7 @@ impl Session {
             app: app.into(),
             shard,
             owner,
-            origin,
+            origin: Box::new(origin),
             place,
             _call: call,
             opened_at: now,

@@ -178,7 +178,7 @@ impl Control {
                 None => publishes.push(track_name),
             }
         }
-        let Origin { subject, correlation, user_agent } = session.origin.clone();
+        let Origin { subject, correlation, user_agent } = (*session.origin).clone();
         SessionEntry {
             session_id: session.id.to_string(),
             shard: session.shard.0,
