@@ -25,9 +25,16 @@ export function expectations(name, rig, start, keys = []) {
       const alice = await rig().peer("alice", { raw: true });
       const camera = await alice.push("camera", picture(8));
       await alice.push("microphone", tone(900));
-      const viewer = onApi(role, camera.metadata.sessionId, "camera", "microphone");
-      await receives(viewer);
-      assert.deepEqual(viewer.lines.filter((line) => line.setup), [{ setup: "passive" }, { setup: "passive" }]);
+      const publisher = camera.metadata.sessionId;
+      const viewer = onApi(role, publisher, "camera", "microphone");
+      await rig().explained(() => [publisher, ...viewer.told("sessionId")], async () => {
+        // One after the other, each in its own time: a key of RSA takes seconds to make where others compile.
+        await viewer.line("begin its session", (line) => line.sessionId, 30_000);
+        await viewer.line("answer both offers", () => viewer.told("setup").length === 2, 30_000);
+        await viewer.connected(30_000);
+        await receives(viewer);
+        assert.deepEqual(viewer.told("setup"), ["passive", "passive"]);
+      });
     });
   }
 

@@ -35,12 +35,18 @@ class Outside {
         throw Object.assign(new Error(`${this.what} ended by ${exitCode ?? signalCode}: ${this.complaint}`), { isFinal: true });
       }
       const found = this.lines.findLast(check);
-      return { done: Boolean(found), seen: { last: this.lines.slice(-3), complaint: this.complaint.slice(-500) }, value: found };
+      const seen = { states: this.told("state"), last: this.lines.slice(-3), complaint: this.complaint.slice(-500) };
+      return { done: Boolean(found), seen, value: found };
     }, { ms });
   }
 
-  connected() {
-    return this.line("connect", (line) => line.state === "connected");
+  /** All that it has said of something so far. */
+  told(of) {
+    return this.lines.filter((line) => line[of] !== undefined).map((line) => line[of]);
+  }
+
+  connected(ms) {
+    return this.line("connect", (line) => line.state === "connected", ms);
   }
 
   /** The three thirds of the picture are red, green and blue: picture 8 of the kit. */

@@ -98,6 +98,19 @@ export class Rig {
     return peer;
   }
 
+  /** Runs `work`. A failure tells the statistics of the sessions that `ids` names then, and what the server has said last. */
+  async explained(ids, work) {
+    try {
+      return await work();
+    } catch (cause) {
+      const sessions = await Promise.all(
+        ids().map((id) => this.server.api("GET", `ext/sessions/${id}/stats`).catch((error) => String(error))),
+      );
+      const server = this.server.output.slice(-80).join("\n");
+      throw new Error(`${cause.message}\nsessions: ${JSON.stringify(sessions, null, 1)}\nserver: ${server}`, { cause });
+    }
+  }
+
   /** Closes the peers of one test, whatever became of it, so that tests do not load each other. */
   async clear() {
     assert.equal(this.server.exit, null, `the server has ended: ${this.server.output.join("\n")}`);

@@ -14,6 +14,6 @@ const client = process.env.PION_CLIENT ?? path.resolve(here, "../../.cache/pion/
 const skip = existsSync(client) ? false : `${client} is not there`;
 
 describe("Pion", { skip }, () => {
-  const rig = useRig({ before, after, afterEach });
+  const rig = useRig({ before, after, afterEach }, { server: { extra: ["--log", "debug"] } });
   expectations("Pion", rig, useOutside({ afterEach }, "Pion", [client]), ["RSA", "P-384", "P-521"]);
 });

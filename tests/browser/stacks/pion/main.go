@@ -123,6 +123,7 @@ func newClient(base, secret, key string) *client {
 	pc, err := api.NewPeerConnection(webrtc.Configuration{Certificates: certificates(key)})
 	check(err)
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) { say(fields{"state": state.String()}) })
+	pc.OnICEConnectionStateChange(func(state webrtc.ICEConnectionState) { say(fields{"ice": state.String()}) })
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { watch(track) })
 	return &client{PeerConnection: pc, base: base, secret: secret}
 }
@@ -214,12 +215,12 @@ func (c *client) publish(input *bufio.Scanner) {
 
 func (c *client) view(publisher string, names []string) {
 	c.newSession()
+	say(fields{"sessionId": c.session})
 	// One call per track: the second one changes a connection that is up.
 	for _, name := range names {
 		track := fields{"location": "remote", "sessionId": publisher, "trackName": name}
 		c.answer(c.sessions("POST", "tracks/new", fields{"tracks": []fields{track}}))
 	}
-	say(fields{"sessionId": c.session})
 }
 
 func (c *client) channels(other, name, theirs string) *webrtc.DataChannel {

@@ -236,13 +236,13 @@ impl Client {
 
     async fn view(&mut self, publisher: &str, names: &[String]) -> Result<()> {
         self.new_session();
+        say(json!({ "sessionId": self.session }));
         // One call per track: the second one changes a connection that is up.
         for name in names {
             let track = json!({ "location": "remote", "sessionId": publisher, "trackName": name });
             let reply = self.sessions("POST", "tracks/new", json!({ "tracks": [track] }));
             self.answer(&reply).await?;
         }
-        say(json!({ "sessionId": self.session }));
         Ok(())
     }
 
