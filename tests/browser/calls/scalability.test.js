@@ -7,7 +7,10 @@ import { useRig } from "../lib/rig.js";
 
 const rig = useRig({ before, after, afterEach });
 
-for (const [codec, mode] of [["VP9", "L2T3"], ["VP9", "L3T3_KEY"], ["AV1", "L1T3"], ["AV1", "L2T1"], ["AV1", "L3T2_KEY"], ["AV1", "S2T3"]]) {
+// Temporal layers alone, spatial ones that build on each other, some that only begin so, and some that never do.
+const MODES = ["L1T3", "L2T1", "L3T1", "L3T3", "L3T3_KEY", "S3T3"];
+
+for (const [codec, mode] of ["VP9", "AV1"].flatMap((codec) => MODES.map((mode) => [codec, mode]))) {
   test(`${codec} in ${mode} is seen by pull and by WHEP`, async () => {
     const { good, error } = await compare(rig(), codec, mode);
     assert.ok(good, error?.message);
