@@ -4,7 +4,7 @@
 //! not reported a packet that is younger than [`AGE_MAX`], up to [`RECORDS_MAX`]: two seconds at 20 Mbit/s.
 
 /// Records of a new history.
-const RECORDS_MIN: usize = 64;
+const RECORDS_MIN: usize = 128;
 
 /// Most records.
 const RECORDS_MAX: usize = 4096;

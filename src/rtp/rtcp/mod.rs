@@ -120,11 +120,11 @@ impl<'a> Iterator for Compound<'a> {
     }
 }
 
-/// Takes off the padding that the P bit announces (RFC 3550 6.4.1): a multiple of four bytes, counted by the
-/// last one.
+/// Takes off the padding that the P bit announces, counted by its last byte. That is a multiple of four by RFC 3550 6.4.1, but one
+/// to three bytes in transport-wide feedback, which is filled up to a whole word so.
 fn without_padding(body: &[u8]) -> Option<&[u8]> {
     let padding = usize::from(*body.last()?);
-    if padding == 0 || padding % 4 != 0 {
+    if padding == 0 {
         return None;
     }
     body.get(..body.len().checked_sub(padding)?)

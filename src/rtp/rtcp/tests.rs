@@ -82,7 +82,13 @@ fn padding_names_no_lost_packets() {
     compound[0] |= 0x20;
     let Some(Rtcp::Nack { lost, .. }) = parse(&compound).next() else { panic!() };
     assert_eq!(lost.collect::<Vec<_>>(), [5]);
-    for lie in [0, 3, 24, 255] {
+    // From number 39 on, three packets of which the first has come, and three bytes to make the words whole.
+    let information = [0, 39, 0, 3, 0, 0, 0, 1, 0b1010_0000, 0, 5, 0, 2];
+    let mut feedback = packet(15, TRANSPORT_FEEDBACK, &[&words(&[1, 7])[..], &information, &[0; 3]].concat());
+    feedback[0] |= 0x20;
+    *feedback.last_mut().unwrap() = 3;
+    assert!(matches!(parse(&feedback).next(), Some(Rtcp::Twcc(read)) if read == information));
+    for lie in [0, 24, 255] {
         *compound.last_mut().unwrap() = lie;
         assert!(matches!(parse(&compound).next(), Some(Rtcp::Unknown { .. })));
     }
