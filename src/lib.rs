@@ -7,6 +7,7 @@ pub mod net;
 pub mod shard;
 pub mod session;
 pub mod router;
+pub mod speakers;
 pub mod congestion;
 pub mod rtp;
 pub mod srtp;

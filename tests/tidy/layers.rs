@@ -7,7 +7,7 @@ use crate::source::{Source, is_name, sources};
 
 /// What each module may name of this crate besides itself. The longest fitting name counts; a module that may be
 /// named may be named with all below it.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 22] = [
     ("main", &["config", "node", "control", "log", "metrics"]),
     ("log", &["config"]),
     ("node", &["config", "control", "ids", "log", "metrics", "negotiation", "net", "shard"]),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "sdp",
             "shard::command",
             "shard::worker::ShardHandle",
+            "speakers",
         ],
     ),
     ("negotiation", &["ids", "plan", "rtp", "sdp", "session::dialect"]),
@@ -33,14 +34,21 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("net", &[]),
     (
         "shard::worker",
-        &["drop", "ids", "metrics::shard", "net", "plan", "random", "router", "rtp", "session"],
+        &["drop", "ids", "metrics::shard", "net", "plan", "random", "router", "rtp", "session", "speakers"],
     ),
-    ("shard::command", &["ids", "metrics::shard", "net::dialled", "plan", "session::Description"]),
-    ("shard", &["drop", "ids", "metrics::shard", "net", "plan", "random", "router", "rtp", "session"]),
+    (
+        "shard::command",
+        &["ids", "metrics::shard", "net::dialled", "plan", "session::Description", "speakers"],
+    ),
+    (
+        "shard",
+        &["drop", "ids", "metrics::shard", "net", "plan", "random", "router", "rtp", "session", "speakers"],
+    ),
     ("session::dialect", &[]),
     ("session", &["drop", "ids", "plan", "random", "rtp", "srtp"]),
     ("router", &["drop", "ids", "plan", "rtp"]),
     ("congestion", &[]),
+    ("speakers", &[]),
     ("srtp", &["rtp"]),
     ("plan", &["ids", "rtp"]),
     ("rtp", &[]),
@@ -69,6 +77,7 @@ const OWNERS: [(&str, &[&str]); 6] = [
         "shard::tracks",
         &[
             "shard::command::Event",
+            "shard::command::Heard",
             "shard::lanes",
             "shard::ledger",
             "shard::sessions::SessionKey",
