@@ -6,7 +6,7 @@ use super::Shard;
 use super::channels::Around;
 use super::command::ConfigureError;
 use super::sessions::{Feeding, SessionKey};
-use super::tracks::{StreamSink, SubscriptionKey};
+use super::tracks::{StreamSink, SubscriptionKey, Terms};
 use crate::ids::SessionId;
 use crate::net::Outbox;
 use crate::plan::{EgressPlan, IngressPlan, SessionPlan};
@@ -125,12 +125,12 @@ impl Shard {
         let Some(sink) = self.tracks.stream_mut(key) else { return };
         let session = self.sessions.get_mut(sink.session);
         let has_new_headers = session.is_some_and(|slot| slot.session.change_stream(sink.stream, plan));
-        if has_new_headers || sink.payload_types != plan.payload_types {
-            sink.payload_types.clone_from(&plan.payload_types);
-            sink.state.begin_epoch(plan.payload_types.clone());
+        if has_new_headers {
+            sink.state.begin_epoch(sink.payload_types.clone());
         }
-        sink.state.set_preference(plan.preference.clone());
-        self.tracks.follow(now, key, (plan.publication, plan.kind, plan.origin), &mut self.ledger);
+        let terms = Terms { payload_types: plan.payload_types.clone(), preference: plan.preference.clone() };
+        let publication = (plan.publication, plan.kind, plan.origin);
+        self.tracks.follow(now, key, publication, terms, &mut self.ledger);
         self.tracks.look_for_layer(now, key, &mut self.ledger);
     }
 

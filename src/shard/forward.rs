@@ -58,6 +58,7 @@ impl Shard {
         send: &mut dyn FnMut(&mut Outbox),
     ) {
         let Self { tracks, sessions, addresses, ledger, .. } = self;
+        tracks.open_door(now, key, ledger);
         let Some(slot) = tracks.publication(key) else { return };
         let (kind, load) = (slot.state.kind(), Load::of(slot.state.batch()));
         let (mut forwarded, mut awaited, mut is_held) = (0, LayerSet::default(), false);

@@ -31,6 +31,7 @@ mod keyframes;
 mod layers;
 mod lifecycle;
 mod model;
+mod moves;
 mod newcomers;
 mod one_port;
 mod replay;

@@ -8,6 +8,7 @@
 
 mod behind;
 mod intake;
+mod moves;
 mod sink;
 mod source;
 mod upkeep;
@@ -21,6 +22,7 @@ use foldhash::fast::RandomState;
 
 pub(super) use self::behind::Drink;
 use self::behind::Stragglers;
+pub(super) use self::moves::Terms;
 use self::sink::{Ahead, Flow};
 pub(super) use self::sink::{Sink, StreamSink, SubscriptionSlot};
 pub(super) use self::source::{Feed, Feeds, Source};
@@ -46,6 +48,8 @@ pub(super) struct PublicationSlot {
     pub(super) source: Source,
     /// Those that go to other shards stand first.
     pub(super) subscribers: Vec<SubscriptionKey>,
+    /// Those that receive another publication still, until they can begin with this one.
+    at_door: Vec<SubscriptionKey>,
     /// Where that lies which they will need, by their order; wrong where that has changed, which costs time alone.
     ahead: Vec<Ahead>,
     /// Whether it waits for the flush of this tick.
@@ -62,7 +66,7 @@ impl PublicationSlot {
 
     /// Whether nobody would miss it.
     fn is_unused(&self) -> bool {
-        !matches!(self.source, Source::Session(_)) && self.subscribers.is_empty()
+        !matches!(self.source, Source::Session(_)) && self.subscribers.is_empty() && self.at_door.is_empty()
     }
 }
 
@@ -205,35 +209,9 @@ impl Tracks {
         key
     }
 
-    /// Moves a subscription to another publication, on the same stream, unless that is the one that it follows.
-    pub(super) fn follow(
-        &mut self,
-        now: Instant,
-        key: SubscriptionKey,
-        (id, kind, origin): (PublicationId, MediaKind, ShardId),
-        ledger: &mut Ledger,
-    ) {
-        let followed = self.subscriptions.get(key).and_then(|slot| self.publications.get(slot.publication));
-        if followed.is_some_and(|followed| followed.id() == id) {
-            return;
-        }
-        let publication = self.replica_or_own(id, kind, origin, ledger);
-        self.leave_cache(key);
-        let Some(slot) = self.subscriptions.get_mut(key) else { return };
-        let followed = std::mem::replace(&mut slot.publication, publication);
-        if let Some(stream) = slot.stream_mut() {
-            stream.state.switch_source();
-        }
-        if let Some(slot) = self.publications.get_mut(publication) {
-            slot.subscribers.push(key);
-            slot.awaited = true;
-        }
-        self.leave(followed, key, ledger);
-        self.arm(now, publication);
-    }
-
     /// Ends a subscription; gives back the stream that it drank into, if that was one of a session.
     pub(super) fn unsubscribe(&mut self, key: SubscriptionKey, ledger: &mut Ledger) -> Option<StreamSink> {
+        self.stay(key, ledger);
         let slot = self.subscriptions.remove(key)?;
         self.leave(slot.publication, key, ledger);
         match slot.sink {
@@ -403,6 +381,7 @@ impl Tracks {
             state,
             source,
             subscribers,
+            at_door: Vec::new(),
             ahead: Vec::new(),
             dirty: false,
             awaited: false,

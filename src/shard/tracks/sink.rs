@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::moves::Move;
 use super::{PublicationKey, PublicationSlot};
 use crate::drop::DropReason;
 use crate::ids::{PublicationId, ShardId};
@@ -41,6 +42,8 @@ pub(in crate::shard) struct StreamSink {
     pub(in crate::shard) payload_types: Vec<PayloadMap>,
     /// What becomes of the batches of its publication.
     pub(super) flow: Flow,
+    /// Where it is about to move.
+    pub(super) moving: Option<Box<Move>>,
 }
 
 /// What a stream does with the batches of its publication.
@@ -63,7 +66,7 @@ impl StreamSink {
         state: Subscription,
         payload_types: Vec<PayloadMap>,
     ) -> Self {
-        Self { session, stream, state, payload_types, flow: Flow::Closed }
+        Self { session, stream, state, payload_types, flow: Flow::Closed, moving: None }
     }
 
     /// Whether it takes what comes.

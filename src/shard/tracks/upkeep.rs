@@ -123,15 +123,16 @@ impl Tracks {
         self.arm(now, publication);
     }
 
-    /// Looks the layers over for all subscribers.
+    /// Looks the layers over for all subscribers, and for those that are about to be.
     pub(super) fn review(&mut self, now: Instant, key: PublicationKey, ledger: &mut Ledger) {
         let Some(slot) = self.publications.get_mut(key) else { return };
         slot.awaited = false;
         for index in 0.. {
             let subscribers = self.publications.get(key).map(|slot| slot.subscribers.as_slice());
-            let Some(subscription) = subscribers.and_then(|all| all.get(index)).copied() else { return };
+            let Some(subscription) = subscribers.and_then(|all| all.get(index)).copied() else { break };
             self.look_for_layer(now, subscription, ledger);
         }
+        self.look_at_door(now, key, ledger);
     }
 
     /// When [`Self::handle_timeout`] has something to do next.
@@ -171,7 +172,7 @@ impl Tracks {
             feeds.live = false;
             ledger.tell(Event::PublicationIdle(id));
         }
-        if slot.awaited || slot.state.has_choice() {
+        if slot.awaited || slot.state.has_choice() || !slot.at_door.is_empty() {
             self.review(now, key, ledger);
         }
     }
@@ -181,8 +182,10 @@ impl Tracks {
         let last = slot.state.last_packet_at();
         let feeds = slot.source.session().filter(|feeds| !feeds.idle);
         let silence = feeds.map(|feeds| (feeds.silent_from(last) + self.idle_after, Wake::Silence));
-        let has_reason = !slot.subscribers.is_empty() && (slot.awaited || slot.state.has_choice());
-        let span = if slot.state.is_live(now) { LAYER_REVIEW } else { SILENT_REVIEW };
+        let has_reason = !slot.at_door.is_empty()
+            || !slot.subscribers.is_empty() && (slot.awaited || slot.state.has_choice());
+        let is_soon = slot.state.is_live(now) || !slot.at_door.is_empty();
+        let span = if is_soon { LAYER_REVIEW } else { SILENT_REVIEW };
         let review = has_reason.then(|| (now + span, Wake::Layers));
         let keyframe = slot.state.next_keyframe_deadline().map(|at| (at, Wake::Keyframe));
         if let Some(next) = [keyframe, silence, review].into_iter().flatten().min_by_key(|(at, _)| *at) {
