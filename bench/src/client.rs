@@ -18,7 +18,7 @@ use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::rtcp::{Rtcp, Twcc};
-use str0m::rtp::{RawPacket, RtpPacket, RtpWrite};
+use str0m::rtp::{ExtensionValues, RawPacket, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use self::channels::ClientChannel;
@@ -474,6 +474,9 @@ impl Client {
         let rid = rids.get(packet.layer).copied().flatten();
         let mut direct = self.rtc.direct_api();
         let Some(stream) = direct.stream_tx_by_mid(mid, rid) else { return };
+        let level = packet.level.map(|level| -level.min(127).cast_signed());
+        let extensions =
+            ExtensionValues { audio_level: level, voice_activity: level.map(|_| true), ..Default::default() };
         let write = RtpWrite::new(
             payload_type,
             packet.seq.into(),
@@ -481,7 +484,7 @@ impl Client {
             now,
             Arc::<[u8]>::from(packet.payload),
         );
-        stream.write_rtp(write.marker(packet.marker).nackable(video));
+        stream.write_rtp(write.marker(packet.marker).nackable(video).ext_vals(extensions));
     }
 
     /// Feeds the engine one thing and drains it to rest: it holds a single received packet at a time.

@@ -93,6 +93,8 @@ pub struct DuePacket {
     pub marker: bool,
     /// Payload.
     pub payload: Vec<u8>,
+    /// Level of its sound, dB below full scale (RFC 6464); none for pictures.
+    pub level: Option<u8>,
 }
 
 /// What a layer has sent.
@@ -130,6 +132,7 @@ pub struct Source {
     frames: u64,
     first_timestamp: u32,
     paused: bool,
+    level: Option<u8>,
     layers: Vec<LayerState>,
 }
 
@@ -173,6 +176,7 @@ impl Source {
             frames: 0,
             first_timestamp: id.wrapping_mul(0x9e37_79b9),
             paused: false,
+            level: None,
             layers,
         }
     }
@@ -190,6 +194,11 @@ impl Source {
     /// Begins to send, if it has not.
     pub fn start(&mut self, now: Instant) {
         self.begun.get_or_insert(now);
+    }
+
+    /// Says how loud it is from now on: dB below full scale (RFC 6464), or nothing.
+    pub fn set_level(&mut self, level: Option<u8>) {
+        self.level = level;
     }
 
     /// Stops sending for now; the frames of the pause are never sent.
@@ -249,6 +258,7 @@ impl Source {
             frames_per_second: self.frames_per_second,
             timestamp,
             sent,
+            level: self.level,
         };
         for (index, layer) in self.layers.iter_mut().enumerate() {
             layer.frame(index, &frame, &mut due);
@@ -270,6 +280,7 @@ struct Frame {
     frames_per_second: u32,
     timestamp: u32,
     sent: u64,
+    level: Option<u8>,
 }
 
 impl LayerState {
@@ -300,6 +311,7 @@ impl LayerState {
                 timestamp: frame.timestamp,
                 marker: if frame.video { packet + 1 == count } else { self.totals.packets == 0 },
                 payload,
+                level: frame.level,
             });
             self.totals.packets += 1;
         }

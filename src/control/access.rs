@@ -13,6 +13,7 @@ use crate::metrics::names::DENIALS;
 
 use super::error::ApiError;
 use super::model::{DataChannelRequest, Location, TrackRequest};
+use super::registry::stages::Seat;
 
 /// Patterns of one claim.
 pub const PATTERNS_MAX: usize = 64;
@@ -118,7 +119,7 @@ pub enum Right {
     Whip,
     /// Play a stream by WHEP.
     Whep,
-    /// See who is in a room, and be there.
+    /// See who is in a room, and be there; likewise on the stage of that name.
     Rooms,
 }
 
@@ -218,13 +219,20 @@ impl Access {
             };
             track.track_name.as_deref().map_or(Ok(()), |name| self.may(right, name))?;
         }
-        Ok(())
+        self.may_watch_stages(tracks)
+    }
+
+    /// A stage is open to those to whom the room of its name is.
+    fn may_watch_stages(&self, tracks: &[TrackRequest]) -> Result<(), ApiError> {
+        let mut stages = tracks.iter().filter_map(|track| Seat::stage_of(track.session_id.as_deref()?));
+        stages.try_for_each(|stage| self.may(Right::Rooms, stage))
     }
 
     /// Checks the tracks of tracks/update: a name there is that of another source.
     pub fn may_switch_to(&self, tracks: &[TrackRequest]) -> Result<(), ApiError> {
         let mut names = tracks.iter().filter_map(|track| track.track_name.as_deref());
-        names.try_for_each(|name| self.may(Right::Subscribe, name))
+        names.try_for_each(|name| self.may(Right::Subscribe, name))?;
+        self.may_watch_stages(tracks)
     }
 
     /// Checks the data channels of datachannels/new and update: to reply is to send, too. What has no name is refused
@@ -355,7 +363,7 @@ impl Right {
             }
             Self::Whip => "the token does not allow to send this stream: name it in the claim whip",
             Self::Whep => "the token does not allow to play this stream: name it in the claim whep",
-            Self::Rooms => "the token does not open this room: name it in the claim rooms",
+            Self::Rooms => "the token does not open this room or stage: name it in the claim rooms",
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::shard::command::{EndReason, Event};
+use crate::shard::command::{Command, EndReason, Event};
 
 use super::Control;
 use super::session::publication::Phase;
@@ -42,6 +43,15 @@ impl Control {
             Event::Channel(id, stream, state) => {
                 if let Some(session) = self.registry.session(id) {
                     session.streams().take(stream, state);
+                }
+            }
+            Event::Levels { heard, receipt } => {
+                // From here on the next report may come.
+                drop(receipt);
+                for publication in self.stages.heard(&heard, Instant::now()) {
+                    if let Some(known) = self.registry.publication(publication) {
+                        self.try_send(known.shard, Command::Listen { publication, listens: false });
+                    }
                 }
             }
             Event::Report(shard, counters) => {

@@ -31,10 +31,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{Http, Limits, Whep, Whip};
-use crate::ids::{NodeKeys, SessionId, ShardId};
+use crate::ids::{NodeKeys, PublicationId, SessionId, ShardId};
 use crate::metrics::export::{Metrics, Usage};
 use crate::negotiation::LocalTransport;
 use crate::plan::SessionPlan;
+use crate::rtp::MediaKind;
 use crate::shard::command::{Command, ConfigureError, Description, DialledSocket, ShardLimits};
 
 use access::apps::Apps;
@@ -43,6 +44,7 @@ use registry::Registry;
 use registry::placement::Placement;
 use registry::places::Places;
 use registry::rooms::Rooms;
+use registry::stages::Stages;
 use registry::streams::Streams;
 use session::channels::Groups;
 use turn::IceServers;
@@ -133,6 +135,9 @@ pub struct Control {
     rooms: Rooms,
     groups: Groups,
     streams: Streams,
+    stages: Stages,
+    /// What seats show in which nobody sits: publications that nobody ever feeds.
+    nothing: [PublicationId; 2],
     metrics: Metrics,
     /// The places of connections to the API.
     connections: Arc<serve::Room>,
@@ -154,10 +159,12 @@ impl Control {
             rules: Mutex::new(Arc::new(Rules { limits, ice, whip, whep, apps })),
             shards,
             dialler,
-            keys,
             registry: Registry::default(),
             streams: Streams::default(),
+            stages: Stages::default(),
+            nothing: [keys.mint_publication(), keys.mint_publication()],
             metrics,
+            keys,
             draining: AtomicBool::new(false),
         })
     }
@@ -194,6 +201,7 @@ impl Control {
         while let Some(id) = self.registry.any_session() {
             self.end_session(id, "server stopped");
         }
+        self.stages.close_all();
         let mut answers = Vec::new();
         for shard in (0..=u8::MAX).zip(&self.shards).map(|(shard, _)| ShardId(shard)) {
             let (reply, answer) = oneshot::channel();
@@ -267,6 +275,24 @@ impl Control {
         Err(ApiError::Overloaded)
     }
 
+    /// Hands a command over if the shard takes it at once.
+    fn try_send(&self, shard: ShardId, command: Command) {
+        if let Ok(link) = self.link(shard)
+            && link.port.send(command).is_err()
+        {
+            tracing::debug!(shard = shard.0, "the command queue of a shard is full");
+        }
+    }
+
+    /// What a seat shows in which nobody sits.
+    fn nothing(&self, kind: MediaKind) -> PublicationId {
+        let [audio, video] = self.nothing;
+        match kind {
+            MediaKind::Audio => audio,
+            MediaKind::Video => video,
+        }
+    }
+
     /// Brings a session to a plan and waits until it is in force. `before` is the plan that was in force, if any.
     async fn configure(
         &self,
@@ -303,6 +329,7 @@ impl Control {
     /// Forgets a session that has ended on its shard, and ends its publications for everyone.
     fn end_session(&self, id: SessionId, reason: &'static str) {
         self.streams.ended(id);
+        self.stages.ended(id);
         if let Some(session) = self.registry.remove_session(id) {
             if reason != Self::NOT_OPENED {
                 tracing::info!(

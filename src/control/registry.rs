@@ -3,6 +3,7 @@
 pub(super) mod placement;
 pub(super) mod places;
 pub mod rooms;
+pub(super) mod stages;
 pub(super) mod streams;
 
 use std::collections::{BTreeMap, HashMap};

@@ -26,7 +26,7 @@ use super::registry::places::Place;
 use super::registry::streams::StreamKey;
 use channels::{Channels, DataChannel, Group, StreamIds};
 use publication::{Phase, Publication, Subscription};
-use tracks::Tracks;
+use tracks::{TakenSeat, Tracks};
 
 /// What a request works on: a copy of it is changed, and becomes the session's when the whole has succeeded.
 #[derive(Clone)]
@@ -291,6 +291,26 @@ impl Session {
     /// What an open remote section receives at present.
     pub(super) fn subscription(&self, mid: &str) -> Option<Arc<Subscription>> {
         locked(&self.state).as_ref()?.tracks.remote(mid).cloned()
+    }
+
+    /// The seats of a stage that it receives.
+    pub(super) fn seats_of(&self, stage: &str) -> Vec<TakenSeat> {
+        locked(&self.state).as_ref().map(|state| state.tracks.seats_of(stage)).unwrap_or_default()
+    }
+
+    /// Whether an open section receives a seat.
+    pub(super) fn receives_seat(&self, mid: &str) -> bool {
+        locked(&self.state).as_ref().is_some_and(|state| state.tracks.seat(mid).is_some())
+    }
+
+    /// The stages of which it receives seats.
+    pub(super) fn watched_stages(&self) -> BTreeSet<Arc<str>> {
+        locked(&self.state).as_ref().map(|state| state.tracks.watched_stages()).unwrap_or_default()
+    }
+
+    /// The kind of an open remote section.
+    pub(super) fn remote_kind(&self, mid: &str) -> Option<MediaKind> {
+        locked(&self.state).as_ref()?.negotiation.section_state(mid)?.kind
     }
 
     /// A `mid` as clients write it, or the section that receives the given track.

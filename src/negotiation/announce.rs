@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::Negotiation;
 use super::binding::wished;
 use super::error::BindError;
-use super::media::{PublishedMedia, SectionState};
-use super::slots::{Maker, Slot};
-use crate::ids::IceCredentials;
+use super::media::{PublishedMedia, RemoteSource, SectionState};
+use super::slots::{Maker, Sending, Slot};
+use crate::ids::{IceCredentials, PublicationId, ShardId};
 use crate::rtp::MediaKind;
 use crate::sdp::{Ice, IceFragment};
 
@@ -57,6 +57,35 @@ impl Negotiation {
         slot.extmap = extmap;
         slot.announced = Some(stream.to_owned());
         Ok(slot.mid.clone())
+    }
+
+    /// Prepares a section of our next offer for tracks that take turns in it: with whatever every browser has, so that each of
+    /// them can be carried, the first one included if there is one yet. Gives its mid.
+    ///
+    /// # Errors
+    /// If an offer is pending, the session has too many m-lines, or the first one cannot be carried.
+    pub fn offer_seat(
+        &mut self,
+        kind: MediaKind,
+        stream: &str,
+        first: Option<RemoteSource>,
+    ) -> Result<String, BindError> {
+        let mid = self.offer_announced(kind, None, stream)?;
+        let slot = self.slot_mut(&mid).ok_or(BindError::NoSection)?;
+        if first.as_ref().is_some_and(|source| slot.payload_map(&source.media).is_empty()) {
+            return Err(BindError::NoCodec);
+        }
+        slot.sending = Sending::Silent;
+        slot.egress = first;
+        Ok(mid)
+    }
+
+    /// Has a section receive a publication that nobody feeds, in place of the one that it receives. The section, and the
+    /// sources that its client knows, stay as they are.
+    pub fn vacate(&mut self, mid: &str, nothing: PublicationId, shard: ShardId) {
+        if let Some(source) = self.slot_mut(mid).and_then(|slot| slot.egress.as_mut()) {
+            (source.publication, source.origin) = (nothing, shard);
+        }
     }
 
     /// Tells whether a section could carry a publication: same kind, and a codec in common.

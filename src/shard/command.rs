@@ -12,6 +12,7 @@ use crate::metrics::shard::ShardCounters;
 pub use crate::net::dialled::DialledSocket;
 use crate::plan::SessionPlan;
 pub use crate::session::Description;
+use crate::speakers::Activity;
 
 /// What control asks of a shard. Delivered in order, never lost.
 #[derive(Debug)]
@@ -35,6 +36,13 @@ pub enum Command {
         description: Option<Box<Description>>,
         /// Answered when the plan is in force.
         reply: oneshot::Sender<Result<(), ConfigureError>>,
+    },
+    /// Has the levels of a publication that is fed there reported, or no more.
+    Listen {
+        /// The publication.
+        publication: PublicationId,
+        /// Whether they are wanted.
+        listens: bool,
     },
     /// Ends a session: its media stops, its publications end, its client is told.
     Close {
@@ -98,10 +106,27 @@ pub enum Event {
     PublicationLive(PublicationId),
     /// No RTP came for the publication timeout.
     PublicationIdle(PublicationId),
+    /// How much speech there is in publications that are listened to: those in which that has changed. The next report
+    /// comes when this one is taken.
+    Levels {
+        /// Each publication once.
+        heard: Vec<Heard>,
+        /// To be dropped, or answered, when the report is taken.
+        receipt: oneshot::Sender<()>,
+    },
     /// A data channel of a session has changed.
     Channel(SessionId, u16, ChannelState),
     /// Counters of one shard, absolute, once a second.
     Report(ShardId, Box<ShardCounters>),
+}
+
+/// What is heard of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The publication.
+    pub publication: PublicationId,
+    /// How much speech there was.
+    pub activity: Activity,
 }
 
 /// What became of a stream of a session.

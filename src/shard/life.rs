@@ -7,6 +7,7 @@ use super::channels::Around;
 use super::command::{DialledSocket, EndReason, Event, ShardLimits};
 use super::sessions::SessionKey;
 use super::step::Unserved;
+use super::tracks::PublicationSlot;
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
 use crate::metrics::shard::SessionEnd;
@@ -117,6 +118,10 @@ impl Shard {
             self.tracks.unsubscribe(*subscription, &mut self.ledger);
         }
         for publication in slot.publications() {
+            // Its name will not return.
+            if let Some(id) = self.tracks.publication(publication).map(PublicationSlot::id) {
+                self.tracks.listen(id, false);
+            }
             self.tracks.withdraw(publication, &mut self.ledger);
         }
         Some(session.id())

@@ -190,6 +190,7 @@ impl Shard {
                     self.dismiss(key, now, outbox);
                 }
             }
+            Command::Listen { publication, listens } => self.tracks.listen(publication, listens),
             Command::Limits(limits) => self.take_limits(limits),
             Command::Goodbye { reply } => {
                 let keys = self.sessions.keys();

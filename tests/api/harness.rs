@@ -1,6 +1,6 @@
 //! The whole service with scripted shards, and a client that talks to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -51,6 +51,8 @@ type Reply = oneshot::Sender<Result<(), ConfigureError>>;
 struct Script {
     log: Vec<String>,
     plans: BTreeMap<SessionId, SessionPlan>,
+    /// Publications whose levels are wanted.
+    listened: BTreeSet<PublicationId>,
     held: Vec<Reply>,
     answer: Option<Answer>,
     silent: bool,
@@ -98,6 +100,11 @@ impl FakeShard {
         Some(self.plan(session).egress.iter().find(|section| section.mid == mid)?.publication)
     }
 
+    /// Publications whose levels are wanted.
+    pub(crate) fn listened(&self) -> BTreeSet<PublicationId> {
+        self.script.lock().unwrap().listened.clone()
+    }
+
     pub(crate) fn tell(&self, event: Event) {
         self.events.send(event).unwrap();
     }
@@ -143,6 +150,13 @@ impl ShardPort for FakeShard {
                     Answer::Gone => drop(reply.send(Err(ConfigureError::SessionGone))),
                     Answer::Drop => drop(reply),
                     Answer::Accept | Answer::Full => drop(reply.send(Ok(()))),
+                }
+            }
+            Command::Listen { publication, listens } => {
+                if listens {
+                    script.listened.insert(publication);
+                } else {
+                    script.listened.remove(&publication);
                 }
             }
             Command::Limits(_) => script.log.push("limits".into()),

@@ -40,6 +40,7 @@ mod resend;
 mod roaming;
 mod sending;
 mod sources;
+mod speakers;
 mod tcp;
 mod transports;
 mod unnamed;

@@ -15,6 +15,7 @@ mod openapi;
 mod pages;
 mod presence;
 mod sessions;
+mod stages;
 mod tokens;
 mod tracks;
 mod turn;
@@ -85,6 +86,9 @@ fn router(control: &Arc<Control>) -> Router {
         .routes(routes!(extensions::session_statistics))
         .routes(routes!(tokens::new_token))
         .routes(routes!(datachannels::set_group))
+        .routes(routes!(stages::get_stage, stages::put_stage, stages::delete_stage))
+        .routes(routes!(stages::put_stage_member, stages::delete_stage_member))
+        .routes(routes!(stages::watch_stage))
         .routes(routes!(presence::get_room))
         .routes(routes!(presence::put_member, presence::delete_member));
     let turn = OpenApiRouter::new()

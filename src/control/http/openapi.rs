@@ -13,7 +13,7 @@ const TOKEN: &str = "scopedToken";
 /// The same for the keys of a TURN server.
 const TURN_TOKEN: &str = "turnKeyToken";
 /// Groups of operations, in the order in which a reader meets them.
-const TAGS: [&str; 10] = [
+const TAGS: [&str; 11] = [
     "sessions",
     "tracks",
     "datachannels",
@@ -22,6 +22,7 @@ const TAGS: [&str; 10] = [
     "ice",
     "turn",
     "extensions",
+    "stages",
     "presence",
     "adapters",
 ];

@@ -8,6 +8,7 @@ mod new_session;
 mod pull;
 mod push;
 mod renegotiate;
+mod stages;
 mod update;
 mod watch;
 

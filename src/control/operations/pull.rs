@@ -6,10 +6,12 @@ use tokio::time::Instant;
 
 use crate::ids::SessionId;
 use crate::negotiation::Place;
+use crate::rtp::MediaKind;
 
 use super::super::Control;
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{NewTracksResponse, SessionDescription, TrackRequest, TrackResult};
+use super::super::registry::stages::Seat;
 use super::super::session::Session;
 use super::super::session::draft::{Draft, Source, check_name};
 use super::super::session::publication::Phase;
@@ -19,7 +21,16 @@ struct Wanted<'a> {
     track: &'a TrackRequest,
     publisher: &'a str,
     name: &'a str,
-    source: Result<Source, ItemError>,
+    source: Result<Found, ItemError>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    /// A track.
+    Track(Source),
+    /// A seat, and the track of whoever sits there.
+    Seat(Arc<Seat>, Option<Source>),
 }
 
 impl Control {
@@ -41,7 +52,7 @@ impl Control {
         let mut found = Vec::with_capacity(wanted.len());
         for (track, publisher, name) in wanted {
             // One after the other, but all against one deadline: together they wait no longer than the longest.
-            let source = self.source(&session.app, publisher, name, deadline).await;
+            let source = self.find(session, publisher, name, deadline).await;
             found.push(Wanted { track, publisher, name, source });
         }
         let answerable = found.iter().any(|wanted| wanted.source.is_ok());
@@ -53,6 +64,20 @@ impl Control {
                 tracks: found.iter().map(|wanted| wanted.result(Err(wanted.failure()))).collect(),
                 session_description: None,
             }),
+        }
+    }
+
+    /// Finds a track, and waits until media of it arrives, or a seat.
+    pub(super) async fn find(
+        &self,
+        viewer: &Session,
+        publisher: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Found, ItemError> {
+        match Seat::stage_of(publisher) {
+            Some(stage) => self.seat(viewer, stage, name).map(|(seat, source)| Found::Seat(seat, source)),
+            None => self.source(&viewer.app, publisher, name, deadline).await.map(Found::Track),
         }
     }
 
@@ -94,6 +119,7 @@ impl Control {
         let tracks = results.collect();
         let answer = draft.answer();
         draft.commit().await?;
+        self.follow_seats(session);
         Ok(NewTracksResponse {
             requires_immediate_renegotiation: false,
             tracks,
@@ -141,7 +167,18 @@ impl Control {
                 draft.expect(request, response.clone());
             }
             draft.commit().await?;
+            self.follow_seats(session);
             return Ok(response);
+        }
+    }
+}
+
+impl Found {
+    /// Audio or video.
+    pub(super) fn kind(&self) -> MediaKind {
+        match self {
+            Self::Track(source) => source.media.kind,
+            Self::Seat(seat, _) => seat.kind,
         }
     }
 }
@@ -168,7 +205,11 @@ impl Wanted<'_> {
                 })?),
                 None => place,
             };
-            draft.subscribe(&source, place, self.track.simulcast.clone())
+            let wish = self.track.simulcast.clone();
+            match source {
+                Found::Track(source) => draft.subscribe(&source, place, wish),
+                Found::Seat(seat, source) => draft.take_seat(&seat, source.as_ref(), place, wish),
+            }
         });
         self.result(bound)
     }

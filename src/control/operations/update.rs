@@ -10,13 +10,14 @@ use super::super::Control;
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{ChangeTracksResponse, Location, TrackRequest, TrackResult};
 use super::super::session::Session;
-use super::super::session::draft::{Draft, Source, check_name};
-use super::pull::named;
+use super::super::session::draft::{Draft, check_name};
+use super::super::session::publication::Subscription;
+use super::pull::{Found, named};
 
 /// What is to be done to one section.
 enum Change {
     Preference,
-    Source(Source),
+    Found(Found),
 }
 
 impl Control {
@@ -51,6 +52,7 @@ impl Control {
         });
         let tracks = results.collect();
         draft.commit().await?;
+        self.follow_seats(session);
         Ok(ChangeTracksResponse {
             requires_immediate_renegotiation: false,
             tracks,
@@ -71,22 +73,30 @@ impl Control {
         let asked = source.as_ref().map(|(publisher, name)| (*publisher, name.as_str()));
         let absent = || ItemError::TrackNotFound("this session receives no track with this mid".into());
         let mid = meant(session, track.mid.as_deref(), asked).ok_or_else(absent)?;
-        let present = session.subscription(&mid).ok_or_else(absent)?;
+        let present = session.subscription(&mid);
+        if present.is_none() && !session.receives_seat(&mid) {
+            return Err(absent());
+        }
         let (Some(publisher), Some(name)) = (&track.session_id, &track.track_name) else {
             return Ok((mid, Change::Preference));
         };
-        if asked.is_some_and(|(of, name)| of == present.source.session && *name == *present.source.name) {
+        let is_present = |(of, name): (SessionId, &str)| {
+            let is_source =
+                |present: &Arc<Subscription>| of == present.source.session && *name == *present.source.name;
+            present.as_ref().is_some_and(is_source)
+        };
+        if asked.is_some_and(is_present) && !session.receives_seat(&mid) {
             return Ok((mid, Change::Preference));
         }
-        let source = self.source(&session.app, publisher, name, deadline).await?;
-        Ok((mid, Change::Source(source)))
+        let found = self.find(session, publisher, name, deadline).await?;
+        Ok((mid, Change::Found(found)))
     }
 }
 
 /// The section that is meant: the named one; where that cannot carry the track, the one that receives the track
 /// already. Clients are known to name the section in which the track is published, by another session.
 fn meant(session: &Session, mid: Option<&str>, asked: Option<(SessionId, &str)>) -> Option<String> {
-    let kind = |mid: &str| session.subscription(mid)?.source.media().map(|media| media.kind);
+    let kind = |mid: &str| session.remote_kind(mid);
     let named = mid.and_then(|mid| session.subscriber_mid(Some(mid), None));
     let receiving = asked.and_then(|source| session.subscriber_mid(None, Some(source)));
     match (named, receiving) {
@@ -98,10 +108,15 @@ fn meant(session: &Session, mid: Option<&str>, asked: Option<(SessionId, &str)>)
 
 fn apply(draft: &mut Draft, mid: &str, change: Change, track: &TrackRequest) -> Result<(), ItemError> {
     let absent = || ItemError::TrackNotFound("this session receives no track with this mid".into());
-    let present = Arc::clone(&draft.state.tracks.remote(mid).ok_or_else(absent)?.source);
-    let media = present.media().ok_or_else(absent)?;
+    let present = draft.state.tracks.remote(mid).and_then(|present| present.source.media());
+    let seat = draft.state.tracks.seat(mid).cloned();
+    if present.is_none() && seat.is_none() {
+        return Err(absent());
+    }
+    let kind = draft.negotiation().section_state(mid).and_then(|section| section.kind);
     match change {
-        Change::Preference if media.rids.is_empty() => {
+        // Whoever sits down next may have layers.
+        Change::Preference if seat.is_none() && present.is_some_and(|media| media.rids.is_empty()) => {
             Err(ItemError::Update("this track is not configured for simulcast".into()))
         }
         Change::Preference => {
@@ -111,10 +126,22 @@ fn apply(draft: &mut Draft, mid: &str, change: Change, track: &TrackRequest) -> 
             draft.state.tracks.set_wish(mid, wish);
             Ok(())
         }
-        Change::Source(source) if source.media.kind != media.kind => {
+        Change::Found(found) if Some(found.kind()) != kind => {
             Err(ItemError::Update("audio and video cannot take each other's place".into()))
         }
-        Change::Source(source) => draft.switch(mid, &source, track.simulcast.clone()),
+        Change::Found(Found::Track(source)) => {
+            draft.show_seat(mid, Some(&source))?;
+            draft.leave_seat(mid);
+            draft.switch(mid, &source, track.simulcast.clone())
+        }
+        Change::Found(Found::Seat(_, Some(source))) if !draft.negotiation().can_carry(mid, &source.media) => {
+            Err(ItemError::Update("the section takes none of the codecs that the track is sent in".into()))
+        }
+        Change::Found(Found::Seat(seat, source)) => {
+            let taken = draft.state.tracks.remote(mid).cloned();
+            draft.state.tracks.set_seat(mid, seat, taken, track.simulcast.clone());
+            draft.show_seat(mid, source.as_ref())
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::rtp::MediaKind;
 use super::super::Control;
 use super::super::error::{ApiError, ItemError};
 use super::super::model::{NewTracksResponse, Simulcast};
+use super::super::registry::stages::Seat;
 use super::publication::{Phase, Publication, Subscription};
 use super::{PendingOffer, Session, State};
 
@@ -274,8 +275,76 @@ impl Draft {
         let switched = self.state.negotiation.switch_source(mid, source.with(preference));
         switched.map_err(|error| unbindable(error, source))?;
         let subscription = Subscription::new(Arc::clone(&source.publication), self.session.id);
-        self.state.tracks.set_remote(mid, subscription, simulcast);
+        match self.state.tracks.seat(mid).cloned() {
+            Some(seat) => self.state.tracks.set_seat(mid, seat, Some(subscription), simulcast),
+            None => self.state.tracks.set_remote(mid, subscription, simulcast),
+        }
         Ok(())
+    }
+
+    /// Receives a seat in a section, and in it the track of whoever sits there; returns its mid.
+    pub(in super::super) fn take_seat(
+        &mut self,
+        seat: &Arc<Seat>,
+        source: Option<&Source>,
+        place: Place,
+        simulcast: Option<Simulcast>,
+    ) -> Result<String, ItemError> {
+        if place != Place::Offered {
+            let source = source.ok_or(ItemError::Empty("; nobody sits there yet"))?;
+            let mid = self.subscribe(source, place, simulcast.clone())?;
+            let subscription = self.state.tracks.remote(&mid).cloned();
+            self.state.tracks.set_seat(&mid, Arc::clone(seat), subscription, simulcast);
+            return Ok(mid);
+        }
+        let preference = simulcast.as_ref().map(LayerPreference::from).unwrap_or_default();
+        let first = source.map(|source| source.with(preference));
+        let mid = self.state.negotiation.offer_seat(seat.kind, &seat.stream_label(), first);
+        let mid = mid.map_err(|error| match source {
+            Some(source) => unbindable(error, source),
+            None => ItemError::TransportUnavailable(error.to_string()),
+        })?;
+        let subscription =
+            source.map(|source| Subscription::new(Arc::clone(&source.publication), self.session.id));
+        self.state.tracks.set_seat(&mid, Arc::clone(seat), subscription, simulcast);
+        Ok(mid)
+    }
+
+    /// Shows the track of whoever sits in a seat, or nothing, in the section that receives it.
+    pub(in super::super) fn show_seat(
+        &mut self,
+        mid: &str,
+        source: Option<&Source>,
+    ) -> Result<(), ItemError> {
+        let Some(seat) = self.state.tracks.seat(mid).cloned() else { return Ok(()) };
+        let wish = self.state.tracks.wish(mid).cloned();
+        let is_bound =
+            self.state.negotiation.section_state(mid).is_some_and(|section| section.remote.is_some());
+        match source {
+            Some(source) if is_bound => return self.switch(mid, source, wish),
+            Some(source) => {
+                self.subscribe(source, Place::Existing(mid.to_owned()), wish.clone())?;
+            }
+            None => {
+                let nothing = self.control.nothing(seat.kind);
+                self.state.negotiation.vacate(mid, nothing, self.session.shard);
+                self.state.tracks.set_seat(mid, seat, None, wish);
+                return Ok(());
+            }
+        }
+        let subscription = self.state.tracks.remote(mid).cloned();
+        self.state.tracks.set_seat(mid, seat, subscription, wish);
+        Ok(())
+    }
+
+    /// Makes a section that receives a seat one that receives a track, from the next switch on.
+    pub(in super::super) fn leave_seat(&mut self, mid: &str) {
+        if let Some(present) = self.state.tracks.remote(mid).cloned()
+            && self.state.tracks.seat(mid).is_some()
+        {
+            let wish = self.state.tracks.wish(mid).cloned();
+            self.state.tracks.set_remote(mid, present, wish);
+        }
     }
 
     /// Ends what a section feeds; false when it feeds nothing.
@@ -331,12 +400,17 @@ impl Draft {
         for publication in &forgotten {
             control.registry.forget(publication);
         }
+        let mut are_others = !begun.is_empty() || !closed.is_empty();
         for (publication, media) in media {
+            are_others |= publication.media().is_none();
             if publication.set_media(&media) {
                 refresh_subscribers(&control, &Source { publication, media });
             }
         }
         session.changed();
+        if are_others {
+            control.stages.changed(session.id);
+        }
         if let Some(offer) = offer {
             expect_answer(&control, &session, &offer);
         }

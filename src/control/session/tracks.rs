@@ -3,12 +3,13 @@
 //!
 //! Bounded: closed entries and names that are no longer fed are forgotten beyond a fixed number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ids::{PublicationId, SessionId};
 
 use super::super::model::{Location, Simulcast, TrackState, TrackStatus};
+use super::super::registry::stages::Seat;
 use super::publication::{Phase, Publication, Subscription};
 
 /// Closed tracks that stay listed.
@@ -23,13 +24,32 @@ pub(in super::super) enum Side {
         publication: Arc<Publication>,
     },
     Remote {
-        publisher: SessionId,
-        name: Arc<str>,
-        /// Absent once the track is closed.
+        pulled: Pulled,
+        /// Absent once the track is closed, and while nobody sits in a seat.
         subscription: Option<Arc<Subscription>>,
         /// The wish as it was given.
         simulcast: Option<Simulcast>,
     },
+}
+
+/// What a client asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum Pulled {
+    Track {
+        publisher: SessionId,
+        name: Arc<str>,
+    },
+    /// Whoever sits there.
+    Seat(Arc<Seat>),
+}
+
+/// A seat that a client receives.
+#[derive(Debug, Clone)]
+pub(in super::super) struct TakenSeat {
+    pub(in super::super) mid: String,
+    pub(in super::super) seat: Arc<Seat>,
+    /// What is shown at present.
+    pub(in super::super) shown: Option<PublicationId>,
 }
 
 /// One direction of one section.
@@ -104,7 +124,9 @@ impl Tracks {
     /// The first open section that receives a publication.
     pub(in super::super) fn mid_receiving(&self, publisher: SessionId, name: &str) -> Option<&str> {
         self.open().find_map(|track| match &track.side {
-            Side::Remote { publisher: of, name: named, .. } if *of == publisher && &**named == name => {
+            Side::Remote { pulled: Pulled::Track { publisher: of, name: named }, .. }
+                if *of == publisher && &**named == name =>
+            {
                 Some(track.mid.as_str())
             }
             _ => None,
@@ -142,13 +164,51 @@ impl Tracks {
         subscription: Arc<Subscription>,
         simulcast: Option<Simulcast>,
     ) {
-        let side = Side::Remote {
-            publisher: subscription.source.session,
-            name: Arc::clone(&subscription.source.name),
-            subscription: Some(subscription),
-            simulcast,
-        };
+        let source = &subscription.source;
+        let pulled = Pulled::Track { publisher: source.session, name: Arc::clone(&source.name) };
+        let side = Side::Remote { pulled, subscription: Some(subscription), simulcast };
         self.put(Track { mid: mid.to_owned(), open: true, side });
+    }
+
+    /// The same for a seat, in which perhaps nobody sits.
+    pub(in super::super) fn set_seat(
+        &mut self,
+        mid: &str,
+        seat: Arc<Seat>,
+        subscription: Option<Arc<Subscription>>,
+        simulcast: Option<Simulcast>,
+    ) {
+        let side = Side::Remote { pulled: Pulled::Seat(seat), subscription, simulcast };
+        self.put(Track { mid: mid.to_owned(), open: true, side });
+    }
+
+    /// The seat that an open section receives.
+    pub(in super::super) fn seat(&self, mid: &str) -> Option<&Arc<Seat>> {
+        self.open().find_map(|track| match &track.side {
+            Side::Remote { pulled: Pulled::Seat(seat), .. } if track.mid == mid => Some(seat),
+            _ => None,
+        })
+    }
+
+    /// The stages of which seats are received.
+    pub(in super::super) fn watched_stages(&self) -> BTreeSet<Arc<str>> {
+        let stages = self.open().filter_map(|track| match &track.side {
+            Side::Remote { pulled: Pulled::Seat(seat), .. } => Some(Arc::clone(&seat.stage)),
+            _ => None,
+        });
+        stages.collect()
+    }
+
+    /// The seats of a stage that are received.
+    pub(in super::super) fn seats_of(&self, stage: &str) -> Vec<TakenSeat> {
+        let taken = self.open().filter_map(|track| match &track.side {
+            Side::Remote { pulled: Pulled::Seat(seat), subscription, .. } if &*seat.stage == stage => {
+                let shown = subscription.as_ref().map(|present| present.source.id);
+                Some(TakenSeat { mid: track.mid.clone(), seat: Arc::clone(seat), shown })
+            }
+            _ => None,
+        });
+        taken.collect()
     }
 
     fn put(&mut self, track: Track) {
@@ -239,8 +299,11 @@ impl Tracks {
         let state = |track: &Track| {
             let (location, session_id, track_name) = match &track.side {
                 Side::Local { publication } => (Location::Local, None, publication.name.to_string()),
-                Side::Remote { publisher, name, .. } => {
+                Side::Remote { pulled: Pulled::Track { publisher, name }, .. } => {
                     (Location::Remote, Some(publisher.to_string()), name.to_string())
+                }
+                Side::Remote { pulled: Pulled::Seat(seat), .. } => {
+                    (Location::Remote, Some(seat.session_id()), seat.track_name())
                 }
             };
             TrackState { location, mid: track.mid.clone(), session_id, track_name, status: track.status() }

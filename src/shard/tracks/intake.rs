@@ -31,6 +31,9 @@ impl Tracks {
             FeedChange::New => slot.state.reset_source(layer),
         }
         ledger.counters.rtp_in.count(slot.state.kind());
+        if slot.listened {
+            self.levels.hear(slot.id(), &packet.extensions, now);
+        }
         self.push(now, key, layer, (codec, packet), ledger);
     }
 

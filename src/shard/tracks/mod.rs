@@ -8,6 +8,7 @@
 
 mod behind;
 mod intake;
+mod levels;
 mod moves;
 mod sink;
 mod source;
@@ -22,6 +23,7 @@ use foldhash::fast::RandomState;
 
 pub(super) use self::behind::Drink;
 use self::behind::Stragglers;
+use self::levels::Levels;
 pub(super) use self::moves::Terms;
 use self::sink::{Ahead, Flow};
 pub(super) use self::sink::{Sink, StreamSink, SubscriptionSlot};
@@ -56,6 +58,8 @@ pub(super) struct PublicationSlot {
     dirty: bool,
     /// Whether somebody who receives it was seen to wait for a packet to begin with.
     awaited: bool,
+    /// Whether levels of it are wanted.
+    listened: bool,
     armed: Armed,
 }
 
@@ -94,6 +98,7 @@ pub(super) struct Tracks {
     timers: Timers<PublicationKey>,
     /// Those that drink from the cache.
     stragglers: Stragglers,
+    levels: Levels,
     lanes: TrackLanes,
     /// A publication without RTP becomes idle after this.
     idle_after: Duration,
@@ -111,6 +116,7 @@ impl Tracks {
             wanted: Vec::new(),
             timers: Timers::default(),
             stragglers: Stragglers::default(),
+            levels: Levels::default(),
             lanes,
             idle_after,
         }
@@ -385,6 +391,7 @@ impl Tracks {
             ahead: Vec::new(),
             dirty: false,
             awaited: false,
+            listened: self.levels.listens_to(id),
             armed: None,
         };
         let key = self.publications.insert(slot);

@@ -138,10 +138,11 @@ impl Tracks {
     /// When [`Self::handle_timeout`] has something to do next.
     pub(in crate::shard) fn poll_timeout(&mut self) -> Option<Instant> {
         let publications = &self.publications;
-        self.timers.next(&mut |key, at| {
+        let timers = self.timers.next(&mut |key, at| {
             // None moves: what is due later than it was armed for is seen then.
             publications.get(key).filter(|slot| slot.armed == Some(at)).map(|_| (at, Wake::Moved))
-        })
+        });
+        timers.into_iter().chain(self.levels.due()).min()
     }
 
     /// Lets every publication do what its time has come for.
@@ -154,6 +155,7 @@ impl Tracks {
             self.due(now, key, ledger);
             self.arm(now, key);
         }
+        self.levels.report(now, ledger);
     }
 
     fn due(&mut self, now: Instant, key: PublicationKey, ledger: &mut Ledger) {

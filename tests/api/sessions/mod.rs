@@ -6,5 +6,6 @@ mod codecs;
 mod order;
 mod pull;
 mod push;
+mod stages;
 mod state;
 mod thirdparty;

@@ -24,7 +24,11 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens it as `EventSource` does: without any token.
     pub(crate) async fn open(api: &Api, address: &str) -> Self {
-        let request = Request::builder().uri(address).body(Body::empty()).unwrap();
+        Self::request(api, Request::builder().uri(address).body(Body::empty()).unwrap()).await
+    }
+
+    /// Opens it by a request.
+    pub(crate) async fn request(api: &Api, request: Request<Body>) -> Self {
         let response = api.service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -32,7 +36,7 @@ impl Reader {
     }
 
     /// The next event: its name and its data; `None` at the end.
-    async fn next(&mut self) -> Option<(String, String)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, String)> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());

@@ -21,7 +21,7 @@ use ringcast::net::{Datagram, Outbox, SocketIndex};
 use ringcast::plan::ChannelsPlan;
 use ringcast::random::Random;
 use ringcast::shard::Mailbox;
-use ringcast::shard::command::{Event, ShardLimits};
+use ringcast::shard::command::{Event, Heard, ShardLimits};
 use ringcast::shard::{Certificate, Shard, ShardSetup, Steer, TableSizes, WallClock};
 use ringcast_bench::client::Client;
 use ringcast_bench::reception::ReceivedStream;
@@ -97,6 +97,10 @@ pub(crate) struct Sim {
     by_address: HashMap<SocketAddr, PeerKey>,
     /// What shards told control, and when.
     pub(crate) events: Vec<(Instant, Event)>,
+    /// What shards heard of publications that they listen to, and when.
+    pub(crate) heard: Vec<(Instant, ShardId, Vec<Heard>)>,
+    /// Reports of that which control does not take.
+    pub(crate) untaken: Option<Vec<Event>>,
     /// Datagrams of clients, kept when a scenario wants to tamper with them.
     pub(crate) captured: Option<Vec<(ShardId, SocketAddr, Vec<u8>)>>,
     /// The socket that datagrams of clients come in by: UDP, unless a scenario says otherwise.
@@ -193,6 +197,8 @@ impl Sim {
             next_peer: 0,
             by_address: HashMap::new(),
             events: Vec::new(),
+            heard: Vec::new(),
+            untaken: None,
             captured: None,
             socket: SocketIndex::bound(0),
             ecn: 0,
@@ -398,7 +404,15 @@ impl Sim {
             {
                 peer.watch.rekeyed();
             }
-            self.events.push((self.now, event));
+            match event {
+                Event::Levels { heard, receipt } => {
+                    self.heard.push((self.now, shard, heard.clone()));
+                    if let Some(untaken) = &mut self.untaken {
+                        untaken.push(Event::Levels { heard, receipt });
+                    }
+                }
+                event => self.events.push((self.now, event)),
+            }
         }
         while let Some(steer) = self.shards[usize::from(shard.0)].poll_steer() {
             let owners = &mut self.shared_port.as_mut().expect("shards share no port").owners;
