@@ -34,34 +34,47 @@ export class Ringcast {
   unsubscribeFromTrack(track: TrackId): void;
   switchTrack(from: TrackId, to: TrackId): Promise<void>;
   receiverOf(track: TrackId): RTCRtpReceiver | undefined;
+  call(method: string, path: string, body?: unknown): Promise<unknown>;
+  listen(path: string, hear: (type: string, data: any) => void): () => void;
   publishData(name: string, options?: DataOptions): Promise<RTCDataChannel>;
   subscribeToData(subscription: DataSubscription): Promise<RTCDataChannel>;
   closeData(channel: RTCDataChannel): Promise<void>;
   close(): void;
 }
 
-export interface Member {
-  sessionId: string;
+/** Names of the tracks by which somebody takes part in a stage: at least one of them. */
+export interface StageTracks {
   /** Name of its sound. */
-  audio: string;
+  audio?: string;
   /** Name of its picture. */
-  video: string;
+  video?: string;
 }
-export interface Seat extends TrackId {
+export interface Member extends StageTracks {
+  sessionId: string;
+}
+export interface Seat {
+  /** From 1. */
+  seat: number;
+  sessionId: string;
+  /** Absent while nothing is seen of who sits there. */
+  trackName?: string;
   track: MediaStreamTrack;
   level: number;
 }
 
-/** All members are heard, the loudest are seen. */
+/** All members are heard, those who spoke last are seen. */
 export class Stage {
-  constructor(client: Ringcast, options?: { size?: number; every?: number; hold?: number });
+  constructor(client: Ringcast, options: { name: string; size?: number; hear?: boolean });
+  readonly name: string;
+  readonly ready: Promise<void>;
   readonly seats$: BehaviorSubject<Seat[]>;
-  add(member: Member): Promise<void>;
-  remove(sessionId: string): void;
+  readonly members$: BehaviorSubject<Member[]>;
+  readonly speaker$: BehaviorSubject<string | null>;
+  join(tracks: StageTracks): Promise<void>;
+  leave(): Promise<void>;
   levelOf(sessionId: string): number;
   close(): void;
 }
-export function nextChange(levels: Map<string, number>, seated: string[]): { leaves: string; enters: string } | null;
 
 /** How loud a track is. */
 export class LevelMeter {

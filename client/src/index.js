@@ -1,4 +1,4 @@
 export { ApiError, RingcastClient, callApi } from "./session.js";
 export { Ringcast } from "./tracks.js";
-export { Stage, nextChange } from "./stage.js";
+export { Stage } from "./stage.js";
 export { LevelMeter } from "./meter.js";

@@ -53,6 +53,8 @@ export class RingcastClient extends EventTarget {
   unpublish(trackName: string): void;
   subscribe(sessionId: string, trackName: string, options?: { simulcast?: Simulcast }): void;
   unsubscribe(sessionId: string, trackName: string): void;
+  call(method: string, path: string, body?: unknown): Promise<unknown>;
+  listen(path: string, hear: (type: string, data: any) => void): () => void;
   switchSource(from: TrackId, to: TrackId): Promise<void>;
   openDataChannel(name: string, options?: Partial<Omit<DataSubscription, "name">>): Promise<RTCDataChannel>;
   closeDataChannel(channel: RTCDataChannel): Promise<void>;

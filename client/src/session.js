@@ -68,6 +68,21 @@ export async function callApi(url, { method, key, body, keepalive = false }) {
   return reply;
 }
 
+/** The events of a stream: what each is called, and its data. */
+async function* eventsOf(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ; ) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const events = (text + value).split("\n\n");
+    text = events.pop();
+    for (const event of events) {
+      const field = (name) => event.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+      if (field("data")) yield [field("event"), JSON.parse(field("data"))];
+    }
+  }
+}
+
 export class RingcastClient extends EventTarget {
   #base;
   #key;
@@ -137,6 +152,31 @@ export class RingcastClient extends EventTarget {
     if (this.#remote.has(id)) return;
     this.#remote.set(id, { sessionId, trackName, simulcast, transceiver: null, failures: 0, retryAt: 0 });
     this.#wake();
+  }
+
+  /** A call of the API that is none of a session, such as those about stages. */
+  call(method, path, body) {
+    return callApi(`${this.#base}/${path}`, { method, key: this.#key, body });
+  }
+
+  /** Calls `hear(type, data)` for each server-sent event of a path, also after interruptions, until what it returns is called. */
+  listen(path, hear) {
+    const end = new AbortController();
+    this.#follow(path, hear, end.signal);
+    return () => end.abort();
+  }
+
+  async #follow(path, hear, signal) {
+    for (let failures = 1; !signal.aborted && !this.#isClosed; failures += 1) {
+      try {
+        const response = await fetch(`${this.#base}/${path}`, { headers: { Authorization: `Bearer ${this.#key}` }, signal });
+        if (response.ok) failures = 0;
+        for await (const [type, data] of response.ok ? eventsOf(response.body) : []) hear(type, data);
+      } catch {
+        if (signal.aborted) return;
+      }
+      await pause(backoffMs(failures + 1));
+    }
   }
 
   /**

@@ -1,149 +1,138 @@
-// A stage: of many people, all are heard and the loudest few are seen.
+// A stage: of many people, all are heard and the few who spoke last are seen.
 //
-// Sound of everybody is received, pictures only in `size` places. A place that changes hands is told so by tracks/update:
-// its section and its MediaStreamTrack stay, so nothing is negotiated, whoever speaks.
+// The server finds out who speaks, by the levels in the packets, and has a fixed number of seats: tracks that show whoever
+// sits there. They change hands behind sections and MediaStreamTracks that stay, so nothing is negotiated, whoever speaks.
 
 import { BehaviorSubject } from "rxjs";
 
-/** How much of a new reading enters the smoothed level. */
-const SMOOTHING = 0.3;
-/** How many times as loud as the quietest on the stage somebody has to be to take that place. */
-const LOUDER = 2;
-/** Levels below are silence: nobody takes a place by it. */
-const SILENCE = 0.005;
-
-/**
- * Which member takes whose place, or null. `levels` maps members to smoothed levels, `seated` are those on the stage.
- * One place changes hands at a time, and only for somebody clearly louder, so that two who talk do not take turns.
- */
-export function nextChange(levels, seated) {
-  const level = (member) => levels.get(member) ?? 0;
-  const waiting = [...levels.keys()].filter((member) => !seated.includes(member));
-  if (waiting.length === 0 || seated.length === 0) return null;
-  const loudest = waiting.reduce((best, member) => (level(member) > level(best) ? member : best));
-  const quietest = seated.reduce((best, member) => (level(member) < level(best) ? member : best));
-  const isLouder = level(loudest) > SILENCE && level(loudest) > LOUDER * level(quietest);
-  return isLouder ? { leaves: quietest, enters: loudest } : null;
-}
+const audible = (level) => 10 ** (level / 20);
 
 export class Stage {
   #client;
-  #size;
-  #hold;
-  #members = new Map(); // sessionId -> { sessionId, audio, video, player, level }
-  #seats = []; // { member: sessionId, track, since }
-  #timer;
-  #isBusy = false;
+  #path;
+  #isHeard;
+  #own = null; // { audio, video }: the names by which this client takes part
+  #tracks = []; // of the seats, by their number
+  #told = { seats: [], next: null };
+  #levels = new Map(); // sessionId -> dBov
+  #players = new Map(); // sessionId -> { audio, player }
+  #endings = [];
+  #isClosed = false;
 
-  /** Who is seen, in the order of the places: a list of { sessionId, trackName, track, level }. */
+  /** Who is seen, in the order of the seats: a list of { seat, sessionId, trackName, track, level }. */
   seats$ = new BehaviorSubject([]);
+  /** All who take part: a list of { sessionId, audio, video }. */
+  members$ = new BehaviorSubject([]);
+  /** The sessionId of who speaks, or spoke last; null before anybody has. */
+  speaker$ = new BehaviorSubject(null);
 
-  /** `size`: how many are seen. `every`: milliseconds between two looks. `hold`: milliseconds that a place is kept at least. */
-  constructor(client, { size = 4, every = 200, hold = 1_500 } = {}) {
+  /** `name`: the same for all who meet. `size`: how many seats it has, if it is new. `hear`: whether the others are played. */
+  constructor(client, { name, size = 4, hear = true }) {
     this.#client = client;
-    this.#size = size;
-    this.#hold = hold;
-    this.#timer = setInterval(() => this.#look(), every);
+    this.#path = `ext/stages/${encodeURIComponent(name)}`;
+    this.name = name;
+    this.#isHeard = hear;
+    this.ready = this.#open(size);
   }
 
-  /** Somebody who may come on the stage: names of the tracks that its session publishes. */
-  async add({ sessionId, audio, video }) {
-    if (this.#members.has(sessionId)) return;
-    const member = { sessionId, audio, video, level: 0, player: null };
-    this.#members.set(sessionId, member);
-    const seated = this.#seats.length < this.#size ? this.#sit(member) : null;
-    const track = await this.#client.subscribeToTrack({ sessionId, trackName: audio });
-    // Without a player a browser does not decode the sound, and so does not know its level.
-    member.player = Object.assign(new Audio(), { srcObject: new MediaStream([track]), autoplay: true });
-    member.player.play().catch(() => {});
-    if (!this.#members.has(sessionId)) this.#silence(member);
-    await seated;
+  async #open(size) {
+    const { seats } = await this.#client.call("PUT", this.#path, { seats: size });
+    if (this.#isClosed) return;
+    this.#endings.push(this.#client.listen(`${this.#path}/events`, (type, data) => this.#hear(type, data)));
+    const sessions = this.#client.sessionId$.subscribe((sessionId) => sessionId && this.#enter());
+    this.#endings.push(() => sessions.unsubscribe());
+    const watch = async (_, number) => {
+      this.#tracks[number] = await this.#client.subscribeToTrack(this.#seat(number));
+      this.#show();
+    };
+    await Promise.all(seats.map(watch));
   }
 
-  /** Somebody who has gone. */
-  remove(sessionId) {
-    const member = this.#members.get(sessionId);
-    if (!member) return;
-    this.#members.delete(sessionId);
-    this.#silence(member);
-    const seat = this.#seats.find((one) => one.member === sessionId);
-    if (!seat) return;
-    this.#seats.splice(this.#seats.indexOf(seat), 1);
-    this.#client.unsubscribeFromTrack({ sessionId, trackName: member.video });
-    const waiting = [...this.#members.values()].filter((one) => !this.#isSeated(one.sessionId));
-    const next = waiting.sort((one, other) => other.level - one.level)[0];
-    this.#show();
-    if (next) this.#sit(next);
+  /** Takes part with tracks that this client publishes, by their names; again by itself when the client has another session. */
+  async join({ audio, video }) {
+    this.#own = { audio, video };
+    await this.ready;
+    await this.#enter();
   }
 
-  /** The smoothed level of a member, 0 to 1. */
+  async leave() {
+    this.#own = null;
+    const { sessionId } = this.#client;
+    if (sessionId) await this.#client.call("DELETE", `${this.#path}/members/${sessionId}`);
+  }
+
+  /** How loud a member is, 0 to 1. */
   levelOf(sessionId) {
-    return this.#members.get(sessionId)?.level ?? 0;
+    return audible(this.#levels.get(sessionId) ?? -127);
   }
 
   close() {
-    clearInterval(this.#timer);
-    for (const sessionId of [...this.#members.keys()]) {
-      const member = this.#members.get(sessionId);
-      this.#silence(member);
-      if (this.#isSeated(sessionId)) this.#client.unsubscribeFromTrack({ sessionId, trackName: member.video });
-    }
-    this.#members.clear();
-    this.#seats = [];
+    this.#isClosed = true;
+    if (this.#own) this.leave().catch(() => {});
+    for (const end of this.#endings) end();
+    for (const number of this.#tracks.keys()) this.#client.unsubscribeFromTrack(this.#seat(number));
+    for (const sessionId of [...this.#players.keys()]) this.#silence(sessionId);
+    this.#tracks = [];
     this.#show();
   }
 
-  #isSeated(sessionId) {
-    return this.#seats.some(({ member }) => member === sessionId);
+  #seat(number) {
+    return { sessionId: `stage:${this.name}`, trackName: `speaker-${number + 1}/video` };
   }
 
-  async #sit(member) {
-    const seat = { member: member.sessionId, track: null, since: performance.now() };
-    this.#seats.push(seat);
-    seat.track = await this.#client.subscribeToTrack({ sessionId: member.sessionId, trackName: member.video });
-    this.#show();
-  }
-
-  #silence(member) {
-    if (member.player) member.player.srcObject = null;
-    this.#client.unsubscribeFromTrack({ sessionId: member.sessionId, trackName: member.audio });
-  }
-
-  async #look() {
-    for (const member of this.#members.values()) {
-      const receiver = this.#client.receiverOf({ sessionId: member.sessionId, trackName: member.audio });
-      const heard = receiver?.getSynchronizationSources?.()[0]?.audioLevel ?? 0;
-      member.level += SMOOTHING * (heard - member.level);
+  /** A track is known to the server a moment after it is published, and with a new session all are published again. */
+  async #enter() {
+    for (let attempt = 0; this.#own && attempt < 20; attempt += 1) {
+      const { sessionId } = this.#client;
+      try {
+        return sessionId && (await this.#client.call("PUT", `${this.#path}/members/${sessionId}`, this.#own));
+      } catch (error) {
+        if (error.status !== 406 || attempt === 19) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 250));
+      }
     }
-    if (this.#isBusy) return;
-    const now = performance.now();
-    const settled = this.#seats.filter(({ track, since }) => track && now - since >= this.#hold);
-    const busy = this.#seats.filter((seat) => !settled.includes(seat)).map(({ member }) => member);
-    const candidates = [...this.#members.values()].filter(({ sessionId }) => !busy.includes(sessionId));
-    const levels = new Map(candidates.map(({ sessionId, level }) => [sessionId, level]));
-    const change = nextChange(levels, settled.map(({ member }) => member));
-    if (!change) return;
-    this.#isBusy = true;
-    try {
-      const [from, to] = [this.#members.get(change.leaves), this.#members.get(change.enters)];
-      await this.#client.switchTrack({ sessionId: from.sessionId, trackName: from.video }, { sessionId: to.sessionId, trackName: to.video });
-      const seat = this.#seats.find(({ member }) => member === from.sessionId);
-      if (seat) Object.assign(seat, { member: to.sessionId, since: performance.now() });
-      this.#show();
-    } catch {
-      // The picture cannot be had at present; the next look tries again, or finds somebody else.
-    } finally {
-      this.#isBusy = false;
+  }
+
+  #hear(type, data) {
+    if (type === "seats") this.#told = data;
+    if (type === "speaker") this.speaker$.next(data.sessionId);
+    if (type === "levels") for (const [sessionId, level] of Object.entries(data.levels)) this.#levels.set(sessionId, level);
+    if (type === "members") this.#follow(data.members);
+    if (type === "seats" || type === "levels") this.#show();
+  }
+
+  #follow(members) {
+    this.members$.next(members);
+    if (!this.#isHeard) return;
+    const others = members.filter(({ sessionId, audio }) => audio && sessionId !== this.#client.sessionId);
+    for (const [sessionId, { audio }] of [...this.#players]) {
+      if (!others.some((member) => member.sessionId === sessionId && member.audio === audio)) this.#silence(sessionId);
     }
+    for (const member of others) if (!this.#players.has(member.sessionId)) this.#play(member);
+  }
+
+  async #play({ sessionId, audio }) {
+    const player = Object.assign(new Audio(), { autoplay: true });
+    this.#players.set(sessionId, { audio, player });
+    const track = await this.#client.subscribeToTrack({ sessionId, trackName: audio });
+    player.srcObject = new MediaStream([track]);
+    player.play().catch(() => {});
+  }
+
+  #silence(sessionId) {
+    const { audio, player } = this.#players.get(sessionId);
+    this.#players.delete(sessionId);
+    player.srcObject = null;
+    this.#client.unsubscribeFromTrack({ sessionId, trackName: audio });
   }
 
   #show() {
-    const seats = this.#seats.filter(({ track }) => track);
-    this.seats$.next(
-      seats.map(({ member, track }) => {
-        const { video, level } = this.#members.get(member) ?? {};
-        return { sessionId: member, trackName: video, track, level };
-      }),
-    );
+    const seats = this.#told.seats.flatMap(({ seat, ...sits }, number) => {
+      // Nobody sees itself: in its own seat it sees who would be next.
+      const { sessionId, video } = (sits.sessionId === this.#client.sessionId ? this.#told.next : sits) ?? {};
+      const track = this.#tracks[number];
+      return sessionId && track ? [{ seat, sessionId, trackName: video, track, level: this.levelOf(sessionId) }] : [];
+    });
+    this.seats$.next(seats);
   }
 }

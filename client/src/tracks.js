@@ -112,6 +112,16 @@ export class Ringcast {
     return this.peerConnection?.getTransceivers().find((transceiver) => transceiver.mid === mid)?.receiver;
   }
 
+  /** A call of the API that is none of a session, such as those about stages. */
+  call(method, path, body) {
+    return this.#client.call(method, path, body);
+  }
+
+  /** Calls `hear(type, data)` for each server-sent event of a path until what it returns is called. */
+  listen(path, hear) {
+    return this.#client.listen(path, hear);
+  }
+
   /** Opens a data channel to send on; resolves with an RTCDataChannel. `options`: ordered, maxRetransmits ... */
   publishData(name, options) {
     return this.#client.openDataChannel(name, options);

@@ -27,6 +27,7 @@ const PAGES: &[Page] = &[
     ("/demo-call.js", SCRIPT, include_str!("../pages/demo-call.js")),
     ("/demo-key.js", SCRIPT, include_str!("../pages/demo-key.js")),
     ("/demo-media.js", SCRIPT, include_str!("../pages/demo-media.js")),
+    ("/demo-stage.js", SCRIPT, include_str!("../pages/demo-stage.js")),
     ("/demo-stats.js", SCRIPT, include_str!("../pages/demo-stats.js")),
     ("/demo-tile.js", SCRIPT, include_str!("../pages/demo-tile.js")),
     ("/ringcast-client.js", SCRIPT, include_str!("../../../client/src/session.js")),

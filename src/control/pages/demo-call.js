@@ -3,6 +3,7 @@
 import { RingcastClient } from "./ringcast-client.js";
 import { RingcastRoom } from "./ringcast-room.js";
 import { wordsFor } from "./demo-key.js";
+import { Seats } from "./demo-stage.js";
 import { StatsReader } from "./demo-stats.js";
 import { Tile, arrange } from "./demo-tile.js";
 
@@ -33,24 +34,34 @@ export class Call extends EventTarget {
   #stats = { pc: null, reader: null };
   #timers = [];
   #arranger;
+  #audience;
+  #seats = null;
   #sent = new Map(); // trackName -> the MediaStreamTrack the client sends
   #speakerId = "";
   #onMediaChange = ({ detail }) => this.#sendMedia(detail.source);
 
-  /** `publishes` tells of the name of a track whether the key allows to send it. */
-  constructor({ base, key, room, name, media, tiles, publishes }) {
+  /**
+   * `publishes` tells of the name of a track whether the key allows to send it. With `seats` only so many pictures are received,
+   * of those who spoke last; all others stand in `audience`.
+   */
+  constructor({ base, key, room, name, media, tiles, audience, seats, publishes }) {
     super();
     this.#publishes = publishes;
     this.#media = media;
     this.#name = name;
     this.#tiles = tiles;
     this.#client = new RingcastClient({ base, key });
+    this.#audience = seats > 0 ? audience : tiles;
+    if (seats > 0) {
+      const nameOf = (sessionId) => [...this.#people.values()].find((person) => person.sessionId === sessionId)?.name ?? "…";
+      this.#seats = new Seats({ client: this.#client, name: room, count: seats, grid: tiles, nameOf, own: () => this.#client.publishedNames });
+    }
     this.#room = new RingcastRoom({ base, key, room, memberId: randomId(), describe: () => this.#describe() });
   }
 
   start() {
     this.#selfTile.name = this.#name;
-    this.#tiles.append(this.#selfTile.element);
+    this.#audience.append(this.#selfTile.element);
     this.#client.addEventListener("state", ({ detail }) => {
       this.#pass("state", detail);
       if (detail.state === "connected") this.#pass("recovered");
@@ -72,6 +83,7 @@ export class Call extends EventTarget {
     for (const source of ["microphone", "camera", "screen"]) this.#sendMedia(source);
     this.#arranger = new ResizeObserver(() => arrange(this.#tiles));
     this.#arranger.observe(this.#tiles.parentElement);
+    this.#seats?.open().catch((error) => this.#explain(error));
     this.#room.open();
     this.#timers = [
       setInterval(() => this.#readFigures(), FIGURES_EVERY_MS),
@@ -83,6 +95,7 @@ export class Call extends EventTarget {
     this.#timers.forEach(clearInterval);
     this.#arranger.disconnect();
     this.#media.removeEventListener("change", this.#onMediaChange);
+    this.#seats?.close();
     this.#room.close();
     this.#client.close();
     this.#allTiles().forEach((tile) => tile.remove());
@@ -155,6 +168,7 @@ export class Call extends EventTarget {
     const present = new Set(members.map((member) => member.id));
     for (const [id, person] of this.#people) if (!present.has(id)) this.#removePerson(id, person);
     for (const member of members) this.#updatePerson(member);
+    this.#seats?.draw();
     arrange(this.#tiles);
     this.#pass("people", { count: members.length });
   }
@@ -164,18 +178,19 @@ export class Call extends EventTarget {
     if (!person) {
       person = { tile: new Tile({}), screenTile: null, tracks: new Map(), sessionId: member.sessionId };
       this.#people.set(member.id, person);
-      this.#tiles.append(person.tile.element);
+      this.#audience.append(person.tile.element);
     }
     // A member who reconnects has another session: all its tracks are new ones.
     const isMoved = person.sessionId !== member.sessionId;
     const named = new Set(member.tracks.map((track) => track.trackName));
     for (const trackName of person.tracks.keys()) if (isMoved || !named.has(trackName)) this.#forget(person, trackName);
     person.sessionId = member.sessionId;
-    person.tile.name = member.name;
+    person.name = person.tile.name = member.name;
     for (const track of member.tracks) {
       person.tracks.set(track.trackName, track);
       if (track.source === "screen") this.#openScreen(person);
-      this.#client.subscribe(member.sessionId, track.trackName);
+      // Whose picture is received is up to the stage.
+      if (!this.#seats || track.source !== "camera") this.#client.subscribe(member.sessionId, track.trackName);
     }
     if (person.screenTile) person.screenTile.name = member.name;
     const find = (source) => member.tracks.find((track) => track.source === source);
@@ -190,6 +205,7 @@ export class Call extends EventTarget {
   }
 
   #show({ sessionId, trackName, track, mid }) {
+    if (this.#seats?.take({ sessionId, trackName, track, mid })) return;
     for (const person of this.#people.values()) {
       const known = person.tracks.get(trackName);
       if (person.sessionId !== sessionId || !known) continue;
@@ -221,7 +237,7 @@ export class Call extends EventTarget {
 
   #allTiles() {
     const others = [...this.#people.values()].flatMap((person) => [person.tile, person.screenTile]);
-    return [this.#selfTile, this.#ownScreen, ...others].filter(Boolean);
+    return [this.#selfTile, this.#ownScreen, ...(this.#seats?.tiles ?? []), ...others].filter(Boolean);
   }
 
   async #readFigures() {

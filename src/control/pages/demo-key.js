@@ -5,6 +5,8 @@ import { callApi } from "./ringcast-client.js";
 
 /** The tracks of the demo: all that its links allow. */
 const TRACKS = ["camera", "microphone", "screen", "screen-audio"];
+/** The tracks that show whoever speaks. */
+const SEATS = "speaker-*";
 /** How long a link works unless somebody chooses: the first of these that the server allows, in seconds. */
 const LIVES = [86_400, 3_600, 60];
 /** Seconds by which the clocks of two machines may differ. */
@@ -63,7 +65,7 @@ function noticeOf(claims, publishes) {
 
 /** Has the server make a token for a room. It takes the secret of the application. */
 export async function inviteTo(room, { base, secret, lives = LIVES }) {
-  const body = { rooms: [room], publish: TRACKS, subscribe: TRACKS };
+  const body = { rooms: [room], publish: TRACKS, subscribe: [...TRACKS, SEATS] };
   for (const [index, ttl] of lives.entries()) {
     try {
       return (await callApi(`${base}/ext/tokens`, { method: "POST", key: secret, body: { ...body, ttl } })).token;

@@ -14,6 +14,8 @@ export class Tile {
   #heard = null;
   #name;
   #hasFrames = false;
+  /** How loud it is, 0 to 1, where that is told and not heard here. */
+  level = null;
   /** mids of the tracks shown, by which the figures are found */
   videoMid = null;
   audioMid = null;
@@ -83,7 +85,7 @@ export class Tile {
   }
 
   drawLevel() {
-    const level = this.#meter?.read() ?? 0;
+    const level = this.level ?? this.#meter?.read() ?? 0;
     this.#bar.style.width = `${Math.round(level * 100)}%`;
     this.element.classList.toggle("is-speaking", level > SPEAKING_LEVEL);
   }

@@ -15,6 +15,8 @@ const $ = (selector) => document.querySelector(selector);
 const query = new URLSearchParams(location.search);
 // Names of rooms are made of these characters only; whoever writes others in the address means the same room.
 const room = (query.get("room") ?? "").replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 64) || "lobby";
+// With `seats`, 25 at most, only the pictures of so many are shown: of those who spoke last.
+const seats = Math.min(25, Math.max(0, Math.trunc(Number(query.get("seats"))) || 0));
 const address = { app: query.get("app") ?? "", key: new URLSearchParams(location.hash.slice(1)).get("key") ?? "" };
 const sourceOfKind = { videoinput: "camera", audioinput: "microphone" };
 
@@ -198,7 +200,7 @@ const STATE_WORDS = { connecting: "Connecting …", connected: "Connected", reco
 
 function startCall(name) {
   ["ended", "connection"].forEach(dismiss);
-  call = new Call({ base: apiBase(), key: address.key, room, name, media, tiles: $("#tiles"), publishes });
+  call = new Call({ base: apiBase(), key: address.key, room, name, media, tiles: $("#tiles"), audience: $("#audience"), seats, publishes });
   call.addEventListener("state", ({ detail }) => ($("#connection").textContent = STATE_WORDS[detail.state] ?? ""));
   call.addEventListener("problem", ({ detail }) => notify("connection", detail.message));
   call.addEventListener("recovered", () => dismiss("connection"));
@@ -213,6 +215,7 @@ function startCall(name) {
   $("#preview").srcObject = null;
   $("#lobby").hidden = true;
   $("#call").hidden = $("#controls").hidden = false;
+  $("#audience").hidden = seats === 0;
   call.start();
   call.setSpeaker(speakerId);
   drawControls();

@@ -5,7 +5,7 @@
 import { PartyTracks } from "partytracks/client";
 import { BehaviorSubject, filter, firstValueFrom, map, switchMap } from "rxjs";
 import { direct, scalabilityModes } from "./direct.js";
-import { FrameWatch, Playback, makeSource, receivedFigures } from "./media.js";
+import { FrameWatch, Playback, Voice, makeSource, receivedFigures } from "./media.js";
 import { players, publishers } from "./players.js";
 import { RawClient } from "./raw.js";
 import { PlainClient } from "./whip.js";
@@ -14,7 +14,7 @@ import * as ringcast from "../../../client/src/index.js";
 // The package as applications import it, and sources for it, for tests that are written as a page would be.
 window.ringcast = ringcast;
 window.makeSource = makeSource;
-window.Playback = Playback;
+Object.assign(window, { FrameWatch, Playback, Voice });
 
 const peers = new Map();
 const errors = [];

@@ -73,6 +73,26 @@ export class Tone {
   }
 }
 
+/** Speaks in syllables, or is silent: a tone that does not change is noise to those who look for a speaker. */
+export class Voice {
+  constructor({ hz }) {
+    const context = audioContext();
+    const tone = new OscillatorNode(context, { frequency: hz });
+    const beat = new OscillatorNode(context, { type: "square", frequency: 4.5 });
+    const [syllables, depth] = [new GainNode(context, { gain: 0.5 }), new GainNode(context, { gain: 0.5 })];
+    this.volume = new GainNode(context, { gain: 0 });
+    const output = context.createMediaStreamDestination();
+    beat.connect(depth).connect(syllables.gain);
+    tone.connect(syllables).connect(this.volume).connect(output);
+    for (const source of [tone, beat]) source.start();
+    [this.track] = output.stream.getAudioTracks();
+  }
+
+  set speaks(speaks) {
+    this.volume.gain.value = speaks ? 0.5 : 0;
+  }
+}
+
 /** Plays a received track and says what is seen or heard. */
 export class Playback {
   constructor(track) {

@@ -228,62 +228,91 @@ test("a token that runs out in a call stops new tracks and nothing else, until t
   await Promise.all([alice.close(), bob.close()]);
 });
 
-test("a stage of two among five: the loudest are seen, and a change of speaker negotiates nothing", async () => {
-  const room = await page();
-  const people = [];
-  for (let index = 0; index < 5; index += 1) people.push({ sub: `p${index}`, token: await mint({ sub: `p${index}`, publish: ["*"] }), identity: 30 + 30 * index });
-  const viewer = await mint({ sub: "viewer", subscribe: ["*"] });
-  const ids = await room.run(async ({ people, apiUrl, viewer }) => {
-    window.gains = [];
-    const context = (window.context = new AudioContext());
-    await context.resume();
-    const ids = [];
+/** People in one page: each has a client of its own, a picture by which it is known, and a voice that can be turned on. */
+async function crowd(room, tokens, stageName) {
+  const people = tokens.map((token, index) => ({ token, identity: 30 + 30 * index }));
+  return room.run(async ({ people, apiUrl, stageName }) => {
+    window.voices = [];
+    window.crowd = [];
     for (const { token, identity } of people) {
       const client = new ringcast.Ringcast({ apiUrl, token });
-      const [oscillator, gain, out] = [context.createOscillator(), context.createGain(), context.createMediaStreamDestination()];
-      oscillator.frequency.value = 300 + identity;
-      gain.gain.value = 0;
-      oscillator.connect(gain).connect(out);
-      oscillator.start();
-      gains.push(gain.gain);
+      const voice = new Voice({ hz: 300 + identity });
+      voices.push(voice);
       const { track } = await makeSource({ kind: "picture", identity });
-      await Promise.all([client.publishTrack(track, { trackName: "cam" }), client.publishTrack(out.stream.getAudioTracks()[0], { trackName: "mic" })]);
-      ids.push(client.sessionId);
+      await Promise.all([client.publishTrack(track, { trackName: "cam" }), client.publishTrack(voice.track, { trackName: "mic" })]);
+      // One of them looks at the stage itself; a browser has six connections to a server, and each look takes one for events.
+      const stage = crowd.length === 0 ? new ringcast.Stage(client, { name: stageName, size: 2, hear: false }) : null;
+      if (stage) await stage.join({ audio: "mic", video: "cam" });
+      else await client.call("PUT", `ext/stages/${stageName}/members/${client.sessionId}`, { audio: "mic", video: "cam" });
+      crowd.push({ client, stage });
     }
-    window.watcher = new ringcast.Ringcast({ apiUrl, token: viewer });
-    window.stage = new ringcast.Stage(watcher, { size: 2, every: 100, hold: 500 });
-    await Promise.all(ids.map((sessionId) => stage.add({ sessionId, audio: "mic", video: "cam" })));
-    return ids;
-  }, { people, apiUrl: rig().server.base, viewer });
+    return crowd.map(({ client }) => client.sessionId);
+  }, { people, apiUrl: rig().server.base, stageName });
+}
+
+test("a stage of two among five: who speaks is seen on tracks that stay, and nothing is negotiated", async () => {
+  const room = await page();
+  const scope = { rooms: ["hall"], subscribe: ["*"] };
+  const tokens = [];
+  for (let index = 0; index < 5; index += 1) tokens.push(await mint({ ...scope, sub: `p${index}`, publish: ["*"] }));
+  const ids = await crowd(room, tokens, "hall");
+  const viewer = await mint({ ...scope, sub: "viewer" });
+  await room.run(async ({ apiUrl, token }) => {
+    window.watcher = new ringcast.Ringcast({ apiUrl, token });
+    window.stage = new ringcast.Stage(watcher, { name: "hall", size: 2 });
+    window.told = { seats: 0, speaker: 0 };
+    watcher.listen("ext/stages/hall/events", (type) => (told[type] = (told[type] ?? 0) + 1));
+    await stage.ready;
+    // A tile for each seat, made once.
+    window.tiles = stage.seats$.value.map(({ track }) => new Playback(track));
+    window.negotiations = 0;
+  }, { apiUrl: rig().server.base, token: viewer });
   const seats = () => room.run(() => stage.seats$.value.map(({ sessionId }) => sessionId));
-  const speak = (loud) => room.run((loud) => gains.forEach((gain, index) => (gain.value = loud.includes(index) ? 0.5 : 0)), loud);
-  const describe = () => room.run(() => watcher.peerConnection.remoteDescription.sdp);
-  await until("two to be seated", async () => ({ done: (await seats()).length === 2 }));
+  const speak = (speaker) => room.run((speaker) => voices.forEach((voice, index) => (voice.speaks = index === speaker)), speaker);
+  await until("two to be seated", async () => ({ done: (await room.run(() => stage.seats$.value.length)) === 2 }));
   await until("sound of all to arrive", async () => {
     const receivers = await room.run((ids) => ids.filter((sessionId) => watcher.receiverOf({ sessionId, trackName: "mic" })).length, ids);
     return { done: receivers === 5, seen: receivers };
   });
-  const sdp = await describe();
-  for (const loud of [[3, 4], [0, 3], [1, 2]]) {
-    await speak(loud);
-    const expected = loud.map((index) => ids[index]).sort();
-    await until(`those who speak, ${loud}, to be seen`, async () => {
-      const now = await seats();
-      const levels = await room.run((ids) => ids.map((id) => stage.levelOf(id)), ids);
-      return { done: JSON.stringify([...now].sort()) === JSON.stringify(expected), seen: { now, levels } };
-    });
+  await room.run(() => {
+    if (tiles.length < 2) window.tiles = stage.seats$.value.map(({ track }) => new Playback(track));
+    watcher.peerConnection.addEventListener("signalingstatechange", () => (negotiations += 1));
+    window.watches = tiles.map(({ track }) => new FrameWatch(track));
+  });
+  const shows = (seat, identity) => until(`tile ${seat + 1} to show ${identity}`, async () => {
+    const seen = await room.run(() => ({ pictures: tiles.map((tile) => tile.picture()), told, speaker: stage.speaker$.value, seats: stage.seats$.value.map(({ sessionId }) => sessionId), levels: crowd.map(({ client }) => stage.levelOf(client.sessionId)) }));
+    return { done: seen.pictures[seat] === identity, seen };
+  }, { ms: 20_000 });
+  const sections = () => room.run(() => watcher.peerConnection.remoteDescription.sdp);
+  const sdp = await sections();
+  await shows(0, 30);
+  await shows(1, 60);
+  // Who speaks, and where: the one who has spoken least lately gives way, and nobody else moves.
+  const told = () => room.run(() => told.seats);
+  for (const [speaker, expected] of [[1, [0, 1]], [3, [3, 1]], [4, [3, 4]], [0, [0, 4]]]) {
+    const before = await told();
+    await speak(speaker);
+    await until(`person ${speaker} to be the speaker`, async () => ({ done: (await room.run(() => stage.speaker$.value)) === ids[speaker] }), { ms: 20_000 });
+    for (const seat of [0, 1]) await shows(seat, 30 + 30 * expected[seat]);
+    assert.deepEqual(await seats(), expected.map((index) => ids[index]));
+    assert.ok((await told()) - before <= 1, "seats change hands once for each speaker");
   }
-  assert.equal(await describe(), sdp, "nothing was negotiated");
+  assert.equal(await sections(), sdp, "nothing was negotiated");
+  assert.equal(await room.run(() => negotiations), 0);
+  const gaps = await room.run(() => watches.map(({ frames, longest }) => ({ frames, longest })));
+  assert.ok(gaps.every(({ frames, longest }) => frames > 50 && longest < 1_000), `the former picture goes on until the next begins: ${JSON.stringify(gaps)}`);
   const videos = await room.run(() => watcher.remoteTracks$.value.filter(({ track }) => track.kind === "video").length);
   assert.equal(videos, 2, "pictures of two are received, and no more");
+  // Nobody sees itself: in its own seat the first one sees who would be next.
+  const own = await room.run(() => crowd[0].stage.seats$.value.map(({ sessionId }) => sessionId));
+  assert.ok(own.length === 2 && !own.includes(ids[0]) && own.includes(ids[4]), JSON.stringify(own));
   // Silence changes nothing, and somebody who goes makes room for another.
-  await speak([]);
-  const quiet = await seats();
-  await room.run((id) => stage.remove(id), quiet[0]);
+  await speak(-1);
+  await room.run(() => crowd[4].client.call("DELETE", `ext/stages/hall/members/${crowd[4].client.sessionId}`));
   await until("another to be seated", async () => {
     const now = await seats();
-    return { done: now.length === 2 && !now.includes(quiet[0]), seen: now };
+    return { done: now.length === 2 && now[0] === ids[0] && now[1] !== ids[4], seen: now };
   });
-  await room.run(() => stage.close());
+  await room.run(() => { stage.close(); crowd.forEach(({ stage, client }) => { stage?.close(); client.close(); }); });
   await room.close();
 });

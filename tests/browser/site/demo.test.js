@@ -8,25 +8,28 @@ import { mkdtemp } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { startChromium } from "../lib/chromium.js";
+import { startChromium, startPageServer } from "../lib/chromium.js";
 import { binary, startServer } from "../lib/server.js";
 import { until } from "../lib/until.js";
 
 let server;
 let browser;
 let folder;
+let pages;
 const tabs = [];
 
 before(
   async () => {
     server = await startServer();
     browser = await startChromium();
+    pages = await startPageServer();
     folder = await mkdtemp(path.join(os.tmpdir(), "ringcast-demo-"));
   },
   { timeout: 60_000 },
 );
 after(async () => {
   await browser?.stop();
+  await pages?.stop();
   await server?.stop();
 });
 
@@ -238,4 +241,44 @@ test("every control can be reached and used by keyboard and has a name", async (
   await page.locator("#toggle-microphone").focus();
   await page.keyboard.press("Space");
   assert.equal(await page.locator("#toggle-microphone").getAttribute("aria-pressed"), "true");
+});
+
+test("of eight people the three who spoke last are seen", async (t) => {
+  const names = ["Bob", "Cleo", "Dora", "Emil", "Fay", "Gus", "Hana"];
+  const crowd = await browser.tab(pages.url);
+  tabs.push(crowd);
+  await crowd.evaluate(async ({ apiUrl, token, names }) => {
+    window.voices = {};
+    for (const [index, name] of names.entries()) {
+      const client = new ringcast.Ringcast({ apiUrl, token });
+      const voice = (voices[name] = new Voice({ hz: 250 + 40 * index }));
+      const { track } = await makeSource({ kind: "picture", identity: 20 + 25 * index });
+      await Promise.all([client.publishTrack(track, { trackName: "camera" }), client.publishTrack(voice.track, { trackName: "microphone" })]);
+      await client.call("PUT", "ext/stages/forum", { seats: 3 });
+      await client.call("PUT", `ext/stages/forum/members/${client.sessionId}`, { audio: "microphone", video: "camera" });
+      const tracks = [["camera", "video"], ["microphone", "audio"]].map(([source, kind]) => ({ trackName: source, source, kind, muted: false }));
+      const announce = () => client.call("PUT", `ext/rooms/forum/members/${name}`, { name, sessionId: client.sessionId, tracks });
+      await announce();
+      setInterval(announce, 4_000);
+    }
+  }, { apiUrl: server.base, token: server.secret, names });
+  const ada = await join("Ada", "forum", { address: link("forum").replace("#", "&seats=3#") });
+  const seats = () => ada.evaluate(() => [...document.querySelectorAll("#tiles .tile")].map((tile) => ({ name: tile.getAttribute("aria-label"), picture: tile.dataset.picture, time: tile.querySelector("video").currentTime })));
+  const shows = (name) => until(`a seat to show ${name}`, async () => {
+    const seen = await seats();
+    return { done: seen.some((seat) => seat.name === name && seat.picture === "true" && seat.time > 0), seen };
+  }, { ms: 25_000 });
+  await until("all to be there", async () => {
+    const seen = await ada.locator("#audience .tile").count();
+    return { done: seen === 8, seen };
+  });
+  for (const name of ["Hana", "Dora", "Fay", "Gus"]) {
+    await crowd.evaluate((speaker) => Object.entries(voices).forEach(([name, voice]) => (voice.speaks = name === speaker)), name);
+    await shows(name);
+  }
+  const seen = await seats();
+  assert.deepEqual(seen.map(({ name }) => name).sort(), ["Dora", "Fay", "Gus"]);
+  await until("pictures in all seats", async () => ({ done: (await seats()).every(({ picture }) => picture === "true"), seen: await seats() }));
+  await ada.screenshot({ path: path.join(folder, "stage.png") });
+  t.diagnostic(`screenshot: ${folder}/stage.png`);
 });
