@@ -10,7 +10,7 @@ use crate::shard::command::Command;
 
 use super::super::Control;
 use super::super::error::{ApiError, ItemError};
-use super::super::registry::stages::{Member, Seat, Stage, View};
+use super::super::registry::stages::{Listening, Member, Seat, Stage, View};
 use super::super::session::Session;
 use super::super::session::draft::{Draft, Source};
 use super::super::session::publication::Publication;
@@ -45,7 +45,7 @@ impl Control {
             audio: published(session, audio, MediaKind::Audio)?,
             video: published(session, video, MediaKind::Video)?,
         };
-        let (heard, gone) = self.stages.admit(stage, member)?;
+        let Listening { heard, gone } = self.stages.admit(stage, member)?;
         // It may have ended meanwhile, and was looked for before it was there.
         if session.state().is_none() {
             self.stages.ended(session.id);

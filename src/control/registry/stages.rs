@@ -81,6 +81,13 @@ impl Seat {
     }
 }
 
+/// What is to be listened to from now on, and what no more, after somebody has come to take part.
+#[derive(Debug)]
+pub(in super::super) struct Listening {
+    pub(in super::super) heard: Option<Arc<Publication>>,
+    pub(in super::super) gone: Option<Arc<Publication>>,
+}
+
 /// Somebody who takes part.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Member {
@@ -368,13 +375,8 @@ impl Stages {
         }
     }
 
-    /// Has somebody take part, or take part with other tracks; returns what is to be listened to from now on, and what no
-    /// more.
-    pub(in super::super) fn admit(
-        &self,
-        stage: &Arc<Stage>,
-        member: Member,
-    ) -> Result<(Option<Arc<Publication>>, Option<Arc<Publication>>), ApiError> {
+    /// Has somebody take part, or take part with other tracks.
+    pub(in super::super) fn admit(&self, stage: &Arc<Stage>, member: Member) -> Result<Listening, ApiError> {
         let mut tables = locked(&self.0);
         let session = member.session;
         let mut state = locked(&stage.state);
@@ -409,14 +411,14 @@ impl Stages {
         drop(state);
         if heard.as_ref().map(|one| one.id) == gone.as_ref().map(|one| one.id) {
             // Said again: in case that the shard was not told the first time.
-            return Ok((heard, None));
+            return Ok(Listening { heard, gone: None });
         }
         let gone = gone.filter(|gone| tables.unlisten(gone.id, stage));
         if let Some(heard) = &heard {
             let (_, stages) = tables.listened.entry(heard.id).or_insert_with(|| (session, Vec::new()));
             stages.push(Arc::clone(stage));
         }
-        Ok((heard, gone))
+        Ok(Listening { heard, gone })
     }
 
     /// Takes somebody off a stage; returns what nobody listens to any more.
