@@ -49,7 +49,7 @@ const published: { sessionId: string; trackName: string } = await client.publish
 const track: MediaStreamTrack = await client.subscribeToTrack({ ...published, simulcast: { preferredRid: "h" } });
 client.localTracks$.subscribe((tracks) => void [...tracks.keys()]);
 new session.RingcastClient({ base: "", key: "" }).addEventListener("refused", ({ detail }) => void detail.error.status);
-new all.Stage(client, { size: 2 }).seats$.subscribe((seats) => void seats.map(({ level }) => level.toFixed(1)));
+new all.Stage(client, { name: "main", size: 2 }).seats$.subscribe((seats) => void seats.map(({ level }) => level.toFixed(1)));
 // @ts-expect-error Its name is missing.
 client.subscribeToTrack({ sessionId: "" });
 // @ts-expect-error There is no such method.
