@@ -263,6 +263,15 @@ pub struct EgressPlan {
     pub preference: LayerPreference,
 }
 
+impl EgressPlan {
+    /// Whether the client is to tell of its packets by transport-wide numbers: without RTX a packet that is sent again has to be
+    /// the same to the bit, and has none.
+    pub fn is_told_of(&self) -> bool {
+        let is_told_of = |(_, kind): &(u8, ExtensionKind)| *kind == ExtensionKind::TransportCc;
+        self.rtx_ssrc.is_some() && self.extensions.iter().any(is_told_of)
+    }
+}
+
 /// How one payload type of a publication is written for one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadMap {

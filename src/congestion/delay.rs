@@ -35,6 +35,10 @@ const OVERUSE_MS: f64 = 10.0;
 /// Spans over each of which the least delay is kept; the base is the least of two of them.
 const BASE_SPAN: Micros = 30_000_000;
 
+/// How long the longest delay is remembered, and how long it has to be for its end to count.
+const PEAK_SPAN: Micros = 500_000;
+const PEAK_LEAST: i64 = 30_000;
+
 /// How a path takes what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Usage {
@@ -75,6 +79,9 @@ pub(super) struct Delay {
     /// Least delay of this span and of the one before, and when this one began.
     base: Option<(i64, i64, Micros)>,
     queue: f64,
+    /// How much longer than at best the newest packet took, and the slowest of late and when that was told.
+    newest: i64,
+    peak: (i64, Micros),
 }
 
 impl Delay {
@@ -96,6 +103,8 @@ impl Delay {
             usage: Usage::Normal,
             base: None,
             queue: 0.0,
+            newest: 0,
+            peak: (0, 0),
         }
     }
 
@@ -150,8 +159,13 @@ impl Delay {
         } else {
             (least.min(delay), before.min(delay), began)
         });
-        let over = delay.saturating_sub(self.base_delay()).max(0) as f64;
-        self.queue += 0.3 * (over - self.queue);
+        let over = delay.saturating_sub(self.base_delay()).max(0);
+        self.queue += 0.3 * (over as f64 - self.queue);
+        self.newest = over;
+        let (peak, at) = self.peak;
+        if over >= peak || now.saturating_sub(at) > PEAK_SPAN {
+            self.peak = (over, now);
+        }
     }
 
     fn follow(&mut self, sending: f64, arriving: f64, at: i64, now: Micros) {
@@ -215,6 +229,11 @@ impl Delay {
 
     pub(super) fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Whether what has queued is passing already: a path that stood still, or a keyframe, and no lack of room.
+    pub(super) fn is_draining(&self) -> bool {
+        self.peak.0 >= PEAK_LEAST && self.newest < self.peak.0 / 2
     }
 
     /// The least delay of the last half minute or more: a difference of two clocks, microseconds.

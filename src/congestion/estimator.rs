@@ -7,7 +7,10 @@ use super::probe::{Probe, Prober};
 use super::rate::{self, Rate};
 use super::reports::{Reception, Reports};
 use super::throughput::Throughput;
-use super::{CEILING_BPS, Demand, Estimate, FLOOR_BPS, Micros, Outcome, Purpose, Reason, START_BPS, State};
+use super::{
+    CEILING_BPS, Demand, Estimate, FLOOR_BPS, Micros, Outcome, Purpose, Reason, START_BPS, State,
+    UNTOLD_START_BPS,
+};
 
 /// A packet that was sent longer ago says nothing any more.
 const AGE_MAX: Micros = 10_000_000;
@@ -45,9 +48,6 @@ const QUEUE_LONG: Micros = 80_000;
 
 /// A fall to less than this of what it was calls for a probe.
 const FALL: f64 = 0.66;
-
-/// How much of what a connection has not sent yet, as time, counts as a queue that grows.
-const BACKLOG_MAX: Micros = 200_000;
 
 /// Slots of the send rate and their length: a second of them.
 const SLOTS: usize = 8;
@@ -118,7 +118,6 @@ pub struct Estimator {
     /// Whether anything can tell what comes of a probe.
     may_probe: bool,
     is_stream: bool,
-    backlog_is_long: bool,
     target: f64,
     /// The last change worth a name.
     reason: (Reason, Micros),
@@ -151,15 +150,16 @@ impl Estimator {
             has_feedback: false,
             may_probe: true,
             is_stream: false,
-            backlog_is_long: false,
             target: START_BPS as f64,
             reason: (Reason::Start, now),
         }
     }
 
-    /// For a client that has not agreed to send feedback of packets: it is believed by its reports, and not probed.
+    /// For a client that has not agreed to send feedback of packets: it is believed by its reports, and not probed. Since nothing
+    /// but what it is sent tells what its path carries, it begins with [`UNTOLD_START_BPS`].
     pub fn without_feedback(now: Micros) -> Self {
-        Self { may_probe: false, ..Self::new(now) }
+        let start = UNTOLD_START_BPS as f64;
+        Self { may_probe: false, rate: Rate::new(start), target: start, ..Self::new(now) }
     }
 
     /// What is known at this moment.
@@ -198,7 +198,12 @@ impl Estimator {
     fn usage(&self) -> Usage {
         // A queue that is long by now and grows by what the newest packets tell needs no trend of many.
         let is_plain = self.delay.queue() >= QUEUE_LONG && self.capacity.grew();
-        if self.backlog_is_long || is_plain { Usage::Over } else { self.delay.usage() }
+        match self.delay.usage() {
+            _ if is_plain => Usage::Over,
+            // The trend of many packets is the last to notice.
+            Usage::Over if self.delay.is_draining() => Usage::Under,
+            usage => usage,
+        }
     }
 
     fn is_silent(&self, now: Micros) -> bool {
@@ -402,7 +407,7 @@ impl Estimator {
             && self.delay.queue() < QUEUE_STOOD
             && !self.is_silent(now)
             && !is_lossy;
-        if !has_begun || !self.may_probe || !is_calm || self.is_stream || self.is_in_outage(now) {
+        if !has_begun || !self.may_probe || !is_calm || self.is_in_outage(now) {
             return None;
         }
         let ceiling = if self.loss.limits(self.rate.bps()) { 1.5 * self.target } else { f64::INFINITY };
@@ -472,26 +477,15 @@ impl Estimator {
         self.rate.set(guess);
         self.reports = Reports::new();
         (self.newest_arrival, self.told_at, self.round_trip, self.out) = (None, None, 0, 0);
-        (self.queue_since, self.backlog_is_long) = (None, false);
+        self.queue_since = None;
         self.prober.start(guess);
         self.settle(now, Some(Reason::Path));
         self.reason = (Reason::Path, now);
     }
 
-    /// Whether the client is reached by a connection that loses nothing (TCP): then there are no probes, and loss says nothing.
+    /// Whether the client is reached by a connection that loses nothing (TCP): then loss says nothing of the path.
     pub fn set_stream(&mut self, is_stream: bool) {
         self.is_stream = is_stream;
-        if !is_stream {
-            self.backlog_is_long = false;
-        }
-    }
-
-    /// What of a connection waits to be sent, as the time that takes, microseconds.
-    pub fn on_backlog(&mut self, now: Micros, backlog: Micros) {
-        self.backlog_is_long = self.is_stream && backlog > BACKLOG_MAX;
-        if self.backlog_is_long {
-            self.conclude(now);
-        }
     }
 
     /// What the path carried when that was measured last, however long ago; 0 when never. For sources that send too little to

@@ -38,6 +38,9 @@ pub const CEILING_BPS: u64 = 100_000_000;
 /// What is believed of a path before anything was measured, bits per second.
 pub const START_BPS: u64 = 300_000;
 
+/// The same of the path to a client that tells of no packets.
+pub const UNTOLD_START_BPS: u64 = 2_500_000;
+
 /// What a packet was sent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
@@ -99,6 +102,20 @@ pub enum State {
     Silent,
 }
 
+impl State {
+    /// Its name in statistics and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Growing => "growing",
+            Self::Holding => "holding",
+            Self::Congested => "congested",
+            Self::Lossy => "lossy",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// Why the target changed last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reason {
@@ -121,6 +138,23 @@ pub enum Reason {
     Remb,
     /// The client's way is another.
     Path,
+}
+
+impl Reason {
+    /// Its name in statistics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Growth => "growth",
+            Self::Probe => "probe",
+            Self::Overuse => "overuse",
+            Self::Loss => "loss",
+            Self::RoundTrip => "rtt",
+            Self::Outage => "outage",
+            Self::Remb => "remb",
+            Self::Path => "path",
+        }
+    }
 }
 
 /// What is known of a path.

@@ -27,7 +27,7 @@ const SAME: f64 = 0.15;
 /// whether the path has changed, and only then it is probed in earnest.
 const SENTRY_PACKETS: u32 = 4;
 const SENTRY_BYTES: u32 = 1_000;
-const SENTRY_EVERY: Micros = 3_000_000;
+const SENTRY_EVERY: Micros = 2_000_000;
 
 /// How often a start is tried again at the same rate, should it be lost.
 const STARTS_MAX: u8 = 3;

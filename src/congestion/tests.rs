@@ -132,8 +132,19 @@ fn another_way_begins_as_a_new_one_from_what_was_acknowledged() {
 #[test]
 fn a_client_without_feedback_is_believed_by_its_reports_and_bounded_by_its_ceiling() {
     let mut estimator = Estimator::without_feedback(0);
+    assert_eq!(estimator.estimate(0).target_bps, UNTOLD_START_BPS);
+    estimator.set_demand(Demand { now: 2_400_000, next: 800_000, top: 1_500_000 });
+    // A queue stands, until less is sent.
+    for step in 0..40 {
+        let round_trip = Some(if step == 0 { 50_000 } else { 400_000 });
+        let report = Reception { expected: 20, round_trip, ..Reception::default() };
+        estimator.on_sent(step * SECOND, 10_000, Purpose::Media, 0);
+        estimator.on_reception(step * SECOND, report);
+    }
+    let fallen = estimator.estimate(40 * SECOND).target_bps;
+    assert!(fallen < 300_000, "{fallen}");
     estimator.set_demand(Demand { now: 200_000, next: 800_000, top: 1_500_000 });
-    for step in 0..200 {
+    for step in 400..800 {
         estimator.on_sent(step * 100_000, 3_500, Purpose::Media, 0);
         assert_eq!(estimator.poll_probe(step * 100_000), None);
         if step % 5 == 0 {
@@ -141,25 +152,35 @@ fn a_client_without_feedback_is_believed_by_its_reports_and_bounded_by_its_ceili
             estimator.on_reception(step * 100_000, report);
         }
     }
-    assert_eq!(estimator.estimate(20 * SECOND).target_bps, 800_000, "by trial");
-    estimator.on_remb(20 * SECOND, 350_000);
-    assert_eq!(estimator.estimate(20 * SECOND).target_bps, 350_000);
+    assert_eq!(estimator.estimate(80 * SECOND).target_bps, 800_000, "by trial");
+    estimator.on_remb(80 * SECOND, 350_000);
+    assert_eq!(estimator.estimate(80 * SECOND).target_bps, 350_000);
     for bps in [0, 1 << 60] {
-        estimator.on_remb(21 * SECOND, bps);
-        let target = estimator.estimate(21 * SECOND).target_bps;
+        estimator.on_remb(81 * SECOND, bps);
+        let target = estimator.estimate(81 * SECOND).target_bps;
         assert!((FLOOR_BPS..=800_000).contains(&target), "{target}");
     }
 }
 
 #[test]
-fn a_connection_that_is_behind_is_a_queue_and_is_not_probed() {
-    let mut estimator = Estimator::new(0);
-    estimator.set_stream(true);
-    estimator.set_demand(Demand { now: 200_000, next: 800_000, top: 1_500_000 });
-    estimator.on_sent(0, 1000, Purpose::Media, 0);
-    assert_eq!(estimator.poll_probe(0), None);
-    estimator.on_backlog(SECOND, 300_000);
-    assert!(estimator.estimate(SECOND).target_bps < START_BPS);
+fn loss_says_nothing_of_a_connection() {
+    let lossy = |is_stream| {
+        let mut estimator = Estimator::new(0);
+        estimator.set_stream(is_stream);
+        for round in 1..60_u64 {
+            let now = round * 100_000;
+            let outcomes = (0..20_u64).map(|at| Outcome {
+                sent: now - 90_000 + at * 4_000,
+                arrived: (at % 2 == 0).then_some((now + at * 4_000) as i64),
+                bytes: 1_000,
+                ..Outcome::default()
+            });
+            (0..20).for_each(|_| estimator.on_sent(now - 90_000, 1_000, Purpose::Media, 0));
+            estimator.on_feedback(now, outcomes);
+        }
+        estimator.estimate(6 * SECOND).target_bps
+    };
+    assert!(lossy(false) < START_BPS && lossy(true) >= START_BPS, "{} {}", lossy(false), lossy(true));
 }
 
 #[test]
@@ -176,7 +197,7 @@ enum Event {
     Reception(u32, u32, u32, Option<u64>),
     Path,
     Tick,
-    Backlog(u64, bool),
+    Stream(bool),
     Demand(u64, u64),
 }
 
@@ -198,7 +219,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(expected, missing, never, trip)| Event::Reception(expected, missing, never, trip)),
         1 => Just(Event::Path),
         2 => Just(Event::Tick),
-        1 => (any::<u64>(), any::<bool>()).prop_map(|(backlog, stream)| Event::Backlog(backlog, stream)),
+        1 => any::<bool>().prop_map(Event::Stream),
         1 => (any::<u64>(), any::<u64>()).prop_map(|(next, top)| Event::Demand(next, top)),
     ]
 }
@@ -224,10 +245,7 @@ fn apply(estimator: &mut Estimator, now: Micros, event: Event) {
         }
         Event::Path => estimator.on_path_change(now),
         Event::Tick => estimator.on_tick(now),
-        Event::Backlog(backlog, is_stream) => {
-            estimator.set_stream(is_stream);
-            estimator.on_backlog(now, backlog);
-        }
+        Event::Stream(is_stream) => estimator.set_stream(is_stream),
         Event::Demand(next, top) => estimator.set_demand(Demand { now: 0, next, top }),
     }
 }

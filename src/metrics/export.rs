@@ -12,7 +12,7 @@ use prometheus::{HistogramOpts, HistogramVec, Registry};
 use super::exposition::Form;
 use super::names::{self, ConnectionEnd, Kind, Metric, SessionBound};
 use super::process::Process;
-use super::shard::{LOSS_BOUNDS, ROUND_TRIP_BOUNDS, ShardCounters};
+use super::shard::{ESTIMATE_BOUNDS, LOSS_BOUNDS, ROUND_TRIP_BOUNDS, ShardCounters};
 use super::spread::Spread;
 use super::tally::{Label, Tally, values};
 use crate::drop::{ChannelDrop, DropReason};
@@ -283,6 +283,9 @@ fn summed(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         family(&names::RETRANSMISSIONS_REFUSED, tallied(shards, |c| &c.retransmissions_refused)),
         family(&names::REPORTED, tallied(shards, |c| &c.told)),
         family(&names::KEYFRAME_REQUESTS, tallied(shards, |c| &c.keyframe_requests)),
+        family(&names::SHARE_CHANGES, tallied(shards, |c| &c.share_changes)),
+        family(&names::PROBES, vec![(vec![], sum(&|counters| counters.probes))]),
+        family(&names::PROBE_PACKETS, vec![(vec![], sum(&|counters| counters.probe_packets))]),
         family(&names::TIMERS, tallied(shards, |c| &c.wakes)),
         family(&names::LANE_PACKETS, pair(("out", &|c| c.lane_out), ("in", &|c| c.lane_in))),
         family(&names::HANDED_OVER, vec![(vec![], sum(&|counters| counters.handed_over))]),
@@ -301,10 +304,12 @@ fn histograms(shards: &[(usize, &ShardCounters)]) -> Vec<MetricFamily> {
         together.1 += counters.together_sum;
     }
     let (round_trips, trip_sum) = merged(shards, |counters| &counters.round_trips);
+    let (estimates, estimate_sum) = merged(shards, |counters| &counters.estimates);
     let (losses, loss_sum) = merged(shards, |counters| &counters.losses);
     vec![
         histogram(&names::DATAGRAMS_TOGETHER, &TOGETHER_BOUNDS, &together.0, together.1 as f64),
         histogram(&names::ROUND_TRIP_SECONDS, &ROUND_TRIP_BOUNDS, &round_trips, trip_sum),
+        histogram(&names::ESTIMATE_BPS, &ESTIMATE_BOUNDS, &estimates, estimate_sum),
         histogram(&names::LOSS_RATIO, &LOSS_BOUNDS, &losses, loss_sum),
     ]
 }

@@ -62,6 +62,14 @@ catalogue! {
     ROUND_TRIP_SECONDS = Histogram "ringcast_subscriber_round_trip_seconds" [];
     /// Share of packets lost on the way to a subscriber, by its reports: 0 for none, 1 for all since the report before.
     LOSS_RATIO = Histogram "ringcast_subscriber_loss_ratio" [];
+    /// What the path to a subscriber that receives video carries by estimate, bits per second; each once a second.
+    ESTIMATE_BPS = Histogram "ringcast_subscriber_estimate_bps" [];
+    /// Video subscriptions that were given a better layer, a lesser one, none, or one again, as their clients' paths are divided.
+    SHARE_CHANGES = Counter "ringcast_share_changes_total" ["change"];
+    /// Probes of what the paths to subscribers carry.
+    PROBES = Counter "ringcast_probes_total" [];
+    /// Packets that were sent for probes alone.
+    PROBE_PACKETS = Counter "ringcast_probe_packets_total" [];
     /// Datagrams received that a router on their way has marked for congestion (ECN).
     CONGESTION_MARKS = Counter "ringcast_congestion_marks_total" [];
     /// RTP packets taken from publishers and forwarded to subscribers.

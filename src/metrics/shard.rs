@@ -9,6 +9,8 @@ use crate::rtp::MediaKind;
 
 /// Bounds of [`ShardCounters::round_trips`], seconds.
 pub const ROUND_TRIP_BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0];
+/// Bounds of [`ShardCounters::estimates`], bits per second.
+pub const ESTIMATE_BOUNDS: [f64; 10] = [1e5, 2e5, 3e5, 5e5, 1e6, 2e6, 3e6, 5e6, 1e7, 2e7];
 /// Bounds of [`ShardCounters::losses`].
 pub const LOSS_BOUNDS: [f64; 7] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5];
 
@@ -75,6 +77,20 @@ labels! {
 }
 
 labels! {
+    /// What happened to a subscription's share of its client's path.
+    ShareChange {
+        /// It is given a better layer.
+        Up = "up",
+        /// It is given a lesser one.
+        Down = "down",
+        /// It is given none.
+        Paused = "paused",
+        /// It is given one again.
+        Resumed = "resumed",
+    }
+}
+
+labels! {
     /// What a timer of a shard was for.
     Wake {
         /// ICE, DTLS or SCTP of a session, or the end of a transport that did not get its keys.
@@ -93,6 +109,8 @@ labels! {
         Past = "past",
         /// Layers are looked over, since there is a choice or somebody waits.
         Layers = "layers",
+        /// Packets that measure a client's path.
+        Probe = "probe",
         /// Nothing: what it was for has moved on since.
         Moved = "moved",
     }
@@ -191,6 +209,14 @@ pub struct ShardCounters {
     pub round_trips: Spread<10>,
     /// Share of packets lost that they reported.
     pub losses: Spread<7>,
+    /// What the paths of subscribers carry by estimate, bits per second: each once a second.
+    pub estimates: Spread<10>,
+    /// Changes of what subscriptions have of their clients' paths.
+    pub share_changes: Tally<ShareChange, { ShareChange::COUNT }>,
+    /// Probes of paths.
+    pub probes: u64,
+    /// Packets that were sent for probes alone.
+    pub probe_packets: u64,
     /// Datagrams that a router on their way has marked for congestion.
     pub congestion_marks: u64,
     /// RTP packets taken from publishers.

@@ -7,6 +7,9 @@
 //! Bounds: work proportional to subscriptions times levels, squared in the former; nothing is allocated once the list of
 //! subscriptions has had its length.
 
+use std::ops::Deref;
+
+use super::LAYERS_MAX;
 use crate::plan::{LayerPreference, Ordering};
 
 /// Microseconds of the session, as the estimate has them.
@@ -26,8 +29,8 @@ const EARLY: Micros = 3_000_000;
 /// Least time between two steps up of one client.
 const BETWEEN_UPS: Micros = 500_000;
 
-/// No step up for so long after a step down for want of bandwidth: bounds. Doubled when it came so soon after a step up, and
-/// back to the first after it held for so long.
+/// No step up for so long after a step down for want of bandwidth: bounds. Doubled, for the level that was left and those above
+/// it, when it came so soon after a step up, and back to the first after it held for so long.
 const HOLD: (Micros, Micros) = (5_000_000, 40_000_000);
 const DOWN_TOO_SOON: Micros = 10_000_000;
 const PEACE: Micros = 30_000_000;
@@ -35,7 +38,7 @@ const PEACE: Micros = 30_000_000;
 /// When the cheapest level does not fit, and that shows in loss, delay or silence: paused below this part of it for so long, back above that part and so long after.
 const PAUSE_BELOW: (u64, u64) = (9, 10);
 const PAUSE_AFTER: Micros = 2_000_000;
-const PAUSE_LOSS: f32 = 0.05;
+const PAUSE_LOSS: f32 = 0.15;
 const PAUSE_QUEUE: Micros = 400_000;
 const RESUME_ABOVE: (u64, u64) = (11, 10);
 const RESUME_AFTER: Micros = 5_000_000;
@@ -58,6 +61,11 @@ impl Path {
     /// Whether what is sent harms: another flow that fills the queue is no reason to show nothing at all.
     fn is_strained(&self) -> bool {
         self.loss >= PAUSE_LOSS || self.queue > PAUSE_QUEUE || self.is_silent
+    }
+
+    /// Whether it is known not to carry so much; an estimate that has not grown yet says nothing.
+    fn is_less_than(&self, bps: u64) -> bool {
+        self.is_strained() || (self.capacity_bps > 0 && times(self.capacity_bps, USED) < bps)
     }
 }
 
@@ -107,6 +115,33 @@ pub struct Level {
     pub quality: u32,
 }
 
+/// Levels of one subscription, from the cheapest to the best.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Levels {
+    all: [Level; LAYERS_MAX],
+    count: usize,
+}
+
+impl FromIterator<Level> for Levels {
+    /// Takes the first [`LAYERS_MAX`].
+    fn from_iter<I: IntoIterator<Item = Level>>(levels: I) -> Self {
+        let mut taken = Self::default();
+        for (place, level) in taken.all.iter_mut().zip(levels) {
+            *place = level;
+            taken.count += 1;
+        }
+        taken
+    }
+}
+
+impl Deref for Levels {
+    type Target = [Level];
+
+    fn deref(&self) -> &[Level] {
+        self.all.get(..self.count).unwrap_or_default()
+    }
+}
+
 /// Takes out of levels, which stand from the cheapest to the best, those that cost no less than a better one; returns how many
 /// are left in front.
 pub fn strike(levels: &mut [Level]) -> usize {
@@ -129,6 +164,8 @@ pub fn strike(levels: &mut [Level]) -> usize {
 pub struct Path {
     /// What may be sent, bits per second.
     pub target_bps: u64,
+    /// What it carried when it was last full, bits per second; 0 while that is not known.
+    pub capacity_bps: u64,
     /// Share lost in the last second.
     pub loss: f32,
     /// Queueing delay, microseconds.
@@ -141,10 +178,10 @@ pub struct Path {
 
 /// One video subscription, as the allocation sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
+pub struct Wish {
     /// What it could have, from the cheapest to the best, none that costs no less than a better one. For one that is kept, the
     /// kept one alone.
-    pub levels: &'a [Level],
+    pub levels: Levels,
     /// Its weight; at least 1.
     pub priority: u32,
     /// Whether it shows a screen.
@@ -180,8 +217,11 @@ pub struct Standing {
     fits_since: Option<Micros>,
     short_since: Option<Micros>,
     paused_at: Micros,
+    is_paused_by_silence: bool,
     went_up_at: Option<Micros>,
     went_down_at: Option<Micros>,
+    /// The level that was left then.
+    failed: usize,
     hold: Micros,
     /// What the rounds gave it this time.
     given: Option<usize>,
@@ -216,7 +256,7 @@ impl Allocation {
         now: Micros,
         path: Path,
         audio_bps: u64,
-        wishes: &[Wish<'_>],
+        wishes: &[Wish],
         standings: &mut [Standing],
     ) -> Need {
         let began = *self.began.get_or_insert(now);
@@ -229,6 +269,8 @@ impl Allocation {
             // A level that has gone away is left without more ado.
             standing.level =
                 standing.level.and_then(|level| Some(level.min(wish.levels.len().checked_sub(1)?)));
+            // What is not sent by anybody begins anew when it is.
+            standing.has_begun &= !wish.levels.is_empty();
             if wish.is_kept {
                 standing.given = wish.levels.len().checked_sub(1);
                 let cost = cost(wish, standing, standing.given);
@@ -236,26 +278,35 @@ impl Allocation {
                 left = left.saturating_sub(cost);
             }
         }
-        self.give_cheapest(now, path, &mut left, wishes, standings);
+        self.give_cheapest(now, path, (&mut left, budget + audio_bps), wishes, standings);
         self.give_rounds(&mut left, wishes, standings);
         let is_early = now.saturating_sub(began) < EARLY;
         for (wish, standing) in wishes.iter().zip(standings.iter_mut()) {
-            standing.go_down(now, wish);
+            standing.go_down(now, wish, path);
         }
         self.go_up(now, path, is_early, wishes, standings);
+        let all =
+            wishes.iter().zip(standings.iter()).map(|(wish, standing)| cost(wish, standing, standing.level));
+        let is_over = is_over && path.is_less_than(all.sum::<u64>().saturating_add(audio_bps));
         for (wish, standing) in wishes.iter().zip(standings.iter_mut()) {
-            standing.judge(wish, is_over, budget);
+            standing.judge(wish, is_over, path, budget);
         }
         let mut need = need(audio_bps, wishes, standings, is_over);
-        if self.went_up.is_some_and(|(at, _)| now.saturating_sub(at) < GRACE) {
-            // A step up is itself a probe, and one more would spoil it.
+        if need.now > path.target_bps && need.next == 0 {
+            // What is forwarded although it is more than is known to fit is what is to be found out about.
+            need.next = need.now;
+        }
+        if (!is_early || path.loss > 0.0)
+            && self.went_up.is_some_and(|(at, _)| now.saturating_sub(at) < GRACE)
+        {
+            // A step up is itself a probe, and one more would spoil it. At first all is to be found out quickly.
             need.next = 0;
         }
         need
     }
 
     /// By priority, screens first, else as their sections stand.
-    fn sort(&mut self, wishes: &[Wish<'_>]) {
+    fn sort(&mut self, wishes: &[Wish]) {
         self.order.clear();
         self.order.extend(0..wishes.len());
         self.order.sort_by_key(|at| {
@@ -277,11 +328,12 @@ impl Allocation {
         &self,
         now: Micros,
         path: Path,
-        left: &mut u64,
-        wishes: &[Wish<'_>],
+        (left, all): (&mut u64, u64),
+        wishes: &[Wish],
         standings: &mut [Standing],
     ) {
-        let mut is_first = true;
+        let is_kept = |wish: &Wish| wish.is_kept && !wish.levels.is_empty();
+        let mut is_first = !wishes.iter().any(is_kept);
         for at in &self.order {
             let (Some(wish), Some(standing)) = (wishes.get(*at), standings.get_mut(*at)) else { continue };
             if wish.is_kept || wish.levels.is_empty() {
@@ -290,8 +342,10 @@ impl Allocation {
             let cost = cost(wish, standing, Some(0));
             let is_only = std::mem::take(&mut is_first);
             let most = if is_only { most_for_first(wish, *left) } else { *left };
-            // The only picture goes on while it does no harm.
-            if standing.takes_cheapest(now, cost, most, is_only && !path.is_strained()) {
+            // The only picture goes on while it does no harm, and all of them while the path may carry them for all that is known.
+            let spent = all.saturating_sub(*left);
+            let goes_on = is_only && !path.is_strained() || !path.is_less_than(spent.saturating_add(cost));
+            if standing.takes_cheapest(now, cost, most, goes_on) {
                 standing.given = Some(0);
                 *left = left.saturating_sub(cost);
             }
@@ -299,7 +353,7 @@ impl Allocation {
     }
 
     /// Whoever has least by its priority takes the next step, as long as there is one that fits.
-    fn give_rounds(&self, left: &mut u64, wishes: &[Wish<'_>], standings: &mut [Standing]) {
+    fn give_rounds(&self, left: &mut u64, wishes: &[Wish], standings: &mut [Standing]) {
         loop {
             let mut best: Option<(u64, usize, usize, u64)> = None;
             for at in &self.order {
@@ -332,7 +386,7 @@ impl Allocation {
         now: Micros,
         path: Path,
         is_early: bool,
-        wishes: &[Wish<'_>],
+        wishes: &[Wish],
         standings: &mut [Standing],
     ) {
         let is_soon = self.went_up.is_some_and(|(at, _)| now.saturating_sub(at) < BETWEEN_UPS);
@@ -356,11 +410,11 @@ impl Allocation {
                 continue;
             }
             let since = *standing.fits_since.get_or_insert(now);
-            let is_held = standing.went_down_at.is_some_and(|at| now.saturating_sub(at) < standing.hold);
-            if !may || has_gone || is_held || now.saturating_sub(since) < patience {
+            let next = standing.given.min(standing.reach(now));
+            if !may || has_gone || next <= standing.level || now.saturating_sub(since) < patience {
                 continue;
             }
-            standing.level = standing.given;
+            standing.level = next;
             standing.fits_since = None;
             standing.went_up_at = Some(now);
             self.went_up = Some((now, path.target_bps));
@@ -370,18 +424,18 @@ impl Allocation {
 }
 
 /// What a level costs; more than now where it would be a step up.
-fn cost(wish: &Wish<'_>, standing: &Standing, level: Option<usize>) -> u64 {
+fn cost(wish: &Wish, standing: &Standing, level: Option<usize>) -> u64 {
     let Some((at, level)) = level.and_then(|at| Some((at, wish.levels.get(at)?))) else { return 0 };
     let is_up = at > 0 && Some(at) > standing.level;
     if is_up && !wish.is_kept { times(level.up_bps.max(level.now_bps), UP_MARGIN) } else { level.now_bps }
 }
 
 /// What the first in order may cost, though there is only so much.
-fn most_for_first(wish: &Wish<'_>, left: u64) -> u64 {
+fn most_for_first(wish: &Wish, left: u64) -> u64 {
     if wish.is_screen { left.saturating_add(OVERSEND_SCREEN_BPS) } else { times(left, OVERSEND) }
 }
 
-fn need(audio_bps: u64, wishes: &[Wish<'_>], standings: &[Standing], is_over: bool) -> Need {
+fn need(audio_bps: u64, wishes: &[Wish], standings: &[Standing], is_over: bool) -> Need {
     let (mut now, mut top, mut step) = (audio_bps, audio_bps, None::<u64>);
     for (wish, standing) in wishes.iter().zip(standings) {
         let present = cost(wish, standing, standing.level);
@@ -405,9 +459,12 @@ impl Standing {
     /// Whether the cheapest level is forwarded, of which so much may be taken.
     fn takes_cheapest(&mut self, now: Micros, cost: u64, left: u64, goes_on: bool) -> bool {
         if !self.has_begun {
-            return cost <= left;
+            return goes_on || cost <= left;
         }
         if self.level.is_none() {
+            if self.is_paused_by_silence && goes_on {
+                return true;
+            }
             let may = now.saturating_sub(self.paused_at) >= RESUME_AFTER;
             return may && times(cost, RESUME_ABOVE) <= left;
         }
@@ -419,7 +476,7 @@ impl Standing {
         now.saturating_sub(since) < PAUSE_AFTER
     }
 
-    fn go_down(&mut self, now: Micros, wish: &Wish<'_>) {
+    fn go_down(&mut self, now: Micros, wish: &Wish, path: Path) {
         if self.given >= self.level {
             return;
         }
@@ -429,6 +486,8 @@ impl Standing {
         }
         if self.given.is_none() {
             (self.paused_at, self.short_since) = (now, None);
+            // Once something comes back there is no more to wait for.
+            self.is_paused_by_silence = path.is_silent;
         }
         let is_peace = self.went_up_at.is_none_or(|at| now.saturating_sub(at) > PEACE);
         let is_soon = self.went_up_at.is_some_and(|at| now.saturating_sub(at) < DOWN_TOO_SOON);
@@ -440,14 +499,35 @@ impl Standing {
             self.hold = (2 * self.hold.max(least)).min(most);
         }
         self.went_down_at = Some(now);
+        self.failed = self.level.unwrap_or_default();
         self.level = self.given;
     }
 
-    fn judge(&mut self, wish: &Wish<'_>, is_over: bool, budget: u64) {
+    /// The highest level to go up to, after a step down.
+    fn reach(&self, now: Micros) -> Option<usize> {
+        let Some(passed) = self.went_down_at.map(|at| now.saturating_sub(at)) else {
+            return Some(LAYERS_MAX);
+        };
+        if passed < HOLD.0 {
+            self.level
+        } else if passed < self.hold {
+            self.failed.checked_sub(1)
+        } else {
+            Some(LAYERS_MAX)
+        }
+    }
+
+    /// Whether the cheapest level is more than there is, and known to be.
+    fn is_too_much(&self, wish: &Wish, path: Path, budget: u64) -> bool {
+        let cost = cost(wish, self, Some(0));
+        cost > budget && path.is_less_than(cost)
+    }
+
+    fn judge(&mut self, wish: &Wish, is_over: bool, path: Path, budget: u64) {
         self.verdict = match self.level {
             None => Verdict::Paused,
             Some(_) if wish.is_kept && is_over => Verdict::OverBudget,
-            Some(0) if cost(wish, self, Some(0)) > budget => Verdict::OverBudget,
+            Some(0) if !wish.is_kept && self.is_too_much(wish, path, budget) => Verdict::OverBudget,
             Some(level) if level + 1 < wish.levels.len() => Verdict::Bandwidth,
             Some(_) => Verdict::Best,
         };

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::allocation::Level;
 use super::keyframe::KeyframeDemand;
 use super::layer::{Layer, LayerView, came_within};
 use super::resend::CachedPacket;
@@ -15,6 +16,15 @@ use crate::rtp::{Codec, MediaKind, Packet};
 
 /// Time without media after which a publication counts as not being sent.
 pub const PUBLICATION_DEAD_AFTER: Duration = Duration::from_secs(2);
+
+/// What headers, tags and lower layers add to payloads of video, about.
+const HEADERS: (u64, u64) = (211, 200);
+
+/// What headers, tags and lower layers add to sound, bits per second: 66 bytes for each 20 ms.
+const AUDIO_HEADERS_BPS: u64 = 26_400;
+
+/// What the cheapest layer is taken for until its rate is known, bits per second.
+const LEAST_BPS: u64 = 150_000;
 
 /// Least time between two reports of one layer that are told to others. Publishers report every second or so.
 pub const CLOCK_SPACING: Duration = Duration::from_millis(100);
@@ -146,6 +156,32 @@ impl Publication {
     /// Returns the figures of all layers, in their order.
     pub fn layers(&self, now: Instant) -> impl Iterator<Item = (LayerIndex, LayerView<'_>)> {
         self.indexed_layers().map(move |(index, layer)| (index, layer.view(now)))
+    }
+
+    /// Returns what a layer costs and is worth. Before its rate is known it counts as if each layer took three times what the
+    /// next one takes.
+    pub fn level(&self, layer: LayerIndex) -> Level {
+        let bps = self.layer(layer).and_then(Layer::rank_bps).unwrap_or_else(|| {
+            let below = self.indexed_layers().filter(|(other, _)| *other > layer).count();
+            LEAST_BPS * 3_u64.pow(u32::try_from(below).unwrap_or_default())
+        });
+        let (more, of) = HEADERS;
+        let now_bps = bps.saturating_mul(more) / of;
+        let quality = u32::try_from(bps / 1_000).unwrap_or(u32::MAX);
+        Level { now_bps, up_bps: now_bps, quality }
+    }
+
+    /// Returns whether the rate of a layer is known.
+    pub fn is_measured(&self, layer: LayerIndex) -> bool {
+        self.layer(layer).is_some_and(|layer| layer.rank_bps().is_some())
+    }
+
+    /// Returns what its sound takes with all headers, bits per second.
+    pub fn audio_bps(&self, now: Instant) -> u64 {
+        let of = |layer: &Layer| {
+            layer.view(now).bitrate_bps + if layer.is_live(now) { AUDIO_HEADERS_BPS } else { 0 }
+        };
+        self.indexed_layers().map(|(_, layer)| of(layer)).sum()
     }
 
     /// Tells that another SSRC or transport feeds the layer from the next packet on: its sequence and timestamps are

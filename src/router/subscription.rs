@@ -14,7 +14,7 @@ use super::LayerIndex;
 use super::publication::{BatchEntry, Publication};
 use super::resend::CachedPacket;
 use super::segment::{History, Segment};
-use super::selection::{LayerReason, choose};
+use super::selection::{LayerReason, Share, choose};
 use super::timing::{Reports, Seam, is_later};
 use crate::drop::DropReason;
 use crate::plan::{LayerPreference, PayloadForm, PayloadMap};
@@ -67,6 +67,8 @@ pub struct Subscription {
     /// Whether the next packet is to close a gap.
     gap: bool,
     video: bool,
+    /// Whether its client's path has nothing for it.
+    is_paused: bool,
 }
 
 /// Numbers that go on through all segments, as sent with the newest frame.
@@ -111,6 +113,7 @@ const _: () = assert!(size_of::<Subscription>() <= 128, "a subscription must sta
 #[derive(Debug)]
 struct Cold {
     preference: LayerPreference,
+    share: Share,
     payload_types: Vec<PayloadMap>,
     history: History,
     /// Indices below the next one that may still be sent start here: those before it belong to other keys or payload
@@ -136,6 +139,7 @@ impl Subscription {
             seam: None,
             cold: Box::new(Cold {
                 preference,
+                share: Share::Whole,
                 payload_types,
                 history: History::default(),
                 index_floor: next_index,
@@ -151,12 +155,34 @@ impl Subscription {
             held: false,
             gap: false,
             video: kind == MediaKind::Video,
+            is_paused: false,
         }
     }
 
     /// Replaces the layer preference; [`Self::choose_layer`] is to follow.
     pub fn set_preference(&mut self, preference: LayerPreference) {
         self.cold.preference = preference;
+    }
+
+    /// Returns the layer preference.
+    pub fn preference(&self) -> &LayerPreference {
+        &self.cold.preference
+    }
+
+    /// What its client's path has for it.
+    pub fn share(&self) -> Share {
+        self.cold.share
+    }
+
+    /// Takes what its client's path has for it; [`Self::choose_layer`] is to follow. Returns whether that is another share than
+    /// before.
+    pub fn set_share(&mut self, share: Share) -> bool {
+        std::mem::replace(&mut self.cold.share, share) != share
+    }
+
+    /// Sends nothing more before the next keyframe of the target.
+    pub fn stop(&mut self) {
+        self.end_segment();
     }
 
     /// Begins another header epoch: whatever else than packets headers are made of is another from now on, these payload
@@ -211,7 +237,8 @@ impl Subscription {
     /// Brings the target up to date with the preference and with what is being sent. To be called when the
     /// preference or the publication changes, and a few times a second.
     pub fn choose_layer(&mut self, publication: &Publication, now: Instant) {
-        let choice = choose(publication, &self.cold.preference, self.target, self.current.is_some(), now);
+        let Cold { preference, share, .. } = &*self.cold;
+        let choice = choose(publication, preference, *share, self.target, self.current.is_some(), now);
         if self.target != choice.target || self.cold.waiting_since.is_none() {
             self.target = choice.target;
             self.cold.waiting_since = Some(now);
@@ -223,7 +250,10 @@ impl Subscription {
         }
         // A client that wants one layer and nothing else gets nothing while that is not being sent.
         let absent = choice.reason == LayerReason::Pinned && !choice.live;
-        if absent && self.current.is_some_and(|segment| Some(segment.layer) != choice.target) {
+        self.is_paused = choice.reason == LayerReason::Paused;
+        if (absent || self.is_paused)
+            && self.current.is_some_and(|segment| Some(segment.layer) != choice.target)
+        {
             self.end_segment();
         }
     }
@@ -280,6 +310,9 @@ impl Subscription {
     /// Decides where more has to be looked at than the short way does.
     #[inline(never)]
     fn decide(&mut self, publication: &Publication, entry: &BatchEntry) -> Forwarding {
+        if self.is_paused {
+            return Forwarding::Skip;
+        }
         let cached = &entry.cached;
         if let Some(segment) = self.current
             && segment.layer == entry.layer
@@ -319,6 +352,17 @@ impl Subscription {
         Some((rewritten(segment, index, written, cached), cached))
     }
 
+    /// Returns a packet that was sent lately: the one so far before the newest.
+    pub fn recent<'a>(
+        &self,
+        publication: &'a Publication,
+        back: usize,
+    ) -> Option<(Rewritten, &'a CachedPacket)> {
+        let index = self.next_index.checked_sub(1 + back as u64)?;
+        // Lossless: the low bits are what travels.
+        self.resend(publication, (index & 0xffff) as u16)
+    }
+
     /// Returns the sender information of our own report at `now`, in the timestamps of this subscription: the publisher's,
     /// carried on. The time of one who sends no reports at all is told by arrival, on the clock of this node. As soon as
     /// there is a report of any of its streams, it holds for all of them: two clocks must not meet in one pair of picture
@@ -352,6 +396,11 @@ impl Subscription {
         self.current.map(|segment| segment.layer)
     }
 
+    /// The layer that is to be forwarded.
+    pub fn target(&self) -> Option<LayerIndex> {
+        self.target
+    }
+
     /// Returns whether nothing was sent yet.
     pub fn is_new(&self) -> bool {
         self.seam.is_none()
@@ -360,6 +409,7 @@ impl Subscription {
     /// Returns why this layer is forwarded, or none.
     pub fn reason(&self) -> LayerReason {
         match self.current {
+            None if self.is_paused => LayerReason::Paused,
             None => LayerReason::Waiting,
             Some(segment) if Some(segment.layer) != self.target => LayerReason::Switching,
             Some(_) => self.reason,

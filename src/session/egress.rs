@@ -7,14 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::Session;
-use super::footprint::{Footprint, address};
-use super::history::{Purpose, low16};
+use super::history::{Sort, low16};
 use super::paths::Path;
 use super::reach::{Admission, Reach};
 use super::repair::{self, Requests};
 use super::sender::{Sender, Way};
-use super::transport::{Keys, Transport};
+use super::transport::Keys;
+use crate::congestion::{Micros, Purpose, Reception};
 use crate::drop::{DropReason, RepairRefusal};
 use crate::plan::EgressPlan;
 use crate::rtp::descriptor::FRAME_NUMBER_AT;
@@ -33,6 +32,9 @@ const NUMBERS_REMEMBERED: usize = 64;
 
 /// What a header with its extensions and the tag take, about.
 const HEADERS_BYTES: usize = 44;
+
+/// The bit of the first byte that says that padding follows (RFC 3550 5.1).
+const PADDING_BIT: u8 = 0x20;
 
 /// Sender reports whose answer may still come.
 const REPORTS_REMEMBERED: usize = 4;
@@ -127,44 +129,57 @@ impl Numbers {
 
 /// A stream with its keys and its path: all that the packets of one batch have in common.
 pub struct Outlet<'a> {
-    stream: &'a mut EgressStream,
-    departure: Departure<'a>,
+    pub(super) stream: &'a mut EgressStream,
+    pub(super) departure: Departure<'a>,
     /// Where its datagrams go.
     pub path: Path,
 }
 
 /// What packets of all streams of a session leave by, at one moment.
-struct Departure<'a> {
+pub(super) struct Departure<'a> {
     keys: &'a Keys,
     sender: &'a mut Sender,
-    /// When, as the history has it.
-    at: u32,
+    /// When.
+    at: Micros,
     /// Bytes that IP and UDP add to a datagram.
     overhead: usize,
 }
 
 impl<'a> Departure<'a> {
     #[inline]
-    fn new(keys: &'a Keys, sender: &'a mut Sender, (path, way): (Path, Way), now: Instant) -> Self {
-        sender.go_by(way);
+    pub(super) fn new(
+        keys: &'a Keys,
+        sender: &'a mut Sender,
+        (path, way): (Path, Way),
+        now: Instant,
+    ) -> Self {
+        let at = sender.micros(now);
+        sender.go_by(way, at);
         let overhead = if path.remote.is_ipv4() { 20 + 8 } else { 40 + 8 };
-        let at = sender.tick(now);
         Self { keys, sender, at, overhead }
     }
 }
 
 impl Outlet<'_> {
-    /// Whether so many packets with so many bytes may leave now. What may not is not given a header.
+    /// Whether so many packets with so many bytes of payload may leave now. What may not is not given a header. Sound is never
+    /// held.
     ///
     /// # Errors
     /// The reason for which none may: [`DropReason::Held`] where they are to wait, and not to be dropped.
     #[inline]
-    pub fn admits(&self, packets: usize, bytes: u64) -> Result<Admission, DropReason> {
-        if self.departure.sender.pacer().admits(bytes) {
+    pub fn admits(&mut self, packets: usize, bytes: u64) -> Result<Admission, DropReason> {
+        let Departure { sender, at, .. } = &mut self.departure;
+        if self.stream.kind == MediaKind::Audio || sender.admits(*at, bytes) {
             self.stream.reach.admits(packets).ok_or(DropReason::ReceiverSilent)
         } else {
             Err(DropReason::Held)
         }
+    }
+
+    /// Whether what is sent is more than the path carries.
+    pub fn is_strained(&self) -> bool {
+        let Departure { sender, at, .. } = &self.departure;
+        sender.regulator.as_ref().is_some_and(|regulator| regulator.is_strained(*at))
     }
 
     /// Writes and seals one packet into `space`, [`DATAGRAM_BYTES_MAX`] of an outbox that the datagram is going to lie in,
@@ -204,7 +219,7 @@ impl EgressStream {
     ///
     /// `numbers_sound` where what the client says of transport-wide numbers is of use: not for sound alone, of which there is
     /// no less to send.
-    fn apply(&mut self, plan: &EgressPlan, numbers_sound: bool) -> bool {
+    pub(super) fn apply(&mut self, plan: &EgressPlan, numbers_sound: bool) -> bool {
         let before = (self.mid_id, self.transport_cc_id, self.passed_ids, self.rtx_ssrc);
         let is_renamed = self.mid != plan.mid;
         self.mid.clone_from(&plan.mid);
@@ -330,7 +345,7 @@ impl EgressStream {
 
     /// Writes and seals a packet that was sent before: on the retransmission stream (RFC 4588 4) when the client
     /// negotiated one for its payload type, else the same packet once more.
-    fn seal_again(
+    pub(super) fn seal_again(
         &mut self,
         by: &mut Departure<'_>,
         out: &Rewritten,
@@ -355,8 +370,12 @@ impl EgressStream {
             return Err(RepairRefusal::Budget);
         }
         let sealed = match own {
-            Some(own) => self.seal_rtx(by, out, own, packet, space),
-            None => self.seal_media(by, out, packet, space, number).map(|(len, _)| len),
+            Some(own) => self.seal_rtx(by, out, own, Purpose::Repair, packet, space),
+            None => self.seal_media(by, out, packet, space, number).map(|(len, _)| {
+                let sort = Sort { purpose: Purpose::Repair, ..self.sort() };
+                by.sender.sent(by.at, len + by.overhead, sort, false);
+                len
+            }),
         };
         let len = sealed.ok_or(RepairRefusal::SealFailed)?;
         self.figures.retransmissions += 1;
@@ -369,6 +388,7 @@ impl EgressStream {
         by: &mut Departure<'_>,
         out: &Rewritten,
         (ssrc, payload_type): (u32, u8),
+        purpose: Purpose,
         packet: &Packet,
         space: &mut [u8],
     ) -> Option<usize> {
@@ -382,16 +402,62 @@ impl EgressStream {
         // Counted before the cryptography: an index of a packet that failed is not used again.
         self.rtx_index += 1;
         let len = by.keys.rtp.seal(space, header_len, header_len + 2 + written, index, ssrc).ok()?;
-        self.number(by, len, Purpose::Repair);
+        self.number(by, len, purpose);
         Some(len)
     }
 
-    /// Gives away the number that a sealed packet carries, if it carries one.
+    /// Whether packets can be sent to it to measure the path alone: on the retransmission stream, under numbers that the client
+    /// tells of.
+    pub(super) fn takes_padding(&self) -> bool {
+        self.rtx_ssrc.is_some() && self.transport_cc_id.is_some()
+    }
+
+    /// Writes and seals a packet that measures the path: a retransmission that nobody asked for.
+    pub(super) fn seal_probe(
+        &mut self,
+        by: &mut Departure<'_>,
+        out: &Rewritten,
+        payload_type: u8,
+        packet: &Packet,
+        space: &mut [u8],
+    ) -> Option<usize> {
+        self.transport_cc_id?;
+        self.seal_rtx(by, out, (self.rtx_ssrc?, payload_type), Purpose::Probe, packet, space)
+    }
+
+    /// Writes and seals a packet that measures the path and holds nothing: padding alone (RFC 3550 5.1), of so many bytes, on
+    /// the retransmission stream, where decoders do not miss it.
+    pub(super) fn seal_padding(
+        &mut self,
+        by: &mut Departure<'_>,
+        (payload_type, bytes): (u8, u8),
+        space: &mut [u8],
+    ) -> Option<usize> {
+        let (ssrc, index, id) = (self.rtx_ssrc?, self.rtx_index, self.transport_cc_id?);
+        let header = HeaderOut { marker: false, payload_type, seq: low16(index), timestamp: 0, ssrc };
+        let number = by.sender.next_number().to_be_bytes();
+        let mid = self.mid_id.map(|id| (id, self.mid.as_bytes()));
+        let header_len = write_header(space, &header, mid.into_iter().chain([(id, number.as_slice())]));
+        *space.first_mut()? |= PADDING_BIT;
+        let padding = space.get_mut(header_len..header_len + usize::from(bytes))?;
+        padding.fill(0);
+        *padding.last_mut()? = bytes;
+        // Counted before the cryptography: an index of a packet that failed is not used again.
+        self.rtx_index += 1;
+        let len = by.keys.rtp.seal(space, header_len, header_len + usize::from(bytes), index, ssrc).ok()?;
+        self.number(by, len, Purpose::Probe);
+        Some(len)
+    }
+
+    fn sort(&self) -> Sort {
+        Sort { is_audio: self.kind == MediaKind::Audio, ..Sort::default() }
+    }
+
+    /// Takes note of a sealed packet, and gives away the number that it carries, if it carries one.
     #[inline]
     fn number(&self, by: &mut Departure<'_>, len: usize, purpose: Purpose) {
-        if self.transport_cc_id.is_some() {
-            by.sender.sent(by.at, len + by.overhead, purpose);
-        }
+        let sort = Sort { purpose, ..self.sort() };
+        by.sender.sent(by.at, len + by.overhead, sort, self.transport_cc_id.is_some());
     }
 
     /// Writes and seals a sender report with the CNAME into `space`; returns the length of the datagram.
@@ -419,19 +485,19 @@ impl EgressStream {
         keys.rtcp.seal(space, len).ok()
     }
 
-    /// Takes a report block of the client about this stream (RFC 3550 6.4.1), and returns the time to the client and back
-    /// if the block tells.
-    pub(super) fn reported(&mut self, block: &ReportBlock, now: Instant) -> Option<Duration> {
+    /// Takes a report block of the client about this stream (RFC 3550 6.4.1), and returns what it tells of its packets since
+    /// the one before, and the time to the client and back if the block tells that.
+    pub(super) fn reported(&mut self, block: &ReportBlock, now: Instant) -> (Reception, Option<Duration>) {
         self.figures.fraction_lost = f64::from(block.fraction_lost) / 256.0;
         self.figures.lost = i64::from(block.cumulative_lost);
         self.figures.jitter_ticks = block.jitter;
-        self.reach.reported((block.highest_seq & 0xffff) as u16);
+        let reception = self.reach.reported(block);
         let sent = self.reports.iter().flatten().find(|report| report.middle == block.last_sr);
-        let sent = sent.filter(|_| block.last_sr != 0)?;
+        let Some(sent) = sent.filter(|_| block.last_sr != 0) else { return (reception, None) };
         let held = time::duration_from_middle(block.delay_since_last_sr);
         let round_trip = now.saturating_duration_since(sent.at).saturating_sub(held);
         self.figures.rtt = Some(round_trip);
-        Some(round_trip)
+        (reception, Some(round_trip))
     }
 
     #[inline]
@@ -489,110 +555,4 @@ impl EgressStream {
 /// RTCP counters are 32 bits wide and wrap (RFC 3550 6.4.1).
 fn truncate(count: u64) -> u32 {
     (count & 0xffff_ffff) as u32
-}
-
-impl Session {
-    /// Takes note that the client is to receive video: what is sent is remembered from now on, and what sound is sent counts as
-    /// well.
-    pub fn expect_video(&mut self) {
-        self.sender.remember();
-    }
-
-    /// Has a stream follow a changed plan of the same SSRC. Returns whether its headers are made of other things from now on.
-    pub fn change_stream(&mut self, index: usize, plan: &EgressPlan) -> bool {
-        let numbers_sound = self.sender.remembers();
-        self.stream_mut(index).is_some_and(|stream| stream.apply(plan, numbers_sound))
-    }
-
-    /// Adds a stream to the client; returns its index, which stays until [`Session::remove_stream`].
-    pub fn add_stream(&mut self, plan: &EgressPlan, first_rtx_index: u16) -> usize {
-        let stream = Box::new(EgressStream::new(plan, self.sender.remembers(), first_rtx_index));
-        if let Some(free) = self.egress.iter().position(Option::is_none) {
-            if let Some(slot) = self.egress.get_mut(free) {
-                *slot = Some(stream);
-            }
-            return free;
-        }
-        self.egress.push(Some(stream));
-        self.egress.len() - 1
-    }
-
-    /// Ends a stream.
-    pub fn remove_stream(&mut self, index: usize) {
-        if let Some(slot) = self.egress.get_mut(index) {
-            *slot = None;
-        }
-    }
-
-    /// A stream by its index.
-    pub fn stream(&self, index: usize) -> Option<&EgressStream> {
-        self.egress.get(index)?.as_deref()
-    }
-
-    /// A stream by its index.
-    pub fn stream_mut(&mut self, index: usize) -> Option<&mut EgressStream> {
-        self.egress.get_mut(index)?.as_deref_mut()
-    }
-
-    /// All streams with their indices.
-    pub fn streams(&self) -> impl Iterator<Item = (usize, &EgressStream)> {
-        self.egress.iter().enumerate().filter_map(|(index, stream)| Some((index, stream.as_deref()?)))
-    }
-
-    /// Where that lies which the next batch of a stream will need.
-    #[inline]
-    pub fn footprint(&self, stream: usize) -> Footprint {
-        let (route, keys) = self.transports.present().map(Transport::footprint).unwrap_or_default();
-        Footprint {
-            stream: self.egress.get(stream).and_then(Option::as_deref).map_or(0, address),
-            streams: address(&self.egress),
-            transports: address(&self.transports),
-            sender: address(&self.sender),
-            route,
-            keys,
-        }
-    }
-
-    /// Opens a stream for the packets of one batch; `None` while there are no keys or no proven address.
-    #[inline]
-    pub fn outlet(&mut self, stream: usize, now: Instant) -> Option<Outlet<'_>> {
-        let (keys, path, way) = self.transports.sealing()?;
-        let stream = self.egress.get_mut(stream)?.as_deref_mut()?;
-        Some(Outlet { stream, departure: Departure::new(keys, &mut self.sender, (path, way), now), path })
-    }
-
-    /// Writes and seals a packet of a stream once more, as a retransmission.
-    ///
-    /// # Errors
-    /// The reason for which it is not sent.
-    pub fn seal_again(
-        &mut self,
-        stream: usize,
-        out: &Rewritten,
-        rtx_payload_type: Option<u8>,
-        packet: &Packet,
-        now: Instant,
-        space: &mut [u8],
-    ) -> Result<usize, RepairRefusal> {
-        let stream = self.egress.get_mut(stream).and_then(Option::as_deref_mut);
-        let (Some((keys, path, way)), Some(stream)) = (self.transports.sealing(), stream) else {
-            return Err(RepairRefusal::NotReady);
-        };
-        let mut departure = Departure::new(keys, &mut self.sender, (path, way), now);
-        stream.seal_again(&mut departure, out, rtx_payload_type, packet, now, space)
-    }
-
-    /// Writes and seals a sender report of a stream.
-    pub fn seal_report(
-        &mut self,
-        stream: usize,
-        (ntp, rtp): (u64, u32),
-        now: Instant,
-        space: &mut [u8],
-    ) -> Option<(Path, usize)> {
-        let (keys, path, _) = self.transports.sealing()?;
-        let stream = self.egress.get_mut(stream)?.as_deref_mut()?;
-        let len = stream.seal_report(keys, ntp, rtp, now, space)?;
-        Some((path, len))
-    }
 }

@@ -3,47 +3,56 @@
 //! A ring by number of eight bytes each. It begins with [`RECORDS_MIN`] and doubles while a client that reports at all has
 //! not reported a packet that is younger than [`AGE_MAX`], up to [`RECORDS_MAX`]: two seconds at 20 Mbit/s.
 
+use crate::congestion::Purpose;
+
 /// Records of a new history.
 const RECORDS_MIN: usize = 128;
 
 /// Most records.
 const RECORDS_MAX: usize = 4096;
 
-/// Ticks of a second: four microseconds each, so that 32 bits last for five hours.
+/// Microseconds of a tick: 32 bits of them last for five hours.
+pub(super) const TICK: u64 = 4;
+
+/// Ticks of a second.
 pub(super) const TICKS_PER_SECOND: u32 = 250_000;
 
 /// Age up to which a packet is worth room.
 const AGE_MAX: u32 = 2 * TICKS_PER_SECOND;
 
-/// What a packet was sent for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Media.
-    Media,
-    /// Sent once more.
-    Repair,
-}
-
-/// By which of a client's ways a packet left: each has another, until they come round after 128.
+/// By which of a client's ways a packet left: each has another, until they come round after 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct WayNumber(u8);
 
 impl WayNumber {
     /// That of the way after this one.
     pub(super) fn next(self) -> Self {
-        Self(self.0.wrapping_add(1) & 0x7f)
+        Self(self.0.wrapping_add(1) & 0x3f)
     }
+}
+
+/// What a packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sort {
+    /// What it is sent for.
+    pub(super) purpose: Purpose,
+    pub(super) is_audio: bool,
+    /// The probe that it belongs to, below 32; 0 for none.
+    pub(super) cluster: u8,
 }
 
 /// What is known of what became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 enum Fate {
     /// Nothing was sent under this number yet.
     Unused,
     Unknown,
     Lost,
     Arrived,
+}
+
+impl Fate {
+    const ALL: [Self; 4] = [Self::Unused, Self::Unknown, Self::Lost, Self::Arrived];
 }
 
 /// One packet that was sent.
@@ -53,30 +62,74 @@ pub(super) struct Record {
     at: u32,
     /// Bytes with the headers of IP and UDP.
     bytes: u16,
-    /// Its way, and in the lowest bit whether it was sent once more.
+    /// `| way 6 | purpose 2 |`
     way_and_purpose: u8,
-    fate: Fate,
+    /// `| cluster 5 | audio 1 | fate 2 |`
+    sort_and_fate: u8,
 }
 
 const _: () = assert!(size_of::<Record>() == 8, "eight records share a cache line");
 
+/// The bits of the fate.
+const FATE: u8 = 3;
+
+/// The bit of audio, and where the cluster begins.
+const AUDIO: u8 = 4;
+const CLUSTER_SHIFT: u8 = 3;
+
 impl Record {
-    const UNUSED: Self = Self { at: 0, bytes: 0, way_and_purpose: 0, fate: Fate::Unused };
+    const UNUSED: Self = Self { at: 0, bytes: 0, way_and_purpose: 0, sort_and_fate: Fate::Unused as u8 };
 
     #[inline]
-    pub(super) fn new(at: u32, bytes: usize, way: WayNumber, purpose: Purpose) -> Self {
+    pub(super) fn new(at: u32, bytes: usize, way: WayNumber, sort: Sort) -> Self {
         let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
-        let way_and_purpose = way.0 << 1 | u8::from(purpose == Purpose::Repair);
-        Self { at, bytes, way_and_purpose, fate: Fate::Unknown }
+        let audio = if sort.is_audio { AUDIO } else { 0 };
+        Self {
+            at,
+            bytes,
+            way_and_purpose: way.0 << 2 | sort.purpose as u8,
+            sort_and_fate: sort.cluster << CLUSTER_SHIFT | audio | Fate::Unknown as u8,
+        }
     }
 
     fn way(&self) -> WayNumber {
-        WayNumber(self.way_and_purpose >> 1)
+        WayNumber(self.way_and_purpose >> 2)
     }
 
-    fn is_repair(&self) -> bool {
-        self.way_and_purpose & 1 != 0
+    fn sort(&self) -> Sort {
+        let purpose = match self.way_and_purpose & 3 {
+            0 => Purpose::Media,
+            1 => Purpose::Repair,
+            _ => Purpose::Probe,
+        };
+        let is_audio = self.sort_and_fate & AUDIO != 0;
+        Sort { purpose, is_audio, cluster: self.sort_and_fate >> CLUSTER_SHIFT }
     }
+
+    fn fate(&self) -> Fate {
+        Fate::ALL.get(usize::from(self.sort_and_fate & FATE)).copied().unwrap_or(Fate::Unused)
+    }
+
+    fn set_fate(&mut self, fate: Fate) {
+        self.sort_and_fate = self.sort_and_fate & !FATE | fate as u8;
+    }
+}
+
+const _: () = assert!(
+    Purpose::Media as u8 == 0 && Purpose::Repair as u8 == 1 && Purpose::Probe as u8 == 2,
+    "as records have it"
+);
+
+/// What is new of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct News {
+    /// When it was sent, in ticks of the session.
+    pub(super) at: u32,
+    /// Bytes with the headers of IP and UDP.
+    pub(super) bytes: u16,
+    pub(super) sort: Sort,
+    /// Whether it was called lost before.
+    pub(super) was_lost: bool,
 }
 
 /// What one report of a client has told.
@@ -132,8 +185,8 @@ impl History {
     fn make_room(&mut self, at: u32) {
         let place = (self.next as usize) & (self.records.len() - 1);
         let oldest = self.records.get(place);
-        let is_young =
-            oldest.is_some_and(|oldest| oldest.fate == Fate::Unknown && at.wrapping_sub(oldest.at) < AGE_MAX);
+        let is_young = oldest
+            .is_some_and(|oldest| oldest.fate() == Fate::Unknown && at.wrapping_sub(oldest.at) < AGE_MAX);
         if is_young && self.records.len() < RECORDS_MAX {
             self.double();
         }
@@ -151,8 +204,15 @@ impl History {
         self.records = records;
     }
 
-    /// Takes what the client says of one packet, and adds to `told` what is new of it.
-    pub(super) fn reported(&mut self, number: u16, has_come: bool, present: WayNumber, told: &mut Told) {
+    /// Takes what the client says of one packet, and adds to `told` what is new of it. Returns that too, where the packet left
+    /// by the present way.
+    pub(super) fn reported(
+        &mut self,
+        number: u16,
+        has_come: bool,
+        present: WayNumber,
+        told: &mut Told,
+    ) -> Option<News> {
         let behind = low16(self.next).wrapping_sub(1).wrapping_sub(number);
         let number = (self.next.checked_sub(1)).and_then(|newest| newest.checked_sub(u64::from(behind)));
         if let Some(number) = number.filter(|number| self.told_to == u64::MAX || *number >= self.told_to) {
@@ -161,27 +221,30 @@ impl History {
         let mask = self.records.len() - 1;
         let known = number.filter(|_| usize::from(behind) < self.records.len());
         let record = known.and_then(|number| self.records.get_mut((number as usize) & mask));
-        let Some(record) = record.filter(|record| record.fate != Fate::Unused) else {
+        let Some(record) = record.filter(|record| record.fate() != Fate::Unused) else {
             told.unknown += 1;
-            return;
+            return None;
         };
-        let is_former = u32::from(record.way() != present);
-        match (record.fate, has_come) {
-            (Fate::Unknown, false) => {
-                record.fate = Fate::Lost;
-                told.lost += 1;
-                told.by_former_ways += is_former;
-            }
-            (Fate::Unknown | Fate::Lost, true) => {
-                told.late += u32::from(record.fate == Fate::Lost);
-                record.fate = Fate::Arrived;
-                told.arrived += 1;
-                told.arrived_bytes += u32::from(record.bytes);
-                told.repairs += u32::from(record.is_repair());
-                told.by_former_ways += is_former;
-            }
-            _ => {}
+        let was_lost = match (record.fate(), has_come) {
+            (Fate::Unknown, _) => false,
+            (Fate::Lost, true) => true,
+            _ => return None,
+        };
+        record.set_fate(if has_come { Fate::Arrived } else { Fate::Lost });
+        let (bytes, sort) = (record.bytes, record.sort());
+        if has_come {
+            told.late += u32::from(was_lost);
+            told.arrived += 1;
+            told.arrived_bytes += u32::from(bytes);
+            told.repairs += u32::from(sort.purpose == Purpose::Repair);
+        } else {
+            told.lost += 1;
         }
+        if record.way() != present {
+            told.by_former_ways += 1;
+            return None;
+        }
+        Some(News { at: record.at, bytes, sort, was_lost })
     }
 
     /// The most that a report can tell of.
@@ -203,8 +266,22 @@ mod tests {
     fn send(history: &mut History, count: u32) {
         for _ in 0..count {
             let at = (history.next as u32).wrapping_mul(250);
-            history.push(Record::new(at, 100, WayNumber::default(), Purpose::Media));
+            history.push(Record::new(at, 100, WayNumber::default(), Sort::default()));
         }
+    }
+
+    #[test]
+    fn a_record_keeps_all_that_a_packet_is() {
+        let sort = Sort { purpose: Purpose::Probe, is_audio: true, cluster: 31 };
+        let (mut history, mut told) = (History::new(7), Told::default());
+        history.push(Record::new(123, 100_000, WayNumber(63), sort));
+        assert_eq!(history.reported(7, true, WayNumber(0), &mut told), None, "by another way");
+        history.push(Record::new(124, 100, WayNumber(63), sort));
+        let news = News { at: 124, bytes: 100, sort, was_lost: false };
+        assert_eq!(history.reported(8, false, WayNumber(63), &mut told), Some(news));
+        assert_eq!(history.reported(8, false, WayNumber(63), &mut told), None);
+        let late = Some(News { was_lost: true, ..news });
+        assert_eq!(history.reported(8, true, WayNumber(63), &mut told), late);
     }
 
     #[test]
@@ -232,11 +309,11 @@ mod tests {
     #[test]
     fn what_left_by_a_former_way_is_told_apart() {
         let (mut history, mut told) = (History::new(0), Told::default());
-        let (former, present) = (WayNumber(127), WayNumber(127).next());
+        let (former, present) = (WayNumber(63), WayNumber(63).next());
         for (way, purpose) in
             [(former, Purpose::Repair), (former, Purpose::Media), (present, Purpose::Repair)]
         {
-            history.push(Record::new(0, 100, way, purpose));
+            history.push(Record::new(0, 100, way, Sort { purpose, ..Sort::default() }));
         }
         for number in 0..3 {
             history.reported(number, number != 1, present, &mut told);
@@ -263,8 +340,9 @@ mod tests {
         assert!(told.arrived > 4_900, "all but those of the beginning: {told:?}");
         send(&mut history, 200_000);
         assert_eq!(history.reach(), 2048, "two seconds of them");
+        let repair = Sort { purpose: Purpose::Repair, ..Sort::default() };
         for _ in 0..100_000 {
-            history.push(Record::new(0, 100, WayNumber::default(), Purpose::Repair));
+            history.push(Record::new(0, 100, WayNumber::default(), repair));
         }
         assert_eq!(history.reach(), RECORDS_MAX);
         let newest = low16(history.next - 1);

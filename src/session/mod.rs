@@ -24,14 +24,17 @@ mod handshake;
 mod history;
 pub mod ingress;
 mod output;
+mod path_use;
 mod paths;
 mod probes;
 mod reach;
+mod regulator;
 mod repair;
 mod reports;
 mod route;
 mod sender;
 mod setup;
+mod streams;
 mod transport;
 mod transports;
 mod wires;
@@ -51,6 +54,7 @@ pub use ingress::{IngressPacket, IngressSection};
 pub use output::SessionOutput;
 pub use paths::{Binding, Carrier, Incoming, PATHS_MAX, Path};
 pub use reach::Admission;
+pub use regulator::Padding;
 pub use reports::Feedback;
 pub use setup::{Certificate, SessionSetup};
 
@@ -410,7 +414,7 @@ impl Session {
         let in_use = self.transports.present().and_then(Transport::path);
         self.paths.expire(in_use, now, &mut out.paths_removed);
         self.egress.iter_mut().flatten().for_each(|stream| stream.tick());
-        self.sender.repair.tick();
+        self.sender.close_second(now);
         Ok(true)
     }
 
@@ -438,9 +442,7 @@ impl Session {
         let keys = self.transports.get_mut(which).and_then(Transport::keys).ok_or(DropReason::NoKeys)?;
         let len = keys.client_rtcp.open(&mut self.scratch).map_err(|_| DropReason::BadRtcp)?;
         let Some(plain) = self.scratch.get(..len) else { return Err(DropReason::BadRtcp) };
-        for report in rtcp::parse(plain) {
-            reports::read(report, &mut self.egress, &mut self.sender, now, &mut out.feedback);
-        }
+        reports::read(plain, &mut self.egress, &mut self.sender, now, &mut out.feedback);
         Ok(())
     }
 

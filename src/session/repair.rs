@@ -31,8 +31,8 @@ const AGE_MAX: Duration = Duration::from_millis(500);
 const BEGINNING_PACKETS: u64 = 512;
 const BEGINNING_AGE: Duration = Duration::from_millis(500);
 
-/// The share of what is sent that may be sent once more: one part of so many.
-const SHARE: u64 = 4;
+/// The share of what is sent that may be sent once more where nothing speaks against it, thousandths.
+const SHARE: u64 = 250;
 
 /// How much of it may gather: half a second's, and ten packets in any case.
 const GATHERED_MIN: u64 = 12_000;
@@ -133,6 +133,8 @@ pub(super) struct Budget {
     sent_at_tick: u64,
     gathered: u64,
     gathered_max: u64,
+    /// The share that may be sent once more, thousandths.
+    share: u64,
     /// The turn, and what is left of it.
     turn: Option<Instant>,
     asks_left: u32,
@@ -146,6 +148,7 @@ impl Default for Budget {
             sent_at_tick: 0,
             gathered: GATHERED_MIN,
             gathered_max: GATHERED_MIN,
+            share: SHARE,
             turn: None,
             asks_left: 0,
         }
@@ -161,8 +164,14 @@ impl Budget {
 
     /// Closes a second.
     pub(super) fn tick(&mut self) {
-        self.gathered_max = GATHERED_MIN.max((self.sent - self.sent_at_tick) / SHARE / 2);
+        self.gathered_max = GATHERED_MIN.max((self.sent - self.sent_at_tick) * SHARE / 1_000 / 2);
         self.sent_at_tick = self.sent;
+    }
+
+    /// What is sent from now on may be sent once more to this share, thousandths.
+    pub(super) fn set_share(&mut self, share: u64) {
+        self.gathered += (self.sent - self.sent_when_spent) * self.share / 1_000;
+        (self.sent_when_spent, self.share) = (self.sent, share);
     }
 
     /// Whether one more request of this turn is looked at.
@@ -177,8 +186,8 @@ impl Budget {
 
     /// Spends so many bytes, if they are there.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
-        let earned = (self.sent - self.sent_when_spent) / SHARE;
-        self.sent_when_spent += earned * SHARE;
+        let earned = (self.sent - self.sent_when_spent) * self.share / 1_000;
+        self.sent_when_spent = self.sent;
         self.gathered = (self.gathered + earned).min(self.gathered_max);
         let left = self.gathered.checked_sub(bytes as u64);
         self.gathered = left.unwrap_or(self.gathered);

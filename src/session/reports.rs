@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::egress::EgressStream;
 use super::history::Told;
 use super::sender::Sender;
+use crate::congestion::Reception;
 use crate::drop::RepairRefusal;
-use crate::rtp::rtcp::{LostSequences, ReportBlocks, Rtcp};
+use crate::rtp::rtcp::{self, LostSequences, ReportBlocks, Rtcp};
 
 /// What RTCP of a client said.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,22 +46,55 @@ pub enum Feedback {
     },
     /// What became of packets, by their transport-wide numbers.
     Transport(Told),
+    /// The client named a ceiling for what is sent to it.
+    Ceiling,
 }
 
-/// Reads one packet of a compound: figures go into their streams, the rest into `feedback`.
+/// Reads the packets of a compound: figures go into their streams, the rest into `feedback`.
 pub(super) fn read(
-    report: Rtcp<'_>,
+    compound: &[u8],
     egress: &mut [Option<Box<EgressStream>>],
     sender: &mut Sender,
     now: Instant,
     feedback: &mut Vec<Feedback>,
 ) {
+    let mut received = None;
+    for report in rtcp::parse(compound) {
+        read_one(report, egress, sender, now, &mut received, feedback);
+    }
+    if let Some(reception) = received {
+        sender.received(reception, now);
+    }
+}
+
+/// Adds what a block tells to what others of the same compound tell.
+fn add(all: &mut Option<Reception>, told: Reception, round_trip: Option<Duration>) {
+    let all = all.get_or_insert_default();
+    all.expected = all.expected.saturating_add(told.expected);
+    all.missing = all.missing.saturating_add(told.missing);
+    all.never_sent = all.never_sent.saturating_add(told.never_sent);
+    let round_trip = round_trip.map(|round_trip| u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX));
+    all.round_trip = round_trip.or(all.round_trip);
+}
+
+fn read_one(
+    report: Rtcp<'_>,
+    egress: &mut [Option<Box<EgressStream>>],
+    sender: &mut Sender,
+    now: Instant,
+    received: &mut Option<Reception>,
+    feedback: &mut Vec<Feedback>,
+) {
     match report {
         Rtcp::SenderReport { ssrc, ntp, rtp, blocks } => {
             feedback.push(Feedback::SenderReport { ssrc, ntp, rtp });
-            read_blocks(blocks, egress, now, feedback);
+            read_blocks(blocks, egress, now, received, feedback);
         }
-        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now, feedback),
+        Rtcp::ReceiverReport { blocks, .. } => read_blocks(blocks, egress, now, received, feedback),
+        Rtcp::Remb(bps) => {
+            sender.capped(bps, now);
+            feedback.push(Feedback::Ceiling);
+        }
         Rtcp::Nack { media_ssrc, lost } => {
             if let Some(index) = find(egress, media_ssrc)
                 && let Some(Some(stream)) = egress.get_mut(index)
@@ -136,11 +170,13 @@ fn read_blocks(
     blocks: ReportBlocks<'_>,
     egress: &mut [Option<Box<EgressStream>>],
     now: Instant,
+    received: &mut Option<Reception>,
     feedback: &mut Vec<Feedback>,
 ) {
     for block in blocks {
         if let Some(Some(stream)) = find(egress, block.ssrc).and_then(|index| egress.get_mut(index)) {
-            let round_trip = stream.reported(&block, now);
+            let (told, round_trip) = stream.reported(&block, now);
+            add(received, told, round_trip);
             let fraction_lost = stream.figures().fraction_lost;
             feedback.push(Feedback::Reception { round_trip, fraction_lost });
         }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::description::Description;
-use super::paths::{Path, Paths};
+use super::paths::{Carrier, Path, Paths};
 use super::sender::Way;
 use super::setup::TransportSetup;
 use super::transport::{EngineError, Keys, Transport};
@@ -85,7 +85,9 @@ impl Transports {
     pub(super) fn sealing(&mut self) -> Option<(&mut Keys, Path, Way)> {
         let in_force = self.in_force;
         let transport = self.present_mut()?;
-        let (path, way) = (transport.path()?, Way { transport: in_force, moves: transport.moves() });
+        let path = transport.path()?;
+        let is_stream = path.carrier == Carrier::Tcp;
+        let way = Way { transport: in_force, moves: transport.moves(), is_stream };
         Some((transport.keys()?, path, way))
     }
 

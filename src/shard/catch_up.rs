@@ -23,8 +23,10 @@ impl Shard {
             let socket = outlet.as_ref().and_then(|one| addresses.socket_of(one.path));
             let (Some(mut outlet), Some(socket)) = (outlet, socket) else { return Drink::Never };
             let packet = &entry.cached.packet;
-            let is_admitted = outlet.admits(1, packet.payload.len() as u64).is_ok();
-            if !is_admitted || !outbox.has_room_to_spare() {
+            if outlet.admits(1, packet.payload.len() as u64).is_err() {
+                return if outlet.is_strained() { Drink::Strained } else { Drink::Later };
+            }
+            if !outbox.has_room_to_spare() {
                 return Drink::Later;
             }
             let Some(mut place) = outbox.reserve(DATAGRAM_BYTES_MAX) else { return Drink::Later };

@@ -10,6 +10,7 @@ use super::tracks::{StreamSink, SubscriptionKey, Terms};
 use crate::ids::SessionId;
 use crate::net::Outbox;
 use crate::plan::{EgressPlan, IngressPlan, SessionPlan};
+use crate::router::selection::Share;
 use crate::router::subscription::Subscription;
 use crate::rtp::MediaKind;
 use crate::session::Description;
@@ -33,6 +34,7 @@ impl Shard {
         applied?;
         self.apply_ingress(now, key, ingress);
         self.apply_egress(now, key, &egress);
+        self.divide(now, key, true);
         let around = &mut Around { sessions: &mut self.sessions, ledger: &mut self.ledger };
         self.channels.apply(key, channels, around);
         self.run_channels(now, outbox);
@@ -73,7 +75,7 @@ impl Shard {
     fn apply_egress(&mut self, now: Instant, key: SessionKey, plans: &[EgressPlan]) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         if plans.iter().any(|plan| plan.kind == MediaKind::Video) {
-            slot.session.expect_video();
+            slot.session.expect_video(now, plans.iter().any(EgressPlan::is_told_of));
         }
         let present: Vec<(SubscriptionKey, u32)> = slot
             .subscriptions
@@ -102,13 +104,16 @@ impl Shard {
         let begins = (random.u16(), random.u16() & 0x7fff, random.u32());
         let Some(slot) = self.sessions.get_mut(session) else { return };
         let stream = slot.session.add_stream(plan, begins.0);
-        let state = Subscription::new(
+        let mut state = Subscription::new(
             plan.kind,
             plan.payload_types.clone(),
             plan.preference.clone(),
             begins.1,
             begins.2,
         );
+        if slot.session.estimate(now).is_some() && plan.kind == MediaKind::Video {
+            state.set_share(Share::Least);
+        }
         let sink = StreamSink::new(session, stream, state, plan.payload_types.clone());
         let publication = (plan.publication, plan.kind, plan.origin);
         let subscription = self.tracks.subscribe(now, publication, sink, &mut self.ledger);

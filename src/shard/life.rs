@@ -10,7 +10,7 @@ use super::step::Unserved;
 use super::tracks::PublicationSlot;
 use crate::drop::DropReason;
 use crate::ids::{IceCredentials, SessionId};
-use crate::metrics::shard::SessionEnd;
+use crate::metrics::shard::{ESTIMATE_BOUNDS, SessionEnd};
 use crate::net::Outbox;
 use crate::session::{Expiry, Session, SessionError};
 
@@ -65,6 +65,10 @@ impl Shard {
             self.fail_session(key);
         } else if tick == Ok(true) {
             self.send_reports(now, key, outbox);
+            self.divide(now, key, false);
+            if let Some(estimate) = self.sessions.get(key).and_then(|slot| slot.session.estimate(now)) {
+                self.ledger.counters.estimates.observe(&ESTIMATE_BOUNDS, estimate.target_bps as f64);
+            }
         }
     }
 

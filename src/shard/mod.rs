@@ -25,11 +25,13 @@ pub mod command;
 mod configure;
 mod demux;
 mod dialled;
+mod division;
 mod forward;
 mod handover;
 mod lanes;
 mod ledger;
 mod life;
+mod probing;
 mod sessions;
 mod statistics;
 mod step;
@@ -53,6 +55,7 @@ use self::handover::Handover;
 use self::lanes::Post;
 pub use self::lanes::{Mailbox, ShardSet};
 use self::ledger::Ledger;
+use self::probing::Probing;
 use self::sessions::Sessions;
 use self::tracks::Tracks;
 use crate::ids::{NodeKeys, ShardId};
@@ -101,6 +104,8 @@ pub struct Shard {
     handover: Handover,
     /// Datagrams of those that connect.
     backlog: Backlog,
+    /// Those whose paths are being probed.
+    probing: Probing,
     ledger: Ledger,
     /// What a step of a session leads to; kept for its room.
     output: SessionOutput,
@@ -151,6 +156,7 @@ impl Shard {
             limits: setup.limits,
             handover,
             backlog: Backlog::default(),
+            probing: Probing::default(),
             ledger: Ledger::default(),
             output: SessionOutput::default(),
         }
@@ -240,7 +246,8 @@ impl Shard {
     /// When packets are to be sent whatever comes, or those who connect have their turn. Unlike other deadlines this one may
     /// not be late.
     pub fn poll_release(&self) -> Option<Instant> {
-        self.tracks.poll_stragglers().into_iter().chain(self.backlog.since()).min()
+        let waiting = self.backlog.since().into_iter().chain(self.probing.due());
+        self.tracks.poll_stragglers().into_iter().chain(waiting).min()
     }
 
     /// Takes the next thing that the kernel should know of a source; there is none unless shards share a port.
@@ -281,6 +288,7 @@ impl Shard {
         self.request_keyframes(now, outbox);
         self.run_channels(now, outbox);
         self.forward(now, outbox, send);
+        self.pad(now, outbox, send);
         // What could not go on for want of a keyframe is known now.
         self.request_keyframes(now, outbox);
         self.move_on();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use super::channels::Use;
+use super::division::Division;
 use super::table::{Key, Table};
 use super::timers::{Armed, Grid, Timers};
 use super::tracks::{PublicationKey, SubscriptionKey};
@@ -39,6 +40,10 @@ pub(super) struct SessionSlot {
     pub(super) waiting_datagrams: u16,
     /// Whether its channels wait to be run.
     pub(super) channels_dirty: bool,
+    /// How its path is divided, once it receives video.
+    pub(super) division: Option<Box<Division>>,
+    /// Whether a probe of its path is under way.
+    pub(super) is_probing: bool,
     armed: Armed,
 }
 
@@ -64,6 +69,8 @@ impl SessionSlot {
             group: None,
             waiting_datagrams: 0,
             channels_dirty: false,
+            division: None,
+            is_probing: false,
             armed: None,
         }
     }

@@ -128,7 +128,9 @@ impl Shard {
             }
             Feedback::Reception { round_trip, fraction_lost } => {
                 self.ledger.counters.reported(round_trip, fraction_lost);
+                self.divide(now, session, false);
             }
+            Feedback::Ceiling => self.divide(now, session, false),
             Feedback::Refused(reason, packets) => {
                 self.ledger.counters.retransmissions_refused.add(reason, packets);
             }
@@ -141,6 +143,7 @@ impl Shard {
                 told_of.add(Reported::Lost, told.lost.into());
                 told_of.add(Reported::Late, told.late.into());
                 told_of.add(Reported::Unknown, told.unknown.into());
+                self.divide(now, session, false);
             }
         }
     }

@@ -10,7 +10,8 @@ fn neither_feedback_nor_the_division_of_a_path_allocates() {
     let mut allocation = Allocation::default();
     let level = |bps, quality| Level { now_bps: bps, up_bps: bps, quality };
     let levels = [level(211_000, 180), level(633_000, 360), level(1_266_000, 720)];
-    let wishes = [Wish { levels: &levels, priority: 1, is_screen: false, is_kept: false }; 9];
+    let wishes =
+        [Wish { levels: levels.into_iter().collect(), priority: 1, is_screen: false, is_kept: false }; 9];
     let mut standings = [Standing::default(); 9];
     let mut turn = |turn: u64| {
         let now = turn * 50_000;

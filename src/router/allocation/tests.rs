@@ -10,25 +10,25 @@ const fn level(bps: u64, quality: u32) -> Level {
     Level { now_bps: bps, up_bps: bps, quality }
 }
 
-const fn wish(levels: &[Level]) -> Wish<'_> {
-    Wish { levels, priority: 1, is_screen: false, is_kept: false }
+fn wish(levels: &[Level]) -> Wish {
+    Wish { levels: levels.iter().copied().collect(), priority: 1, is_screen: false, is_kept: false }
 }
 
 fn path(kilobits: u64) -> Path {
-    Path { target_bps: kilobits * 1000, ..Path::default() }
+    Path { target_bps: kilobits * 1000, capacity_bps: kilobits * 1000, ..Path::default() }
 }
 
 /// One client that is divided for ten times a second.
-struct Client<'a> {
+struct Client {
     allocation: Allocation,
-    wishes: Vec<Wish<'a>>,
+    wishes: Vec<Wish>,
     standings: Vec<Standing>,
     audio_bps: u64,
     now: Micros,
 }
 
-impl<'a> Client<'a> {
-    fn new(wishes: &[Wish<'a>], audio_bps: u64) -> Self {
+impl Client {
+    fn new(wishes: &[Wish], audio_bps: u64) -> Self {
         let standings = vec![Standing::default(); wishes.len()];
         Self { allocation: Allocation::default(), wishes: wishes.to_vec(), standings, audio_bps, now: 0 }
     }

@@ -69,8 +69,8 @@ pub enum Rtcp<'a> {
         /// Streams of which a keyframe is wanted, each with the number of the request.
         entries: FirEntries<'a>,
     },
-    /// Receiver estimated maximum bitrate, with the bytes behind the media SSRC.
-    Remb(&'a [u8]),
+    /// Receiver estimated maximum bitrate (draft-alvestrand-rmcat-remb-03 2.2), bits per second.
+    Remb(u64),
     /// Transport-wide congestion control feedback, with the bytes behind the media SSRC.
     Twcc(&'a [u8]),
     /// Farewell (RFC 3550 6.6) of one or more sources.
@@ -167,7 +167,13 @@ fn read_payload_feedback(format: u8, body: &[u8]) -> Option<Rtcp<'_>> {
     match format {
         1 => Some(Rtcp::Pli { media_ssrc }),
         4 => Some(Rtcp::Fir { entries: FirEntries { rest: information } }),
-        15 if information.starts_with(b"REMB") => Some(Rtcp::Remb(information)),
+        15 if information.starts_with(b"REMB") => {
+            // | REMB 32 | SSRCs 8 | exponent 6 | mantissa 18 | SSRCs |
+            let word = u32_at(information, 4)?;
+            let (exponent, mantissa) = (word >> 18 & 0x3f, u64::from(word & 0x3_ffff));
+            let bps = mantissa.checked_shl(exponent).filter(|bps| bps >> exponent == mantissa);
+            Some(Rtcp::Remb(bps.unwrap_or(u64::MAX)))
+        }
         _ => None,
     }
 }

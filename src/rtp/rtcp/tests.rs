@@ -63,17 +63,32 @@ fn keyframe_requests_of_both_kinds_are_read() {
 #[test]
 fn opaque_feedback_is_told_apart() {
     let mut compound = packet(15, TRANSPORT_FEEDBACK, &words(&[1, 7, 0xabcd]));
-    compound.extend(packet(15, PAYLOAD_FEEDBACK, &[&words(&[1, 0])[..], b"REMB", &[0; 4]].concat()));
+    compound.extend(packet(
+        15,
+        PAYLOAD_FEEDBACK,
+        &[&words(&[1, 0])[..], b"REMB", &words(&[0x0105_a3c1, 9])].concat(),
+    ));
     compound.extend(packet(15, PAYLOAD_FEEDBACK, &words(&[1, 0, 5])));
     compound.extend(packet(2, GOODBYE, &words(&[5, 6])));
     compound.extend(packet(1, SOURCE_DESCRIPTION, &words(&[5, 0])));
     let mut read = parse(&compound);
     assert!(matches!(read.next(), Some(Rtcp::Twcc(information)) if information == words(&[0xabcd])));
-    assert!(matches!(read.next(), Some(Rtcp::Remb(_))));
+    assert!(matches!(read.next(), Some(Rtcp::Remb(bps)) if bps == 0x1_a3c1 << 1));
     assert!(matches!(read.next(), Some(Rtcp::Unknown { packet_type: PAYLOAD_FEEDBACK })));
     let Some(Rtcp::Bye(sources)) = read.next() else { panic!() };
     assert_eq!(sources.collect::<Vec<_>>(), [5, 6]);
     assert!(matches!(read.next(), Some(Rtcp::Sdes(_))));
+}
+
+#[test]
+fn ceilings_of_any_size_are_read() {
+    let remb =
+        |word| packet(15, PAYLOAD_FEEDBACK, &[&words(&[1, 0])[..], b"REMB", &words(&[word, 9])].concat());
+    for (word, bps) in [(0x0100_0000, 0), (0x01ff_ffff, u64::MAX), (0x01ff_0001, u64::MAX), (0x0100_0001, 1)]
+    {
+        let compound = remb(word);
+        assert!(matches!(parse(&compound).next(), Some(Rtcp::Remb(read)) if read == bps), "{word:x}");
+    }
 }
 
 #[test]

@@ -11,6 +11,18 @@ use super::super::wire::u16_at;
 /// Bytes in front of the chunks.
 const HEAD_LEN: usize = 8;
 
+/// Microseconds of one unit of the reference time.
+pub const REFERENCE_UNIT: i64 = 64_000;
+
+/// Microseconds of one unit of a delta.
+pub const DELTA_UNIT: i64 = 250;
+
+/// Reads the reference time, in units of [`REFERENCE_UNIT`]: 24 bits that come round. The first delta counts from there.
+pub fn reference(information: &[u8]) -> Option<u32> {
+    let [high, middle, low] = *information.get(4..7)?.first_chunk()?;
+    Some(u32::from_be_bytes([0, high, middle, low]))
+}
+
 /// What became of one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {

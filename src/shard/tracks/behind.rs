@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::sink::Flow;
 use super::{PublicationKey, StreamSink, SubscriptionKey, SubscriptionSlot, Tracks};
+use crate::congestion::pacer::HELD_MAX;
 use crate::drop::DropReason;
 use crate::metrics::shard::{KeyframeOutcome, Wake};
 use crate::router::LayerIndex;
@@ -38,13 +39,18 @@ const SHARE_MAX: usize = 64;
 /// What newcomers may lack together: a third of a second's work. All of them lack about the same.
 const CROWD_PACKETS_MAX: u64 = 32_768;
 
+/// Who is later than this, where its path carries less than it is sent, is given up: a frame that late is of no use.
+const LATE_MAX: Duration = Duration::from_micros(HELD_MAX);
+
 /// What became of a packet that was given to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::shard) enum Drink {
     /// It is dealt with.
     Taken,
-    /// It is to be given again: there is no room.
+    /// It is to be given again: there is no room in the outbox.
     Later,
+    /// It is to be given again: there is no room on the path, and what is sent is more than that carries.
+    Strained,
     /// The stream leads nowhere at present.
     Never,
 }
@@ -78,10 +84,17 @@ impl Straggler {
 }
 
 /// All of them, the one whose turn is next in front.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stragglers {
     queue: VecDeque<Straggler>,
     due: Option<Instant>,
+}
+
+impl Default for Stragglers {
+    /// Has room for as many as are held back at a time on most days: that happens while packets are forwarded.
+    fn default() -> Self {
+        Self { queue: VecDeque::with_capacity(64), due: None }
+    }
 }
 
 /// How far one has come.
@@ -93,6 +106,8 @@ enum Progress {
     CaughtUp,
     /// It cannot go on here: what it needs is not kept any more.
     Lost,
+    /// What it needs comes too late to be of use.
+    Late,
     /// There is no such stream any more, or it is not behind.
     Gone,
 }
@@ -236,7 +251,7 @@ impl Tracks {
                 Progress::Behind if drunk == share => unfinished.push(straggler),
                 Progress::Behind => self.stragglers.queue.push_back(straggler),
                 Progress::Gone => {}
-                Progress::CaughtUp | Progress::Lost => {
+                Progress::CaughtUp | Progress::Lost | Progress::Late => {
                     self.rejoin(now, straggler.subscription, progress, ledger);
                 }
             }
@@ -277,7 +292,7 @@ impl Tracks {
         for back in (0..u64::BITS).filter(|back| missed >> back & 1 == 1).rev() {
             match give(straggler.next - 1 - u64::from(back)) {
                 Some(Drink::Taken) => straggler.missed &= !(1 << back),
-                Some(Drink::Later) => return Progress::Behind,
+                Some(Drink::Later | Drink::Strained) => return Progress::Behind,
                 Some(Drink::Never) => return Progress::Lost,
                 None => {}
             }
@@ -289,7 +304,10 @@ impl Tracks {
                 return Progress::Behind;
             }
             match give(straggler.next) {
-                Some(Drink::Later) => return Progress::Behind,
+                Some(Drink::Strained) if came.is_some_and(|came| due.min(now) > came + LATE_MAX) => {
+                    return Progress::Late;
+                }
+                Some(Drink::Later | Drink::Strained) => return Progress::Behind,
                 Some(Drink::Never) => return Progress::Lost,
                 Some(Drink::Taken) => straggler.advance(true),
                 None => straggler.advance(false),
@@ -304,6 +322,10 @@ impl Tracks {
         let followed = slot.publication;
         let Some(stream) = slot.stream_mut() else { return };
         stream.flow = Flow::Open;
+        if progress == Progress::Late {
+            // Nothing can be made of what follows before the next keyframe.
+            stream.state.stop();
+        }
         if progress == Progress::Lost {
             // What it misses is no loss that it could ask for: the gap is closed, and a keyframe wanted.
             stream.state.hold();

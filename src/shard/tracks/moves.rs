@@ -11,7 +11,7 @@ use crate::ids::{PublicationId, ShardId};
 use crate::plan::{LayerPreference, PayloadMap};
 use crate::router::LayerIndex;
 use crate::router::publication::Publication;
-use crate::router::selection::choose;
+use crate::router::selection::{Share, choose};
 use crate::router::subscription::KEYFRAME_PATIENCE;
 use crate::rtp::MediaKind;
 use crate::shard::ledger::Ledger;
@@ -43,15 +43,16 @@ impl StreamSink {
 }
 
 impl Move {
-    /// The layer with which the stream is to begin, where that is being sent.
-    fn layer(&self, publication: &Publication, now: Instant) -> Option<LayerIndex> {
-        let choice = choose(publication, &self.terms.preference, None, false, now);
+    /// The layer with which the stream is to begin, where that is being sent: what its client's path carries of the present
+    /// publication is taken to be what it carries of the next.
+    fn layer(&self, publication: &Publication, share: Share, now: Instant) -> Option<LayerIndex> {
+        let choice = choose(publication, &self.terms.preference, share, None, false, now);
         choice.target.filter(|_| choice.live)
     }
 
     /// Whether the stream can begin with what has come in this tick.
-    fn may_begin(&self, publication: &Publication, now: Instant) -> bool {
-        let Some(layer) = self.layer(publication, now) else { return false };
+    fn may_begin(&self, publication: &Publication, share: Share, now: Instant) -> bool {
+        let Some(layer) = self.layer(publication, share, now) else { return false };
         // Keyframes that are encrypted end to end cannot be seen.
         let is_opaque = publication.layer(layer).is_some_and(|layer| layer.requests.is_opaque());
         let begins =
@@ -127,8 +128,8 @@ impl Tracks {
         let Some(slot) = self.publications.get(key) else { return };
         let may_begin = |waiting: &&SubscriptionKey| {
             let stream = self.subscriptions.get(**waiting).and_then(SubscriptionSlot::stream);
-            let moving = stream.and_then(|stream| stream.moving.as_ref());
-            moving.is_some_and(|moving| moving.may_begin(&slot.state, now))
+            let moving = stream.and_then(|stream| Some((stream.moving.as_ref()?, stream.state.share())));
+            moving.is_some_and(|(moving, share)| moving.may_begin(&slot.state, share, now))
         };
         let begin: Vec<SubscriptionKey> = slot.at_door.iter().filter(may_begin).copied().collect();
         begin.into_iter().for_each(|waiting| self.arrive(now, waiting, ledger));
@@ -163,8 +164,9 @@ impl Tracks {
     }
 
     fn awaited_at_door(&self, now: Instant, key: SubscriptionKey) -> Option<LayerIndex> {
-        let moving = self.subscriptions.get(key)?.stream()?.moving.as_ref()?;
-        moving.layer(&self.publications.get(moving.to)?.state, now)
+        let stream = self.subscriptions.get(key)?.stream()?;
+        let moving = stream.moving.as_ref()?;
+        moving.layer(&self.publications.get(moving.to)?.state, stream.state.share(), now)
     }
 
     /// Ends a move where it leads.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Flow, KeyframeRequest, PublicationKey, Source, SubscriptionKey, Tracks};
 use crate::metrics::shard::{KeyframeOutcome, Wake};
 use crate::router::keyframe::KeyframeDemand;
+use crate::router::selection::Share;
 use crate::router::{LayerIndex, LayerSet};
 use crate::shard::command::Event;
 use crate::shard::ledger::Ledger;
@@ -106,6 +107,31 @@ impl Tracks {
         stream.state.choose_layer(&publication.state, now);
         publication.awaited |= stream.state.current_layer().is_none();
         Some((followed, stream.state.wanted_keyframe().filter(|_| stream.is_open())?))
+    }
+
+    /// Gives a subscription another share of its client's path. `stops` where what it gets at present is to end before the other
+    /// layer has come.
+    pub(in crate::shard) fn share(
+        &mut self,
+        now: Instant,
+        key: SubscriptionKey,
+        share: Share,
+        stops: bool,
+        ledger: &mut Ledger,
+    ) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        let is_new = stream.state.set_share(share);
+        // What one who lags behind has not been sent yet is of the layer that the path does not carry.
+        let is_late = stream.is_behind() && is_new && stops;
+        if is_late {
+            self.leave_cache(key);
+        }
+        if let Some(stream) = self.stream_mut(key).filter(|_| stops) {
+            stream.state.stop();
+        }
+        if is_new || stops {
+            self.look_for_layer(now, key, ledger);
+        }
     }
 
     /// Lets a subscription begin, or go on under new keys.

@@ -2,7 +2,7 @@
 //! estimator of libwebrtc on the same ones.
 //!
 //! `cargo test --release --test sim bandwidth::table -- --ignored --nocapture` prints what each reaches, with `BANDWIDTH_SEEDS`
-//! seeds (3). `BANDWIDTH_TRACE` with the name of a path prints what happens there instead, with the seed `BANDWIDTH_SEED`.
+//! seeds (10). `BANDWIDTH_TRACE` with the name of a path prints what happens there instead, with the seed `BANDWIDTH_SEED`.
 
 mod control;
 mod goog;
@@ -20,7 +20,7 @@ use run::{Figures, Run};
 use traces::{Aim, Trace};
 
 /// Seeds of each trace.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 10;
 
 /// Numbers that are the same each time (splitmix64).
 #[derive(Debug, Clone)]

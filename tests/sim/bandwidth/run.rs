@@ -176,7 +176,7 @@ impl<C: Control> Run<C> {
                         )
                     });
                 }
-                self.pacer.set_rate(now, after.target_bps.max(self.needed), after.queue);
+                self.pacer.follow(now, &after, Some(self.needed));
             }
             Said::Missing(numbers) => {
                 for number in numbers {
@@ -326,12 +326,14 @@ impl<C: Control> Run<C> {
         });
         let path = Path {
             target_bps: estimate.target_bps,
+            capacity_bps: estimate.capacity_bps,
             loss: estimate.loss,
             queue: estimate.queue,
             is_silent: estimate.state == State::Silent,
             is_probing: estimate.is_probing,
         };
-        let wish = Wish { levels: &levels, priority: 1, is_screen: false, is_kept: false };
+        let wish =
+            Wish { levels: levels.into_iter().collect(), priority: 1, is_screen: false, is_kept: false };
         let need = self.allocation.divide(now, path, AUDIO_BPS, &[wish], &mut self.standing);
         self.control.demand(now, Demand { now: need.now, next: need.next, top: need.top });
         self.needed = need.now;

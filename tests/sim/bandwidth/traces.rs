@@ -186,7 +186,7 @@ fn odd() -> Vec<Trace> {
             "policer 1,000, 20 kB",
             60,
             Spec { bucket: Some(20_000), ..steady(1_000) },
-            Aim { middle: 45.0, switches: 8.0, audio_lost: 0.02, ..AIM },
+            Aim { middle: 50.0, switches: 8.0, audio_lost: 0.02, ..AIM },
         ),
         trace("900, round trip 20 ms", 60, Spec { round_trip_ms: 20, ..steady(900) }, MIDDLE),
         trace(

@@ -42,7 +42,8 @@ impl Life {
         let forwarded = self.sim.counted(|all| all.rtp_out.total());
         let again = self.sim.counted(|all| all.retransmissions.of(Retransmission::Hit));
         let left: u64 = self.sim.left.rtp.iter().sum();
-        assert_eq!(forwarded + again, left, "what is counted as sent has left");
+        let measuring = self.sim.counted(|all| all.probe_packets);
+        assert_eq!(forwarded + again + measuring, left, "what is counted as sent has left");
     }
 
     /// Sessions and subscriptions are those that were asked for, no more and no fewer.
