@@ -184,10 +184,42 @@ pub struct SessionStatistics {
     pub age_ms: u64,
     /// Transports that the session has had.
     pub transports: u32,
+    /// What is known of the client's path; absent while it receives no video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub path: Option<PathStatistics>,
     /// Tracks that the client publishes.
     pub local: Vec<IngressStatistics>,
     /// Tracks that the client receives.
     pub remote: Vec<EgressStatistics>,
+}
+
+/// What is known of the path to a client that receives video. Rates are bits per second with the headers of IP and UDP.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PathStatistics {
+    /// What may be sent.
+    pub estimate_bps: u64,
+    /// What the path carried when it was last full; absent while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub capacity_bps: Option<u64>,
+    /// What it would take to send what is sent now; 0 before rates are known.
+    pub needed_bps: u64,
+    /// What it would take to send all that is wanted.
+    pub wanted_bps: u64,
+    /// Share lost in the last second, percent.
+    pub loss_percent: f64,
+    /// How much longer packets take than they did at best, milliseconds.
+    pub queue_ms: f64,
+    /// Whether a probe is under way.
+    pub probing: bool,
+    /// What holds the estimate where it is: `starting`, `growing`, `holding` (a queue empties), `congested`, `lossy`, `silent`.
+    pub state: &'static str,
+    /// Why it changed last: `start`, `growth`, `probe`, `overuse`, `loss`, `rtt`, `outage`, `remb`, `path`.
+    pub reason: &'static str,
+    /// Milliseconds since then.
+    pub changed_ms_ago: u64,
 }
 
 /// Figures of one published layer.
@@ -244,8 +276,14 @@ pub struct EgressStatistics {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rid: Option<String>,
-    /// Why this layer: `only`, `best`, `pinned`, `fallback`, `switching`, `waiting`; or `no_codec`: nothing is sent, since
-    /// the client takes none of the codecs that the track is sent in.
+    /// Layer that is to be forwarded, from its next keyframe on; absent without simulcast or when none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub target_rid: Option<String>,
+    /// Why this layer: `only`, `best`, `pinned`, `fallback`, `switching`, `waiting`; `bandwidth`: the client's path carries no
+    /// better one; `paused`: nothing is sent, since the path does not carry the cheapest; `overBudget`: it is more than the path
+    /// carries, and sent all the same, since it is pinned or the only picture; or `no_codec`: nothing is sent, since the client
+    /// takes none of the codecs that the track is sent in.
     pub layer_reason: String,
     /// Share of packets that the client reported lost in its newest report, 0 to 1.
     pub fraction_lost: f64,

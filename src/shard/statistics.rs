@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use super::command::{EgressStatistics, IngressStatistics, SessionStatistics, Whereabouts};
+use super::command::{EgressStatistics, IngressStatistics, PathStatistics, SessionStatistics, Whereabouts};
 use super::sessions::{SessionKey, SessionSlot};
 use super::tracks::SubscriptionKey;
 use crate::ids::SessionId;
+use crate::router::LayerIndex;
 
 impl Shard {
     pub(super) fn statistics(&mut self, id: SessionId, now: Instant) -> Option<SessionStatistics> {
@@ -23,6 +24,7 @@ impl Shard {
             srtp_profile: profile,
             age_ms: millis(now.duration_since(slot.session.created())),
             transports: slot.session.transports(),
+            path: path_statistics(slot, now),
             local: self.local_statistics(slot, now),
             remote: slot
                 .subscriptions
@@ -79,14 +81,17 @@ impl Shard {
         let stream = session.session.stream(slot.stream)?;
         let figures = stream.figures();
         let clock_rate = slot.payload_types.first().map_or(90_000, |map| map.clock_rate);
-        let layer = slot.state.current_layer().and_then(|layer| publication.state.layer_name(layer));
+        let name = |layer: Option<LayerIndex>| {
+            layer.and_then(|layer| publication.state.layer_name(layer)).map(str::to_owned)
+        };
         Some(EgressStatistics {
             mid: stream.mid().to_owned(),
             ssrc: stream.ssrc(),
             packets: figures.packets,
             bytes: figures.bytes,
             bitrate_bps: figures.bitrate_bps,
-            rid: layer.map(str::to_owned),
+            rid: name(slot.state.current_layer()),
+            target_rid: name(slot.state.target()),
             layer_reason: slot.state.reason().label().to_owned(),
             fraction_lost: figures.fraction_lost,
             lost: figures.lost,
@@ -98,6 +103,23 @@ impl Shard {
             keyframe_requests: figures.keyframe_requests,
         })
     }
+}
+
+fn path_statistics(slot: &SessionSlot, now: Instant) -> Option<PathStatistics> {
+    let estimate = slot.session.estimate(now)?;
+    let need = slot.division.as_ref().map(|division| division.need()).unwrap_or_default();
+    Some(PathStatistics {
+        estimate_bps: estimate.target_bps,
+        capacity_bps: Some(estimate.capacity_bps).filter(|bps| *bps > 0),
+        needed_bps: need.now,
+        wanted_bps: need.top,
+        loss_percent: 100.0 * f64::from(estimate.loss),
+        queue_ms: estimate.queue as f64 / 1000.0,
+        probing: estimate.is_probing,
+        state: estimate.state.label(),
+        reason: estimate.reason.label(),
+        changed_ms_ago: slot.session.micros(now).saturating_sub(estimate.changed_at) / 1000,
+    })
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -17,7 +17,7 @@ use ringcast::metrics::export::Metrics;
 use ringcast::negotiation::LocalTransport;
 use ringcast::plan::SessionPlan;
 use ringcast::shard::command::{
-    Command, ConfigureError, DialledSocket, EndReason, Event, SessionStatistics, Whereabouts,
+    Command, ConfigureError, DialledSocket, EndReason, Event, PathStatistics, SessionStatistics, Whereabouts,
 };
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -188,6 +188,7 @@ fn statistics() -> SessionStatistics {
         local_address: None,
         srtp_profile: None,
         age_ms: 5,
+        path: Some(PathStatistics::default()),
         transports: 1,
         local: Vec::new(),
         remote: Vec::new(),

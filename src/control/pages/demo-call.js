@@ -8,6 +8,7 @@ import { StatsReader } from "./demo-stats.js";
 import { Tile, arrange } from "./demo-tile.js";
 
 const FIGURES_EVERY_MS = 1_000;
+const REASONS_EVERY_MS = 3_000;
 const LEVELS_EVERY_MS = 80;
 const SIMULCAST_FROM_WIDTH = 960;
 
@@ -32,6 +33,7 @@ export class Call extends EventTarget {
   #ownScreen = null;
   #people = new Map(); // member id -> { tile, screenTile, tracks: Map(trackName -> {...}), sessionId }
   #stats = { pc: null, reader: null };
+  #reasons = new Map(); // mid -> why the server sends this size of picture
   #timers = [];
   #arranger;
   #audience;
@@ -87,6 +89,7 @@ export class Call extends EventTarget {
     this.#room.open();
     this.#timers = [
       setInterval(() => this.#readFigures(), FIGURES_EVERY_MS),
+      setInterval(() => this.#askWhy(), REASONS_EVERY_MS),
       setInterval(() => this.#allTiles().forEach((tile) => tile.drawLevel()), LEVELS_EVERY_MS),
     ];
   }
@@ -245,7 +248,15 @@ export class Call extends EventTarget {
     if (!pc) return;
     if (this.#stats.pc !== pc) this.#stats = { pc, reader: new StatsReader() };
     const figures = await this.#stats.reader.read(pc).catch(() => null);
-    if (figures) this.#allTiles().forEach((tile) => tile.showFigures(figures));
+    if (figures) this.#allTiles().forEach((tile) => tile.showFigures({ ...figures, reasons: this.#reasons }));
+  }
+
+  async #askWhy() {
+    const { sessionId } = this.#client;
+    const reply = sessionId && (await this.#client.call("GET", `ext/sessions/${sessionId}/stats`).catch(() => null));
+    if (!reply) return;
+    const { path, remote } = reply.statistics;
+    this.#reasons = new Map(remote.map(({ mid, layerReason }) => [mid, { layerReason, estimateBps: path?.estimateBps }]));
   }
 
   #explain({ message, status, subcode, fatal }) {

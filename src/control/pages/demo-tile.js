@@ -4,6 +4,15 @@ import { LevelMeter } from "./demo-stats.js";
 
 const SPEAKING_LEVEL = 0.35;
 
+/** What a server's `layerReason` means to who watches; the others say that all is well. */
+const REASONS = {
+  bandwidth: "smaller, to fit this connection",
+  overBudget: "more than this connection carries",
+  paused: "paused, too much for this connection",
+  switching: "changing size",
+  no_codec: "not playable here",
+};
+
 export class Tile {
   #video;
   #audio;
@@ -90,11 +99,13 @@ export class Tile {
     this.element.classList.toggle("is-speaking", level > SPEAKING_LEVEL);
   }
 
-  showFigures({ rttMs, tracks }) {
+  showFigures({ rttMs, tracks, reasons }) {
     // A camera that is off still sends frames, all of them black.
     const video = this.element.dataset.off === "true" ? undefined : tracks.get(this.videoMid);
     const audio = tracks.get(this.audioMid);
     const bits = (video?.bitsPerSecond ?? 0) + (audio?.bitsPerSecond ?? 0);
+    const { layerReason, estimateBps } = (!this.isSelf && reasons.get(this.videoMid)) || {};
+    this.element.title = layerReason && estimateBps ? `${layerReason}: this connection carries about ${rate(estimateBps)}` : "";
     const lost = [video?.lostPart, audio?.lostPart].filter((part) => typeof part === "number");
     this.#figures.textContent = [
       video?.width ? `${video.width}×${video.height}` : "",
@@ -102,6 +113,7 @@ export class Tile {
       bits > 0 ? rate(bits) : "",
       lost.length > 0 ? `${(100 * Math.max(...lost)).toFixed(1)} % lost` : "",
       rttMs !== null ? `${rttMs.toFixed(rttMs < 10 ? 1 : 0)} ms` : "",
+      REASONS[layerReason] ?? "",
     ]
       .filter(Boolean)
       .join(" · ");

@@ -44,6 +44,7 @@ async fn figures_of_a_session_come_with_its_track_names() {
     assert_eq!(body["sessionId"], json!(publisher.session));
     assert_eq!(body["tracks"][0]["trackName"], "mic");
     assert_eq!(body["statistics"]["remoteAddress"], "192.0.2.7:50000");
+    assert_eq!(body["statistics"]["path"]["estimateBps"], 0);
 }
 
 #[tokio::test(start_paused = true)]
